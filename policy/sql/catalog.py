@@ -1,0 +1,63 @@
+"""What is known of a target database: relations, columns, keys, code. Loaded by the proxy, read by the rules.
+
+Immutable: a reload makes a new `Catalog` with a new version. Names are exactly as in pg_catalog (folded, unquoted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A live column in attnum order. `type_name` is format_type() without modifiers, e.g. `integer`, `text`."""
+
+    name: str
+    type_oid: int
+    type_name: str
+    not_null: bool = False
+    has_default: bool = False
+    generated: str = ""  # '' | 'stored' | 'identity_always' | 'identity_default'
+    default_sql: str | None = None  # pg_get_expr of the default, for the functions it calls
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation. kind: pg_class.relkind (r p v m f S …). `unique_keys` holds the columns of every unique index (PK included);
+    an index over an expression contributes an empty tuple."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+    unique_key_names: tuple[str, ...] = ()  # constraint/index names, parallel to unique_keys
+    parents: tuple[tuple[str, str], ...] = ()  # partition / inheritance parents
+    has_children: bool = False
+    has_triggers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The picture of one database of one target.
+
+    relations: by (schema, name), without pg_catalog, information_schema and pg_toast.
+    user_functions / user_operators / user_casts / user_types: names defined outside pg_catalog.
+    leakproof_functions: names in pg_catalog all of whose overloads are leakproof.
+    builtin_functions: all function names in pg_catalog.
+    """
+
+    version: int
+    database: str
+    server_version: int
+    relations: Mapping[tuple[str, str], Relation]
+    user_functions: frozenset[str] = frozenset()
+    user_operators: frozenset[str] = frozenset()
+    user_types: frozenset[str] = frozenset()
+    user_casts: frozenset[tuple[str, str]] = frozenset()
+    builtin_functions: frozenset[str] = frozenset()
+    leakproof_functions: frozenset[str] = frozenset()
+    schemas: frozenset[str] = frozenset()

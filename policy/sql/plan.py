@@ -1,0 +1,173 @@
+"""What a statement becomes: pieces of text with slots, and what the data plane must know to run it.
+
+A plan never holds a tenant's value or a principal's: those are slots, filled when the plan is rendered, so one
+plan serves every tenant with the same permission set. Client literals are slots too when the plan is kept under a
+shape (policy/sql/shape.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from policy.errors import StatementRefused
+
+
+class StatementKind(Enum):
+    """What the engine has to do with a statement, beyond relaying it."""
+
+    READ = "read"
+    WRITE = "write"
+    COPY_IN = "copy_in"
+    COPY_OUT = "copy_out"
+    TRANSACTION = "transaction"
+    SESSION = "session"  # SET, RESET, SHOW, DISCARD, PREPARE …
+    DDL = "ddl"
+    UTILITY = "utility"
+    EMPTY = "empty"
+
+
+class SlotKind(Enum):
+    TENANT = "tenant"  # the tenant's value as a text literal
+    SCHEMA = "schema"  # the tenant's schema as a quoted identifier
+    SUBJECT = "subject"  # the principal's subject as a text literal
+    ATTRIBUTE = "attribute"  # principal attribute `name` as a text literal, NULL when absent
+    LITERAL = "literal"  # client literal number `index` of the shape, as the client wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    kind: SlotKind
+    name: str = ""
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientText:
+    """A run of the client's own characters; `offset` is where it stood in the client's text (0-based)."""
+
+    text: str
+    offset: int
+
+
+Piece = str | ClientText | Slot
+"""str: text that the gateway adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCheck:
+    """Client parameter `number` (1-based) must equal the session's tenant value (an INSERT's tenant column)."""
+
+    number: int
+    type_name: str  # of the column: decides the binary format
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStamp:
+    """COPY … FROM STDIN into a tenant table: how the data stream is stamped or checked.
+
+    tenant_index: position of the tenant column among the columns that the client sends, or None when the
+    gateway appends it as the last one. format: text | csv | binary; other fields as in COPY's options.
+    """
+
+    format: str
+    column_count: int
+    tenant_index: int | None
+    tenant_type: str
+    delimiter: str = "\t"
+    null: str = "\\N"
+    quote: str = '"'
+    escape: str = '"'
+    header: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One statement. Either `denial` is set and nothing may be sent, or `pieces` renders what is sent.
+
+    relations: schema-qualified names reached, for audit. rules: what was applied, in words, for `explain`.
+    write: may change data or settings beyond the session. row_limit_exempt etc. come with later issues.
+    """
+
+    kind: StatementKind
+    command: str  # the command's tag word: SELECT, INSERT, BEGIN, SET …
+    pieces: tuple[Piece, ...]
+    original: str  # the client's text of this statement (of the text the plan was compiled from)
+    offset: int = 0  # where the statement starts in the client's query string
+    fingerprint: str = ""
+    relations: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    write: bool = False
+    denial: StatementRefused | None = None
+    parameter_checks: tuple[ParameterCheck, ...] = ()
+    copy_stamp: CopyStamp | None = None
+    session_action: tuple[str, ...] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
+    has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledQuery:
+    """A query string: its statements in order. by_shape: may be kept under the shape, else under the exact text."""
+
+    plans: tuple[Plan, ...]
+    by_shape: bool
+
+    @property
+    def denial(self) -> StatementRefused | None:
+        """The first refused statement's error: one refused statement refuses the whole query string."""
+        return next((plan.denial for plan in self.plans if plan.denial is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotValues:
+    """A session's values for slots, already quoted as SQL."""
+
+    tenant: str
+    schema: str
+    subject: str
+    attributes: Mapping[str, str]  # quoted literals by name
+
+
+def quote_literal(value: str) -> str:
+    """Quote for standard_conforming_strings = on. Raises ValueError on NUL."""
+    if "\0" in value:
+        raise ValueError("NUL in a literal")
+    if "\\" in value:  # right whatever standard_conforming_strings says
+        return " E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "'" + value.replace("'", "''") + "'"
+
+
+def quote_identifier(name: str) -> str:
+    """Always quoted, so that no keyword and no folding matters. Raises ValueError on NUL or an empty name."""
+    if not name or "\0" in name:
+        raise ValueError("bad identifier")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def render(plan: Plan, values: SlotValues, literals: Sequence[str] = ()) -> str:
+    """The text to send: pieces joined, slots filled. `literals`: the client's, as taken from the shape."""
+    out: list[str] = []
+    for piece in plan.pieces:
+        if isinstance(piece, str):
+            out.append(piece)
+        elif isinstance(piece, ClientText):
+            out.append(piece.text)
+        else:
+            out.append(_fill(piece, values, literals))
+    return "".join(out)
+
+
+def _fill(slot: Slot, values: SlotValues, literals: Sequence[str]) -> str:
+    match slot.kind:
+        case SlotKind.TENANT:
+            return values.tenant
+        case SlotKind.SCHEMA:
+            return values.schema
+        case SlotKind.SUBJECT:
+            return values.subject
+        case SlotKind.ATTRIBUTE:
+            return values.attributes.get(slot.name, "NULL")
+        case SlotKind.LITERAL:
+            return literals[slot.index]
