@@ -1,0 +1,57 @@
+"""What a set of roles may do, resolved once per permission set (`policy/rbac.py` computes it).
+
+`Access` holds no tenant's values, so that plans compiled under it serve every tenant with the same set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policy.model import Isolation, TableRule
+
+
+@dataclass(frozen=True, slots=True)
+class TableAccess:
+    """What may be done to one relation.
+
+    row_filter: one SQL boolean expression (the roles' filters joined by OR), None: every row of the tenant.
+    masks: column -> SQL expression shown instead. Names in expressions may be `:subject :tenant :attr_<name>`.
+    """
+
+    read: bool = False
+    write: bool = False
+    copy: bool = False
+    row_filter: str | None = None
+    masks: Mapping[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()  # role names that gave it, for explain and audit
+
+
+NO_ACCESS = TableAccess()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Everything the SQL rules need of policy. `id` identifies the permission set in plan-cache keys.
+
+    tables: by (schema, name) for relations that roles name or that patterns were expanded to; `default` answers for all others
+    (from `table:*:…` and `database:*`). rules: classification of shared relations by (schema, name).
+    In the schema strategy, tables of the tenant's own schema are looked up under schema "" .
+    """
+
+    id: str
+    isolation: Isolation
+    target: str
+    default: TableAccess
+    tables: Mapping[tuple[str, str], TableAccess]
+    rules: Mapping[tuple[str, str], TableRule]
+    ddl: bool = False
+    explain: bool = True
+    gateway_read: bool = False
+
+    def table(self, schema: str, name: str) -> TableAccess:
+        """Access to one relation; by (schema, name), then by ("", name), then the default."""
+        found = self.tables.get((schema, name))
+        if found is None:
+            found = self.tables.get(("", name))
+        return self.default if found is None else found

@@ -1,0 +1,142 @@
+"""The gateway's configuration as frozen values; `proxy/config_file.py` reads them from tenantgate.toml.
+
+Who may do what is not here but in the policy document (`policy/document.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ListenConfig:
+    host: str = "127.0.0.1"
+    port: int = 6432
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 9632  # /metrics /healthz /readyz; 0 picks a free one
+    backlog: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """mode: require (a password is never asked for without TLS) | allow | off."""
+
+    mode: str = "require"
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None  # mTLS: certificates signed by it may be mapped to principals
+    sni_suffix: str | None = None  # acme.db.example.com selects tenant acme for suffix ".db.example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerConfig:
+    """One trusted token issuer (RFC 7519). Exactly one source of keys.
+
+    tenants: the tenant ids this issuer may speak for, None: all.
+    """
+
+    issuer: str
+    audience: str
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    key_file: Path | None = None  # PEM public key, or a JWKS document
+    jwks: Mapping[str, object] | None = None
+    jwks_url: str | None = None
+    jwks_cache_s: float = 300.0
+    hs256_secret: bytes | None = field(default=None, repr=False)
+    tenant_claim: str = "tenant"
+    roles_claim: str = "roles"
+    attribute_claims: tuple[str, ...] = ()
+    tenants: frozenset[str] | None = None
+    leeway_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccountConfig:
+    """A principal that logs in with SCRAM-SHA-256; `verifier` has PostgreSQL's rolpassword form."""
+
+    name: str
+    verifier: str = field(repr=False)
+    tenants: frozenset[str]
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateConfig:
+    """A client certificate's common name mapped to a principal."""
+
+    common_name: str
+    tenants: frozenset[str]
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """default_method: password | oauthbearer, for users who are no service account."""
+
+    issuers: tuple[IssuerConfig, ...] = ()
+    service_accounts: Mapping[str, ServiceAccountConfig] = field(default_factory=dict)
+    certificates: Mapping[str, CertificateConfig] = field(default_factory=dict)
+    default_method: str = "password"
+    plaintext_loopback: bool = False  # ask for a password without TLS, from loopback addresses only
+    max_token_bytes: int = 16_384
+    login_timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """A database server that we protect. tls: disable | prefer | require | verify-ca | verify-full."""
+
+    name: str
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(default="", repr=False)
+    tls: str = "prefer"
+    ca_file: Path | None = None
+    connect_timeout_s: float = 5.0
+    max_backends: int = 100
+    idle_timeout_s: float = 300.0
+    max_lifetime_s: float = 3600.0
+    acquire_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    path: Path = Path("audit/audit.jsonl")
+    fsync: bool = False
+    flush_interval_s: float = 0.01
+    max_queue: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    level: str = "info"
+    format: str = "auto"  # auto: human on a terminal, JSON otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    max_message_bytes: int = 256 * 1024 * 1024
+    max_query_bytes: int = 8 * 1024 * 1024
+    max_connections: int = 10_000
+    max_prepared: int = 10_000  # named statements, and portals, of one session
+    drain_s: float = 30.0
+    write_high_bytes: int = 256 * 1024
+    plan_cache_entries: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """All of tenantgate.toml. `policy_file` is the policy document."""
+
+    policy_file: Path
+    listen: ListenConfig = ListenConfig()
+    tls: TlsConfig = TlsConfig()
+    auth: AuthConfig = AuthConfig()
+    targets: Mapping[str, TargetConfig] = field(default_factory=dict)
+    audit: AuditConfig = AuditConfig()
+    log: LogConfig = LogConfig()
+    limits: LimitsConfig = LimitsConfig()
