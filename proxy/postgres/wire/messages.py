@@ -92,11 +92,7 @@ def decode_bind(message: bytes) -> Bind:
     portal, position = _string(message, HEADER_BYTES, "Bind")
     statement, rest = _string(message, position, "Bind")
     end = len(message)
-    position = _skip_formats(message, rest, end)
-    for _start, stop in _parameter_spans(message, position, end):
-        position = stop
-    if position == rest + 2 + 2 * _unpack_count(message, rest)[0]:  # no parameters: step over their count
-        position += 2
+    _, position = _parameter_spans(message, _skip_formats(message, rest, end))
     if _skip_formats(message, position, end) != end:
         raise _invalid("Bind")
     return Bind(portal, statement, rest)
@@ -104,9 +100,9 @@ def decode_bind(message: bytes) -> Bind:
 
 def bind_parameter(message: bytes, rest: int, number: int) -> tuple[int, bytes | None] | None:
     """(format code, value) of 1-based parameter `number`; value None is NULL; None when there is no such one."""
-    formats = _unpack_count(message, rest)[0]
+    formats: int = _unpack_count(message, rest)[0]
     position = rest + 2 + 2 * formats
-    spans = list(_parameter_spans(message, position, len(message)))
+    spans, _ = _parameter_spans(message, position)
     if not 1 <= number <= len(spans):
         return None
     code = 0
@@ -155,14 +151,15 @@ def _string(message: bytes, position: int, kind: str) -> tuple[bytes, int]:
 def _skip_formats(message: bytes, position: int, end: int) -> int:
     if position + 2 > end:
         raise _invalid("Bind")
-    stop = position + 2 + 2 * _unpack_count(message, position)[0]
+    stop: int = position + 2 + 2 * _unpack_count(message, position)[0]
     if stop > end:
         raise _invalid("Bind")
     return stop
 
 
-def _parameter_spans(message: bytes, position: int, end: int) -> list[tuple[int, int]]:
-    """(start, stop) of every parameter value, start -1 for NULL; `position` is at the Int16 count."""
+def _parameter_spans(message: bytes, position: int) -> tuple[list[tuple[int, int]], int]:
+    """(start, stop) of every parameter value, start -1 for NULL, and where they end; `position` is at the count."""
+    end = len(message)
     if position + 2 > end:
         raise _invalid("Bind")
     count = _unpack_count(message, position)[0]
@@ -173,11 +170,11 @@ def _parameter_spans(message: bytes, position: int, end: int) -> list[tuple[int,
             raise _invalid("Bind")
         length = _unpack_int(message, position)[0]
         position += 4
-        if length < -1 or (length > 0 and position + length > end):
+        if length < -1 or position + length > end:
             raise _invalid("Bind")
         spans.append((position, position + length) if length >= 0 else (-1, position))
         position += max(length, 0)
-    return spans
+    return spans, position
 
 
 def _invalid(kind: str) -> RemoteProtocolError:
