@@ -6,7 +6,7 @@ Immutable: a reload makes a new `Catalog` with a new version. Names are exactly 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation. kind: pg_class.relkind (r p v m f S …). `unique_keys` holds the columns of every unique index (PK included);
+    """A relation. kind: pg_class.relkind (r p v m f S …). `unique_keys` holds the columns of every unique index
+    (PK included);
     an index over an expression contributes an empty tuple."""
 
     oid: int
@@ -38,6 +39,7 @@ class Relation:
     parents: tuple[tuple[str, str], ...] = ()  # partition / inheritance parents
     has_children: bool = False
     has_triggers: bool = False
+    has_rules: bool = False  # rewrite rules besides a view's own: a statement becomes others
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Catalog:
     user_functions / user_operators / user_casts / user_types: names defined outside pg_catalog.
     leakproof_functions: names in pg_catalog all of whose overloads are leakproof.
     builtin_functions: all function names in pg_catalog.
+    system_columns: columns of the server's own relations, by "pg_catalog.pg_class" or "information_schema.tables".
     """
 
     version: int
@@ -61,3 +64,4 @@ class Catalog:
     builtin_functions: frozenset[str] = frozenset()
     leakproof_functions: frozenset[str] = frozenset()
     schemas: frozenset[str] = frozenset()
+    system_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,0 +1,220 @@
+"""Load a `Catalog` from a target: relations, columns, keys, and which code is built in.
+
+Runs as the gateway's own low-privilege role and reads pg_catalog only, in few simple-protocol queries, each of
+which sorts on the server. It knows nothing of policy: what a tenant may see is decided by the rules. Works with
+PostgreSQL 13 to 18 (chapter "System Catalogs" of each); every reference and function is qualified, so the
+session's search_path does not matter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from policy.sql.catalog import Catalog, Column, Relation
+
+Row = list[str | None]
+Query = Callable[[str], Awaitable[list[Row]]]
+
+FIRST_USER_OID = 16384  # FirstNormalObjectId in access/transam.h: below it, objects come with the server
+
+_USER_SCHEMA = (
+    "n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.name[])"
+    " AND n.nspname OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'"
+)
+
+_SCHEMAS = r"""
+SELECT n.nspname FROM pg_catalog.pg_namespace n
+WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_toast' AND n.nspname OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'
+"""
+
+_RELATIONS = f"""
+SELECT c.oid, n.nspname, c.relname, c.relkind,
+  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+  EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind NOT IN ('i', 'I', 't') AND {_USER_SCHEMA}
+ORDER BY c.oid
+"""  # noqa: S608 - constants only
+
+_COLUMNS = f"""
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, NULL), a.attnotnull,
+  a.attgenerated, a.attidentity, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault)
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I', 't') AND {_USER_SCHEMA}
+ORDER BY a.attrelid, a.attnum
+"""  # noqa: S608
+
+_UNIQUE_INDEXES = f"""
+SELECT i.indrelid, coalesce(k.conname, ic.relname), i.indisprimary, i.indnkeyatts, i.indkey
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = ic.relnamespace
+LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
+WHERE i.indisunique AND {_USER_SCHEMA}
+ORDER BY i.indrelid, NOT i.indisprimary, ic.relname
+"""  # noqa: S608
+
+_PARENTS = """
+SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY i.inhrelid, i.inhseqno
+"""
+
+_FUNCTIONS = f"""
+SELECT p.proname,
+  bool_or(n.nspname = 'pg_catalog' AND p.oid < {FIRST_USER_OID}),
+  bool_or(n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= {FIRST_USER_OID}),
+  bool_and(p.proleakproof OR n.nspname <> 'pg_catalog')
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+GROUP BY p.proname
+"""  # noqa: S608
+
+_USER_OPERATORS = f"""
+SELECT DISTINCT o.oprname FROM pg_catalog.pg_operator o WHERE o.oid >= {FIRST_USER_OID}
+"""  # noqa: S608
+
+_USER_TYPES = f"""
+SELECT DISTINCT t.typname FROM pg_catalog.pg_type t WHERE t.oid >= {FIRST_USER_OID}
+"""  # noqa: S608
+
+_USER_CASTS = f"""
+SELECT pg_catalog.format_type(c.castsource, NULL), pg_catalog.format_type(c.casttarget, NULL)
+FROM pg_catalog.pg_cast c WHERE c.oid >= {FIRST_USER_OID}
+"""  # noqa: S608
+
+_SYSTEM_COLUMNS = """
+SELECT n.nspname || '.' || c.relname, a.attname
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')
+  AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
+"""
+
+_GENERATED = {"s": "stored", "v": "virtual"}
+_IDENTITY = {"a": "identity_always", "d": "identity_default"}
+
+
+async def load_catalog(query: Query, database: str, version: int) -> Catalog:
+    """Read the database that `query` is connected to; `version` becomes the catalog's.
+
+    `query` runs one simple-protocol statement and returns its rows as text. Raises what `query` raises.
+    """
+    server_version = int(_text((await query("SELECT pg_catalog.current_setting('server_version_num')"))[0][0]))
+    schemas = frozenset(_text(row[0]) for row in await query(_SCHEMAS))
+    relations = _relations(
+        await query(_RELATIONS),
+        _columns_by_relation(await query(_COLUMNS)),
+        _keys_by_relation(await query(_UNIQUE_INDEXES)),
+        await query(_PARENTS),
+    )
+    functions = await query(_FUNCTIONS)
+    return Catalog(
+        version=version,
+        database=database,
+        server_version=server_version,
+        relations=MappingProxyType(relations),
+        user_functions=frozenset(_text(row[0]) for row in functions if row[2] == "t"),
+        user_operators=frozenset(_text(row[0]) for row in await query(_USER_OPERATORS)),
+        user_types=frozenset(_text(row[0]) for row in await query(_USER_TYPES)),
+        user_casts=frozenset((_text(row[0]), _text(row[1])) for row in await query(_USER_CASTS)),
+        builtin_functions=frozenset(_text(row[0]) for row in functions if row[1] == "t"),
+        leakproof_functions=frozenset(_text(row[0]) for row in functions if row[1] == row[3] == "t"),
+        schemas=schemas,
+        system_columns=_system_columns(await query(_SYSTEM_COLUMNS)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A unique index: the attribute numbers of its key columns, 0 for an expression."""
+
+    name: str
+    primary: bool
+    attnums: tuple[int, ...]
+
+
+def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
+    found: dict[int, dict[int, Column]] = defaultdict(dict)
+    for relation, attnum, name, type_oid, type_name, not_null, generated, identity, default in rows:
+        found[int(_text(relation))][int(_text(attnum))] = Column(
+            name=_text(name),
+            type_oid=int(_text(type_oid)),
+            type_name=_text(type_name),
+            not_null=not_null == "t",
+            has_default=default is not None or bool(identity),
+            generated=_GENERATED.get(_text(generated), "") or _IDENTITY.get(_text(identity), ""),
+            default_sql=default,
+        )
+    return found
+
+
+def _keys_by_relation(rows: Iterable[Row]) -> dict[int, list[_Key]]:
+    found: dict[int, list[_Key]] = defaultdict(list)
+    for relation, name, primary, key_count, attnums in rows:
+        numbers = tuple(int(number) for number in _text(attnums).split()[: int(_text(key_count))])
+        found[int(_text(relation))].append(_Key(_text(name), primary == "t", numbers))
+    return found
+
+
+def _key_columns(key: _Key, columns: dict[int, Column]) -> tuple[str, ...]:
+    """Names of the key's columns; an empty tuple as soon as one is an expression or a system column."""
+    names = tuple(columns[number].name for number in key.attnums if number in columns)
+    return names if len(names) == len(key.attnums) else ()
+
+
+def _relations(
+    rows: list[Row],
+    columns: dict[int, dict[int, Column]],
+    keys: dict[int, list[_Key]],
+    inheritance: list[Row],
+) -> dict[tuple[str, str], Relation]:
+    names = {int(_text(row[0])): (_text(row[1]), _text(row[2])) for row in rows}
+    parents: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    with_children: set[int] = set()
+    for child, parent in inheritance:
+        with_children.add(int(_text(parent)))
+        if int(_text(parent)) in names:
+            parents[int(_text(child))].append(names[int(_text(parent))])
+    found: dict[tuple[str, str], Relation] = {}
+    for row in rows:
+        oid = int(_text(row[0]))
+        own, own_keys = columns.get(oid, {}), keys.get(oid, [])
+        unique_keys = tuple(_key_columns(key, own) for key in own_keys)
+        primary = (names_ for key, names_ in zip(own_keys, unique_keys, strict=True) if key.primary)
+        schema, name = names[oid]
+        found[schema, name] = Relation(
+            oid=oid,
+            schema=schema,
+            name=name,
+            kind=_text(row[3]),
+            columns=tuple(own.values()),
+            primary_key=next(primary, ()),
+            unique_keys=unique_keys,
+            unique_key_names=tuple(key.name for key in own_keys),
+            parents=tuple(parents.get(oid, ())),
+            has_children=oid in with_children,
+            has_triggers=row[4] == "t",
+            has_rules=row[5] == "t",
+        )
+    return found
+
+
+def _system_columns(rows: Iterable[Row]) -> MappingProxyType[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for relation, column in rows:
+        found[_text(relation)].append(_text(column))
+    return MappingProxyType({name: tuple(columns) for name, columns in found.items()})
+
+
+def _text(value: str | None) -> str:
+    """A value that the query cannot return as NULL."""
+    if value is None:
+        raise ValueError("unexpected NULL from the system catalogs")
+    return value
