@@ -25,8 +25,7 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A relation. kind: pg_class.relkind (r p v m f S …). `unique_keys` holds the columns of every unique index
-    (PK included);
-    an index over an expression contributes an empty tuple."""
+    (PK included); an index over an expression contributes an empty tuple."""
 
     oid: int
     schema: str
