@@ -39,9 +39,7 @@ def notice_response(
     return encode(b"N", _fields(severity, sqlstate, message, detail, hint, 0))
 
 
-def _fields(
-    severity: str, sqlstate: str, message: str, detail: str | None, hint: str | None, position: int
-) -> bytes:
+def _fields(severity: str, sqlstate: str, message: str, detail: str | None, hint: str | None, position: int) -> bytes:
     fields = [("S", severity), ("V", severity), ("C", sqlstate), ("M", message)]
     if detail:
         fields.append(("D", detail))
