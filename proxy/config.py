@@ -119,11 +119,12 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    max_message_bytes: int = 256 * 1024 * 1024
-    max_query_bytes: int = 8 * 1024 * 1024
+    max_message_bytes: int = 64 * 1024 * 1024
+    max_query_bytes: int = 1024 * 1024
     max_connections: int = 10_000
     max_prepared: int = 10_000  # named statements, and portals, of one session
     drain_s: float = 30.0
+    stalled_message_s: float = 60.0  # half a message and then silence: the connection is closed
     write_high_bytes: int = 256 * 1024
     plan_cache_entries: int = 10_000
 

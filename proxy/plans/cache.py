@@ -1,0 +1,91 @@
+"""Plans kept by shape, per scope.
+
+A scope is everything that a plan may depend on besides its text: permission set, snapshot version, catalog and
+schema. A session holds its scope, so a hot lookup is one dict access with the shape's key. Denials are kept too.
+Versions are read when the scope is taken, before anything is compiled under it.
+"""
+
+from __future__ import annotations
+
+from policy.access import Access
+from policy.sql.catalog import Catalog
+from policy.sql.compile import compile_query
+from policy.sql.plan import CompiledQuery
+from policy.sql.shape import shape_of
+
+NO_LITERALS: tuple[str, ...] = ()
+
+
+class PlanScope:
+    """The plans of one (access, snapshot version, catalog, schema). Bounded: the oldest plan goes first."""
+
+    __slots__ = ("_by_shape", "_by_text", "access", "capacity", "catalog", "hits", "misses", "pinned", "schema")
+
+    def __init__(self, access: Access, catalog: Catalog, schema: str, capacity: int) -> None:
+        self.access = access
+        self.catalog = catalog
+        self.schema = schema
+        self.capacity = capacity
+        self._by_shape: dict[str, CompiledQuery | None] = {}  # None: this shape's plans depend on the literals
+        self._by_text: dict[str, CompiledQuery] = {}
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._by_shape) + len(self._by_text)
+
+    def plan(self, text: str) -> tuple[CompiledQuery, tuple[str, ...]]:
+        """The plan for a query string and the client's literals to render it with."""
+        shape = shape_of(text)
+        if shape is not None:
+            found = self._by_shape.get(shape.key)
+            if found is not None:
+                self.hits += 1
+                return found, shape.literals
+        found = self._by_text.get(text)
+        if found is not None:
+            self.hits += 1
+            return found, NO_LITERALS
+        return self._compile(text, None if shape is None else shape.key, shape.literals if shape else NO_LITERALS)
+
+    def _compile(
+        self, text: str, key: str | None, literals: tuple[str, ...]
+    ) -> tuple[CompiledQuery, tuple[str, ...]]:
+        self.misses += 1
+        compiled = compile_query(text, self.access, self.catalog, schema=self.schema)
+        if compiled.by_shape and key is not None:
+            _keep(self._by_shape, key, compiled, self.capacity)
+            return compiled, literals
+        _keep(self._by_text, text, compiled, self.capacity)
+        return compiled, NO_LITERALS
+
+
+def _keep(plans: dict[str, CompiledQuery | None] | dict[str, CompiledQuery], key: str, plan: CompiledQuery, capacity: int) -> None:
+    while len(plans) >= capacity:
+        del plans[next(iter(plans))]
+    plans[key] = plan
+
+
+class PlanCache:
+    """All scopes of a process. `prune` forgets those of versions that are gone."""
+
+    __slots__ = ("_scopes", "capacity")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._scopes: dict[tuple[object, ...], PlanScope] = {}
+
+    def scope(self, access: Access, snapshot_version: int, catalog: Catalog, schema: str) -> PlanScope:
+        """The scope for these versions, made when it is new."""
+        key = (access.id, snapshot_version, catalog.database, access.target, catalog.version, schema)
+        scope = self._scopes.get(key)
+        if scope is None:
+            scope = self._scopes[key] = PlanScope(access, catalog, schema, self.capacity)
+        return scope
+
+    def prune(self, keep: set[int]) -> None:
+        """Drop scopes whose id() is not in `keep` (the scopes that sessions hold)."""
+        self._scopes = {key: scope for key, scope in self._scopes.items() if id(scope) in keep}
+
+    def scopes(self) -> tuple[PlanScope, ...]:
+        return tuple(self._scopes.values())

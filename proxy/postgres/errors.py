@@ -1,0 +1,55 @@
+"""The one place where an error becomes PostgreSQL protocol bytes, and where a target's error is made presentable.
+
+Anything that is not a public TenantGateError is told as "internal error" with an id that the log has too.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from policy.errors import AccessDenied, TenantGateError
+from proxy.postgres.wire import replies
+
+logger = logging.getLogger(__name__)
+
+FOREIGN_TENANT_MARKER = b"tenantgate_foreign_tenant"
+
+# Fields of an ErrorResponse that may carry other rows' values, or texts that the gateway wrote.
+_SCRUBBED = ("D", "H", "W", "q", "p")
+
+
+def presentable(error: BaseException) -> TenantGateError:
+    """The error itself when the client may see it, else "internal error" with an id."""
+    if isinstance(error, TenantGateError) and error.public:
+        return error
+    identifier = secrets.token_hex(6)
+    logger.error("internal error %s", identifier, exc_info=error)
+    return TenantGateError(f"internal error {identifier}", hint="Tell your administrator this id.")
+
+
+def error_reply(error: BaseException, severity: str = "ERROR") -> bytes:
+    """ErrorResponse bytes for any exception."""
+    shown = presentable(error)
+    return replies.error_response(
+        severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position
+    )
+
+
+def foreign_tenant() -> AccessDenied:
+    """A value for the tenant column that is not the session's tenant."""
+    return AccessDenied(
+        "a row may only carry the session's own tenant",
+        hint="Leave the tenant column out: the gateway fills it in.",
+    )
+
+
+def scrub(fields: dict[str, bytes], position: int | None) -> dict[str, bytes]:
+    """Fields of a target's error without those that could show other rows; `position` replaces P, 0 drops it."""
+    kept = {code: value for code, value in fields.items() if code not in _SCRUBBED}
+    if "P" in kept and position is not None:
+        if position > 0:
+            kept["P"] = str(position).encode()
+        else:
+            del kept["P"]
+    return kept

@@ -1,0 +1,64 @@
+"""TLS contexts for frontends: certificates from files, ALPN `postgresql`, optional client certificates, SNI.
+
+Certificates are read when a context is built; a reload builds new contexts, open connections keep theirs.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from policy.errors import ConfigurationError
+from proxy.config import TlsConfig
+
+ALPN_PROTOCOL = "postgresql"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIdentity:
+    """What the TLS handshake told of a client."""
+
+    sni: str | None
+    certificate_cn: str | None
+    alpn: str | None
+
+
+def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
+    """The context for accepted connections, None when TLS is off. Raises ConfigurationError."""
+    if tls.mode == "off":
+        return None
+    if tls.certificate is None or tls.key is None:
+        raise ConfigurationError((("tls.certificate", "no certificate", "set tls.certificate and tls.key"),))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+        if tls.client_ca is not None:
+            context.load_verify_locations(tls.client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError((("tls", f"cannot load certificates: {error}", "check the files"),)) from None
+    context.set_alpn_protocols([ALPN_PROTOCOL])
+    context.sni_callback = _remember_sni
+    return context
+
+
+def _remember_sni(connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+    connection.tenantgate_sni = name  # type: ignore[attr-defined]
+
+
+def peer_identity(connection: ssl.SSLObject) -> PeerIdentity:
+    """SNI, common name of a verified client certificate, and ALPN of a finished handshake."""
+    certificate = connection.getpeercert() or {}
+    names = [
+        str(value)
+        for rdn in certificate.get("subject", ())
+        for key, value in rdn  # type: ignore[misc]
+        if key == "commonName"
+    ]
+    return PeerIdentity(
+        sni=getattr(connection, "tenantgate_sni", None),
+        certificate_cn=names[0] if len(names) == 1 else None,
+        alpn=connection.selected_alpn_protocol(),
+    )
