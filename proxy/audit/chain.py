@@ -1,0 +1,159 @@
+"""Audit lines and the chain that joins them. Pure: bytes in, bytes out; no files, no clock.
+
+A line is one JSON object in canonical form: keys sorted, no spaces, UTF-8, ended by one newline. Each has
+
+- `seq`: 1 for the first line of a chain, then one more per line, without gaps, also across rotated files;
+- `prev`: the `hash` of the line before (64 zeros for the first line of a chain);
+- `hash`: SHA-256 in lower-case hex over the 64 ASCII digits of `prev`, followed by the line's canonical bytes
+  without the `hash` member and without the newline.
+
+The first line of every file is a `header` event: random `chain` id, `format`, `version`, `time`. When the log is
+rotated the new file's header keeps the chain id and carries `prev` and `seq` on. Other lines that are no
+`AuditEvent`: `resumed` (the gateway was started again), `recovered` (it had not stopped cleanly), `gap` (events
+were lost and how many), `stopped` (a clean end).
+
+Texts above `MAX_TEXT_BYTES` are cut; `<name>_bytes` and `<name>_sha256` then describe the whole text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from json.encoder import encode_basestring as _quote
+
+from policy.audit_event import AuditEvent
+
+FORMAT = 1
+NO_HASH = "0" * 64
+MAX_TEXT_BYTES = 16 * 1024
+MAX_LINE_BYTES = 1024 * 1024  # no line of ours is longer, so a reader may give up there
+
+_SURELY_SHORT = MAX_TEXT_BYTES // 4  # characters: at most four bytes each
+_LARGE_PART_CHARS = 192 * 1024  # more than two cut texts can be: some other field is out of all bounds
+_MAX_FIELD_CHARS = 1024
+_MAX_RELATIONS = 200
+_MAX_RELATION_CHARS = 256
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+
+
+class MalformedLine(ValueError):
+    """This is no line of an audit log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """Where a chain stands: the last line's number and hash."""
+
+    seq: int = 0
+    hash: str = NO_HASH
+
+
+def chain_event(event: AuditEvent, seq: int, prev: str) -> tuple[bytes, str]:
+    """The line (with newline) of `event` as number `seq` after the line with hash `prev`, and its own hash."""
+    left, right = _encode(event, seq, prev)
+    if len(left) + len(right) > _LARGE_PART_CHARS:
+        left, right = _encode(_bounded(event), seq, prev)
+    return _seal(left, right, prev)
+
+
+def chain_fields(fields: Mapping[str, str | int | float], seq: int, prev: str) -> tuple[bytes, str]:
+    """Like `chain_event` for lines that are no `AuditEvent`; `fields` must name `event` and `time`."""
+    text = _canonical({**fields, "seq": seq, "prev": prev, "hash": ""})
+    left, right = text.split(',"hash":""', 1)
+    return _seal(left, right, prev)
+
+
+def parse_line(line: bytes) -> tuple[int, bytes, bytes, bytes]:
+    """Take a line without its newline apart: (seq, prev, hash, the hashed bytes). Raises MalformedLine.
+
+    A quote inside a JSON string is always escaped, so `,"hash":"` can stand nowhere but at the member itself.
+    """
+    hash_at = line.find(b',"hash":"')
+    hash_end = hash_at + 73
+    prev_at = line.find(b',"prev":"', hash_end)
+    seq_at = line.find(b',"seq":', prev_at + 73)
+    digits = line[seq_at + 7 : line.find(b",", seq_at + 7)]
+    if hash_at < 0 or prev_at < 0 or seq_at < 0 or line[hash_end : hash_end + 1] != b'"' or not digits.isdigit():
+        raise MalformedLine("not a line of an audit log")
+    body = line[:hash_at] + line[hash_end + 1 :]
+    return int(digits[:20]), line[prev_at + 9 : prev_at + 73], line[hash_at + 9 : hash_end], body
+
+
+def line_hash(prev: bytes, body: bytes) -> bytes:
+    """What a line's `hash` must be, as ASCII hex digits."""
+    return hashlib.sha256(prev + body).hexdigest().encode()
+
+
+def head_of(line: bytes) -> ChainHead:
+    """The chain's head if `line` is its last one. Raises MalformedLine, also when its own hash is wrong."""
+    seq, prev, digest, body = parse_line(line)
+    if line_hash(prev, body) != digest:
+        raise MalformedLine("the line does not have the hash that it carries")
+    return ChainHead(seq, digest.decode())
+
+
+def chain_id_of(header: bytes) -> str:
+    """The random id of the chain that a file with this first line belongs to. Raises MalformedLine."""
+    try:
+        fields = json.loads(header)
+        if fields["event"] == "header" and fields["format"] == FORMAT:
+            return str(fields["chain"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise MalformedLine("the first line is not a header that this version understands")
+
+
+def _seal(left: str, right: str, prev: str) -> tuple[bytes, str]:
+    # A lone surrogate cannot be UTF-8; backslashreplace writes it as JSON's own escape.
+    head, tail = left.encode("utf-8", "backslashreplace"), right.encode("utf-8", "backslashreplace")
+    digest = hashlib.sha256(b"%b%b%b" % (prev.encode(), head, tail)).hexdigest()
+    return b'%b,"hash":"%b"%b\n' % (head, digest.encode(), tail), digest
+
+
+def _encode(e: AuditEvent, seq: int, prev: str) -> tuple[str, str]:
+    """The canonical text before and after the `hash` member; `tests` hold it equal to the json module's."""
+    q = _quote
+    statement, rewritten = e.statement, e.rewritten
+    statement = q(statement) if len(statement) <= _SURELY_SHORT else _cut("statement", statement)
+    rewritten = q(rewritten) if len(rewritten) <= _SURELY_SHORT else _cut("rewritten", rewritten)
+    left = (
+        f'{{"application":{q(e.application)},"bytes":{e.bytes},"client":{q(e.client)},"command":{q(e.command)}'
+        f',"decision":{q(e.decision)},"duration_us":{e.duration_us},"event":{q(e.event)}'
+        f',"fingerprint":{q(e.fingerprint)}'
+    )
+    right = (
+        f',"outcome":{q(e.outcome)},"policy_version":{e.policy_version},"prev":"{prev}","protocol":{q(e.protocol)}'
+        f',"reason":{q(e.reason)},"relations":[{",".join(map(q, e.relations))}],"rewritten":{rewritten}'
+        f',"rows":{e.rows},"seq":{seq},"session":{q(e.session)},"sqlstate":{q(e.sqlstate)}'
+        f',"statement":{statement},"subject":{q(e.subject)},"tenant":{q(e.tenant)},"time":{e.time!r}}}'
+    )
+    return left, right
+
+
+def _cut(name: str, text: str) -> str:
+    """The value of member `name` and, if it had to be cut, the two members that describe the whole text."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= MAX_TEXT_BYTES:
+        return _quote(text)
+    kept = data[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+    whole = hashlib.sha256(data).hexdigest()
+    return f'{_quote(kept)},"{name}_bytes":{len(data)},"{name}_sha256":"{whole}"'
+
+
+def _bounded(event: AuditEvent) -> AuditEvent:
+    """The event with every field but the two texts cut to a sane size, so that a line stays readable."""
+    names = [name[:_MAX_RELATION_CHARS] for name in event.relations[:_MAX_RELATIONS]]
+    more = len(event.relations) - len(names)
+    return replace(
+        event,
+        relations=(*names, f"... and {more} more") if more else tuple(names),
+        **{name: getattr(event, name)[:_MAX_FIELD_CHARS] for name in _SHORT_FIELDS},
+    )
+
+
+_SHORT_FIELDS = (
+    "application", "client", "command", "decision", "event", "fingerprint", "outcome", "protocol", "reason",
+    "session", "sqlstate", "subject", "tenant",
+)  # fmt: skip

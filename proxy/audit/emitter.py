@@ -1,0 +1,329 @@
+"""Keep every audit event: emitted on the reply path, encoded, chained and written in batches.
+
+`emit` appends to a list. A timer (`flush_interval_s`), or a large batch at once, turns the list into chained
+lines (`chain.py`) and writes them with one system call (`file_sink.py`). Fails closed: while the file cannot be
+written, `emit` and `check` raise AuditUnavailable; events of statements that were already under way stay in the
+bounded queue and are written when the file is well again, and what did not fit is told by a `gap` line.
+
+A killed process loses what it emitted within the last flush interval; the next start says so (`recovered`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from policy.audit_event import AuditEvent
+from proxy.audit.chain import FORMAT, ChainHead, MalformedLine, chain_event, chain_fields, chain_id_of, head_of
+from proxy.audit.errors import AuditUnavailable
+from proxy.audit.file_sink import FileSink, Tail, sync_descriptor
+from proxy.config import AuditConfig
+from proxy.observe.version import product_version
+
+__all__ = ["AuditEmitter", "AuditUnavailable"]
+
+_BATCH_EVENTS = 512
+_BATCH_CHARS = 4 * 1024 * 1024
+_KEPT_CHARS = 64 * 1024 * 1024  # of statement text while the file fails
+_RETRY_S = 0.5
+_TORN_TEXT_BYTES = 4096
+_log = logging.getLogger(__name__)
+
+
+class AuditEmitter:
+    """One per worker process, from `start()` in a running loop to `close()`.
+
+    Invariant: `_head` is the last line that is on the file; events in `_pending` come after it, in order.
+    """
+
+    __slots__ = (
+        "_chain",
+        "_chars",
+        "_clock",
+        "_config",
+        "_failure",
+        "_flush_at",
+        "_head",
+        "_loop",
+        "_lost",
+        "_lost_total",
+        "_pending",
+        "_sink",
+        "_sync",
+        "_sync_again",
+        "_sync_failed",
+        "_timer",
+        "events",
+    )
+
+    def __init__(self, config: AuditConfig, *, clock: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._clock = clock
+        self._pending: list[AuditEvent] = []
+        self._chars = 0
+        self._chain = ""
+        self._flush_at = min(_BATCH_EVENTS, config.max_queue)
+        self._head = ChainHead()
+        self._sink: FileSink | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: str | None = "not started"
+        self._lost = 0
+        self._lost_total = 0
+        self._sync: asyncio.Future[None] | None = None
+        self._sync_again = False
+        self._sync_failed = False
+        self.events = 0  # lines of AuditEvents written, for the metrics
+
+    @property
+    def queued(self) -> int:
+        """Events that are not on the file yet."""
+        return len(self._pending)
+
+    @property
+    def lost(self) -> int:
+        """Events that could not be kept since the start; each was answered with AuditUnavailable."""
+        return self._lost_total
+
+    @property
+    def head(self) -> ChainHead:
+        """The last line on the file."""
+        return self._head
+
+    def start(self) -> None:
+        """Open the file, begin or continue its chain. Raises AuditUnavailable; call it in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            sink = FileSink(self._config.path, durable=self._config.fsync)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._continue(sink)
+        except (OSError, MalformedLine) as error:
+            sink.close()
+            raise self._unusable(error) from error
+        self._sink, self._failure = sink, None
+
+    def emit(self, event: AuditEvent) -> None:
+        """Keep `event`. Raises AuditUnavailable when that cannot be promised (58030)."""
+        if self._failure is not None:
+            self._keep_if_room(event)
+            raise AuditUnavailable(self._failure)
+        self._pending.append(event)
+        self._chars += len(event.statement) + len(event.rewritten)
+        if self._timer is None:
+            self._schedule(self._config.flush_interval_s)
+        if len(self._pending) >= self._flush_at or self._chars >= _BATCH_CHARS:
+            self._flush()
+            if self._failure is not None:
+                raise AuditUnavailable(self._failure)
+
+    def check(self) -> None:
+        """Raise AuditUnavailable if a statement that starts now could not be recorded."""
+        if self._failure is not None:
+            raise AuditUnavailable(self._failure)
+
+    def reopen(self) -> None:
+        """Continue the chain in a new file after the old one was renamed (SIGHUP); harmless when it was not.
+
+        Raises AuditUnavailable if the new file cannot be used; the old one is then kept.
+        """
+        if self._sink is None:
+            raise AuditUnavailable("not started")
+        self._flush()
+        if self._sink.is_at(self._config.path):
+            return
+        try:
+            sink = FileSink(self._config.path, durable=self._config.fsync)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._carry_on(sink)
+        except (OSError, MalformedLine) as error:
+            sink.close()
+            raise self._unusable(error) from error
+        self._replace_sink(sink)
+
+    async def close(self) -> None:
+        """Write what is queued and a `stopped` line, and close the file. What cannot be written is logged."""
+        if self._sink is None:
+            return
+        self._sync_failed = False  # nothing is promised any more, so write what there is
+        self._flush()
+        if self._failure is None:
+            self._append_stopped(self._sink)
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._sync is not None:
+            await asyncio.gather(self._sync, return_exceptions=True)
+        if self._pending or self._lost:
+            _log.critical("audit events lost at shutdown", extra={"lost": len(self._pending) + self._lost})
+        sink, self._sink, self._failure = self._sink, None, "closed"
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, sink.close)
+        except OSError as error:
+            _log.critical("audit file could not be closed", extra={"path": sink.path, "error": error})
+
+    # -- batches
+
+    def _schedule(self, delay_s: float) -> None:
+        assert self._loop is not None
+        self._timer = self._loop.call_later(delay_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write all pending events; a failure is remembered and tried again later."""
+        if self._sink is None or self._sync_failed or not (self._pending or self._failure):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            self._write_pending(self._sink)
+        except Exception as error:  # whatever it is: refuse statements and try again, never lose a batch
+            self._on_failure(error)
+            self._schedule(_RETRY_S)
+            return
+        self._on_success()
+
+    def _write_pending(self, sink: FileSink) -> None:
+        seq, prev = self._head.seq, self._head.hash
+        lines = []
+        for event in self._pending:
+            seq += 1
+            line, prev = chain_event(event, seq, prev)
+            lines.append(line)
+        if self._failure is not None:
+            seq += 1
+            line, prev = chain_fields(self._gap(), seq, prev)
+            lines.append(line)
+        sink.append(b"".join(lines))
+        self._head = ChainHead(seq, prev)
+        self.events += len(self._pending)
+        self._pending.clear()
+        self._chars = self._lost = 0
+
+    def _gap(self) -> dict[str, str | int | float]:
+        """The line that closes a time in which the file could not be written."""
+        return {"event": "gap", "lost": self._lost, "reason": self._failure or "", "time": self._clock()}
+
+    def _on_failure(self, error: Exception) -> None:
+        if self._failure is None:
+            _log.critical(
+                "audit log cannot be written: statements are refused",
+                extra={"path": self._config.path, "error": error, "queued": len(self._pending)},
+            )
+        self._failure = (error.strerror if isinstance(error, OSError) else None) or str(error) or "unknown"
+
+    def _on_success(self) -> None:
+        if self._failure is not None:
+            _log.warning("audit log can be written again", extra={"path": self._config.path})
+            self._failure = None
+        if self._config.fsync:
+            self._start_sync()
+
+    def _keep_if_room(self, event: AuditEvent) -> None:
+        if self._sink is None:
+            return
+        if len(self._pending) < self._config.max_queue and self._chars < _KEPT_CHARS:
+            self._pending.append(event)
+            self._chars += len(event.statement) + len(event.rewritten)
+        else:
+            self._lost += 1
+            self._lost_total += 1
+
+    # -- fsync, in a thread
+
+    def _start_sync(self) -> None:
+        if self._sync is not None:
+            self._sync_again = True
+            return
+        assert self._loop is not None
+        assert self._sink is not None
+        self._sync_again = False
+        self._sync = self._loop.run_in_executor(None, sync_descriptor, self._sink.duplicate())
+        self._sync.add_done_callback(self._on_synced)
+
+    def _on_synced(self, sync: asyncio.Future[None]) -> None:
+        self._sync = None
+        error = None if sync.cancelled() else sync.exception()
+        if isinstance(error, OSError):
+            # The kernel may have dropped the pages, and a later fsync would succeed all the same: no retry here.
+            self._sync_failed = True
+            self._on_failure(error)
+        elif self._sync_again and self._sink is not None:
+            self._start_sync()
+
+    # -- files and their chains
+
+    def _continue(self, sink: FileSink) -> None:
+        """Take up the chain where an existing file ends, or begin a new one."""
+        tail = sink.tail()
+        if tail.last_line:
+            self._head = head_of(tail.last_line)
+            self._chain = chain_id_of(sink.first_line())
+        if tail.torn:
+            _log.warning("audit log ends in an incomplete line", extra={"path": sink.path, "bytes": len(tail.torn)})
+            sink.cut_torn(tail)
+        if not tail.last_line:
+            self._head = ChainHead()
+            self._chain = secrets.token_hex(16)
+            self._append_header(sink)
+        if tail.torn or (tail.last_line and b'"event":"stopped"' not in tail.last_line):
+            self._append(sink, _recovered(tail))
+        elif tail.last_line:
+            self._append(sink, {"event": "resumed", "version": product_version()})
+
+    def _carry_on(self, sink: FileSink) -> None:
+        """Begin the file that follows a rotated one."""
+        tail = sink.tail()
+        if tail.last_line or tail.torn:
+            raise OSError("the new audit file is not empty")
+        self._append_header(sink)
+
+    def _append_header(self, sink: FileSink) -> None:
+        self._append(sink, {"event": "header", "chain": self._chain, "format": FORMAT, "version": product_version()})
+
+    def _append_stopped(self, sink: FileSink) -> None:
+        try:
+            self._append(sink, {"event": "stopped"})
+        except OSError as error:
+            self._on_failure(error)
+
+    def _append(self, sink: FileSink, fields: dict[str, str | int | float]) -> None:
+        fields["time"] = self._clock()
+        line, digest = chain_fields(fields, self._head.seq + 1, self._head.hash)
+        sink.append(line)
+        self._head = ChainHead(self._head.seq + 1, digest)
+
+    def _replace_sink(self, sink: FileSink) -> None:
+        old, self._sink = self._sink, sink
+        self._sync_failed = False
+        assert old is not None
+        try:
+            old.close()
+        except OSError as error:
+            _log.critical("rotated audit file could not be closed", extra={"path": old.path, "error": error})
+        self._flush()
+
+    def _unusable(self, error: OSError | MalformedLine) -> AuditUnavailable:
+        _log.critical("audit log is unusable", extra={"path": self._config.path, "error": error})
+        return AuditUnavailable(str(error))
+
+
+def _recovered(tail: Tail) -> dict[str, str | int | float]:
+    """The line that tells that the run before was killed, with what it had half written."""
+    fields: dict[str, str | int | float] = {"event": "recovered", "version": product_version()}
+    fields["reason"] = "the gateway did not stop cleanly: events of its last flush interval may be missing"
+    if tail.torn:
+        fields["torn"] = tail.torn[:_TORN_TEXT_BYTES].decode("utf-8", "backslashreplace")
+        fields["torn_bytes"] = len(tail.torn)
+        fields["torn_sha256"] = hashlib.sha256(tail.torn).hexdigest()
+    return fields
