@@ -1,0 +1,368 @@
+"""Which code a statement may run: functions, operators, casts, also where no function call is written.
+
+The authority is PostgreSQL's parse tree, walked whole: a call inside a default, a sort clause, an XMLTABLE argument
+or a sampling clause is found like any other. Built-ins are allowed by name (`policy/sql/builtin_functions.py`);
+user-defined code is opaque, so it is refused wherever another tenant's rows can be reached from its body. This
+module does not decide about relations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from policy.access import Access
+from policy.errors import AccessDenied, InvalidStatement, StatementRefused
+from policy.model import Isolation
+from policy.sql import builtin_functions as builtin
+from policy.sql import parse
+from policy.sql.catalog import Catalog, Relation
+from policy.sql.parse import Node, enums, parse_statements, walk
+
+ast: Any = parse.ast
+_REASONS = tuple((re.compile(pattern), reason) for pattern, reason in builtin.REFUSAL_REASONS)
+_SAMPLING_METHODS = frozenset({"system", "bernoulli"})
+_BUILTIN_SCHEMAS = frozenset({"", "pg_catalog"})
+_CATALOG_HELPERS = frozenset({("information_schema", "_pg_expandarray")})  # pgJDBC getPrimaryKeys
+
+_Kind = enums.A_Expr_Kind
+_BETWEEN = {
+    _Kind.AEXPR_BETWEEN: (">=", "<="),
+    _Kind.AEXPR_NOT_BETWEEN: ("<", ">"),
+    _Kind.AEXPR_BETWEEN_SYM: (">=", "<="),
+    _Kind.AEXPR_NOT_BETWEEN_SYM: ("<", ">"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReview:
+    """Outcome for an allowed statement. `pinned`: a literal took part, so the plan holds for this exact text only."""
+
+    pinned: bool = False
+
+
+def review_code(
+    statement: Node, access: Access, catalog: Catalog, *, answered_calls: Collection[int] = ()
+) -> CodeReview:
+    """Check all code that `statement` can reach by name; return what its plan must know.
+
+    `answered_calls`: locations of function calls that another rule has decided already (set_config, nextval of a
+    column default). Raises AccessDenied (42501) or InvalidStatement (42883) with position and hint.
+    """
+    reviewer = _Reviewer(statement, access, catalog, frozenset(answered_calls))
+    for node in walk(statement):
+        reviewer.review(node)
+    return CodeReview(reviewer.pinned)
+
+
+def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bool:
+    """Whether a column's default or generation expression runs reviewed code only (nextval may stand in a default)."""
+    try:
+        expression = parse_statements(f"SELECT {default_sql}")[0].node
+        calls = {call.location for call in walk(expression) if _is_nextval(call)}
+        review_code(expression, access, catalog, answered_calls=calls)
+    except StatementRefused:
+        return False
+    return True
+
+
+def _is_nextval(node: Node) -> bool:
+    return isinstance(node, ast.FuncCall) and _schema_and_name(node.funcname) in (
+        ("", "nextval"),
+        ("pg_catalog", "nextval"),
+    )
+
+
+class _Reviewer:
+    """Walks one statement; `pinned` is set on the way."""
+
+    __slots__ = ("_access", "_answered", "_catalog", "_own_database", "_relations", "_risky_types", "pinned")
+
+    def __init__(self, statement: Node, access: Access, catalog: Catalog, answered: frozenset[int]) -> None:
+        self._access = access
+        self._catalog = catalog
+        self._answered = answered
+        self._own_database = access.isolation is Isolation.DATABASE
+        self._relations = _named_relations(statement, catalog)
+        self._risky_types = _types_with_user_casts(catalog)
+        self.pinned = False
+
+    def review(self, node: Node) -> None:
+        review = _REVIEWS.get(type(node))
+        if review is not None:
+            review(self, node)
+
+    # -- function calls ------------------------------------------------------------------------------------
+
+    def function_call(self, node: Node) -> None:
+        if node.location in self._answered:
+            return
+        schema, name = _schema_and_name(node.funcname)
+        if self._is_user_code(schema, name):
+            self._user_function(schema, name, node.location)
+            return
+        reviewed = name in builtin.ALLOWED or (schema, name) in _CATALOG_HELPERS
+        if not reviewed and not self._reviewed_call(name, node.args or ()):
+            self._refuse_builtin(name, node.location)
+
+    def _is_user_code(self, schema: str, name: str) -> bool:
+        if schema not in _BUILTIN_SCHEMAS:
+            return (schema, name) not in _CATALOG_HELPERS
+        return schema == "" and name in self._catalog.user_functions
+
+    def _user_function(self, schema: str, name: str, location: int) -> None:
+        """User code may read anything its owner may: only in a tenant's own database, for who may define code."""
+        shown = f"{schema}.{name}" if schema else name
+        reason = _reason(name)
+        if reason is not None:
+            raise _denied(f"function {shown} is not allowed", reason, location)
+        if self._own_database and self._access.ddl:
+            return
+        hint = "user-defined functions can read other tenants' rows; write the query itself in the statement"
+        if name in builtin.ALLOWED and schema == "":
+            hint = f"a user-defined function has the same name; write pg_catalog.{name}"
+        elif self._own_database:
+            hint = "calling user-defined functions needs the permission schema:*:ddl"
+        raise _denied(f"function {shown} is not allowed", hint, location)
+
+    def _reviewed_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
+        """Built-ins that depend on how they are called."""
+        if name == "ts_rewrite":
+            return len(arguments) == 3
+        if name == "current_setting":
+            return self._own_setting(arguments)
+        if name in builtin.SEQUENCES:
+            return self._sequence_call(name, arguments)
+        if name in builtin.PRIVILEGE_TESTS:
+            return self._own_database or all(_is_constant(argument) for argument in arguments)
+        if name in builtin.DEFINITION_READERS:
+            return self._own_database or (bool(arguments) and _is_column(arguments[0]))
+        return self._own_database and (
+            name in builtin.BODY_READERS or name in builtin.NAME_RESOLVERS or name in builtin.OWN_DATABASE_ONLY
+        )
+
+    def _own_setting(self, arguments: tuple[Node, ...]) -> bool:
+        setting = _text_constant(arguments[0]) if arguments else None
+        self.pinned = True
+        return setting is not None and setting.lower() in builtin.READABLE_SETTINGS
+
+    def _sequence_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
+        """Sequences of a shared database count everybody's rows; elsewhere they are found by unqualified name."""
+        if self._access.isolation is Isolation.SHARED or (name == "setval" and not self._access.ddl):
+            return False
+        if self._own_database or not arguments:
+            return True
+        self.pinned = True
+        sequence = _text_constant(arguments[0])
+        return sequence is not None and "." not in sequence and not sequence.strip().isdigit()
+
+    def _refuse_builtin(self, name: str, location: int) -> None:
+        known = self._catalog.builtin_functions
+        if known and name not in known:
+            raise InvalidStatement(
+                f"function {name} does not exist",
+                sqlstate="42883",
+                position=location + 1,
+                hint="Check the spelling; \\df lists the functions you may call.",
+            )
+        reason = _reason(name) or "it is not on the list of functions reviewed for tenants; ask your administrator"
+        raise _denied(f"function {name} is not allowed", reason, location)
+
+    # -- code without a function call -----------------------------------------------------------------------
+
+    def operator_expression(self, node: Node) -> None:
+        if node.kind in _BETWEEN:
+            self._check_operators(_BETWEEN[node.kind], node.location)
+        else:
+            self._check_operator(node.name, node.location)
+
+    def sub_link(self, node: Node) -> None:
+        if node.operName:
+            self._check_operator(node.operName, node.location)
+        elif node.subLinkType in (enums.SubLinkType.ANY_SUBLINK, enums.SubLinkType.ALL_SUBLINK):
+            self._check_operators(("=",), node.location)
+
+    def case_expression(self, node: Node) -> None:
+        if node.arg is not None:
+            self._check_operators(("=",), node.location)
+
+    def join(self, node: Node) -> None:
+        if node.isNatural or node.usingClause:
+            self._check_operators(("=",), -1)
+
+    def sort(self, node: Node) -> None:
+        if node.useOp:
+            self._check_operator(node.useOp, node.location)
+
+    def _check_operator(self, name: tuple[Node, ...], location: int) -> None:
+        schema, operator = _schema_and_name(name)
+        if schema == "":
+            self._check_operators((operator,), location)
+        elif schema != "pg_catalog" and not self._own_code_is_allowed():
+            raise _denied(f"operator {schema}.{operator} is not allowed", _OPERATOR_HINT.format(operator), location)
+
+    def _check_operators(self, operators: Iterable[str], location: int) -> None:
+        if self._own_code_is_allowed():
+            return
+        for operator in operators:
+            if operator in self._catalog.user_operators:
+                raise _denied(f"operator {operator} is not allowed", _OPERATOR_HINT.format(operator), location)
+
+    def _own_code_is_allowed(self) -> bool:
+        return self._own_database and self._access.ddl
+
+    def type_name(self, node: Node) -> None:
+        """A type with a user-defined cast: PostgreSQL may call the cast's function unasked."""
+        if node.names and not self._own_code_is_allowed():
+            name = _schema_and_name(node.names)[1]
+            if name in self._risky_types:
+                raise _denied(
+                    f"type {name} is not allowed",
+                    "it has user-defined casts, which run code; use a built-in type",
+                    node.location,
+                )
+
+    def relation(self, node: Node) -> None:
+        """A relation with a column whose type has a user-defined cast, or whose row type has one."""
+        if not self._risky_types or self._own_code_is_allowed():
+            return
+        for found in self._relations.get(node.relname, ()):
+            names = {found.name, *(_bare_type(column.type_name) for column in found.columns)}
+            if not names.isdisjoint(self._risky_types):
+                raise _denied(
+                    f"relation {found.name} is not allowed",
+                    "a column's type has user-defined casts, which run code; ask your administrator",
+                    node.location,
+                )
+
+    def sampling(self, node: Node) -> None:
+        schema, name = _schema_and_name(node.method)
+        if schema not in _BUILTIN_SCHEMAS or name not in _SAMPLING_METHODS:
+            raise _denied(f"tablesample method {name} is not allowed", "use SYSTEM or BERNOULLI", node.location)
+
+    def column_reference(self, node: Node) -> None:
+        """`a.f` means f(a) when `a` has no column `f`."""
+        fields = node.fields
+        if len(fields) > 1 and isinstance(fields[-1], ast.String) and isinstance(fields[-2], ast.String):
+            self._attribute(fields[-2].sval, fields[-1].sval, node.location)
+
+    def indirection(self, node: Node) -> None:
+        """`(a).f` means f(a), too."""
+        qualifier = ""
+        if isinstance(node.arg, ast.ColumnRef) and isinstance(node.arg.fields[-1], ast.String):
+            qualifier = node.arg.fields[-1].sval
+        for step in node.indirection:
+            if isinstance(step, ast.String):
+                self._attribute(qualifier, step.sval, getattr(node.arg, "location", None))
+            qualifier = ""
+
+    def _attribute(self, qualifier: str, name: str, location: int | None) -> None:
+        user_code = name in self._catalog.user_functions and not self._own_code_is_allowed()
+        if not user_code and (name in builtin.ALLOWED or name not in self._catalog.builtin_functions):
+            return
+        found = self._relations.get(qualifier, ())
+        if found and all(any(column.name == name for column in each.columns) for each in found):
+            return
+        raise _denied(
+            f"{qualifier or '(...)'}.{name} may call the function {name}, which is not allowed",
+            "give the table an alias of its own and name one of its columns",
+            -1 if location is None else location,
+        )
+
+
+_OPERATOR_HINT = "it is user-defined and runs code; write OPERATOR(pg_catalog.{0}) for the built-in one"
+
+_REVIEWS = {
+    ast.FuncCall: _Reviewer.function_call,
+    ast.A_Expr: _Reviewer.operator_expression,
+    ast.SubLink: _Reviewer.sub_link,
+    ast.CaseExpr: _Reviewer.case_expression,
+    ast.JoinExpr: _Reviewer.join,
+    ast.SortBy: _Reviewer.sort,
+    ast.TypeName: _Reviewer.type_name,
+    ast.RangeVar: _Reviewer.relation,
+    ast.RangeTableSample: _Reviewer.sampling,
+    ast.ColumnRef: _Reviewer.column_reference,
+    ast.A_Indirection: _Reviewer.indirection,
+}
+
+
+_ALIASED = (ast.RangeSubselect, ast.RangeFunction, ast.RangeTableFunc, ast.JsonTable, ast.JoinExpr)
+
+
+def _named_relations(statement: Node, catalog: Catalog) -> dict[str, tuple[Relation, ...]]:
+    """Catalog relations by every name they go by in the statement.
+
+    A name that also stands for something else (a sub-select's or function's alias, a CTE) is left out, as is one
+    whose relation is not known: nothing can be said of its columns.
+    """
+    found: dict[str, list[Relation]] = {}
+    other: set[str] = set()
+    for node in walk(statement):
+        if isinstance(node, ast.RangeVar):
+            name = node.alias.aliasname if node.alias is not None else node.relname
+            relations = _relations_called(node, catalog)
+            found.setdefault(name, []).extend(relations)
+            found.setdefault(node.relname, []).extend(relations)
+            if not relations or (node.alias is not None and node.alias.colnames):
+                other.add(name)
+        elif isinstance(node, ast.CommonTableExpr):
+            other.add(node.ctename)
+        elif isinstance(node, _ALIASED) and node.alias is not None:
+            other.add(node.alias.aliasname)
+    return {name: tuple(relations) for name, relations in found.items() if name not in other}
+
+
+def _relations_called(node: Node, catalog: Catalog) -> list[Relation]:
+    if node.schemaname:
+        relation = catalog.relations.get((node.schemaname, node.relname))
+        return [] if relation is None else [relation]
+    return [relation for (_, name), relation in catalog.relations.items() if name == node.relname]
+
+
+def _types_with_user_casts(catalog: Catalog) -> frozenset[str]:
+    named = {_bare_type(name) for pair in catalog.user_casts for name in pair}
+    return frozenset(named & (catalog.user_types | {name for _, name in catalog.relations}))
+
+
+def _bare_type(name: str) -> str:
+    """`public."Order ref"` -> `Order ref`: format_type() qualifies what is not on the search path."""
+    last = name.removesuffix("[]").rsplit(".", 1)[-1]
+    return last[1:-1].replace('""', '"') if last.startswith('"') else last
+
+
+def _schema_and_name(names: tuple[Node, ...]) -> tuple[str, str]:
+    """Of a qualified name; a database part is dropped, as PostgreSQL allows the current one only."""
+    parts = [part.sval for part in names if isinstance(part, ast.String)]
+    return (parts[-2] if len(parts) > 1 else "", parts[-1])
+
+
+def _reason(name: str) -> str | None:
+    return next((reason for pattern, reason in _REASONS if pattern.fullmatch(name)), None)
+
+
+def _strip_casts(node: Node) -> Node:
+    while isinstance(node, ast.TypeCast):
+        node = node.arg
+    return node
+
+
+def _is_constant(node: Node) -> bool:
+    return isinstance(_strip_casts(node), (ast.A_Const, ast.ParamRef, ast.SQLValueFunction))
+
+
+def _is_column(node: Node) -> bool:
+    return isinstance(_strip_casts(node), ast.ColumnRef)
+
+
+def _text_constant(node: Node) -> str | None:
+    constant = _strip_casts(node)
+    if isinstance(constant, ast.A_Const) and isinstance(constant.val, ast.String):
+        return str(constant.val.sval)
+    return None
+
+
+def _denied(message: str, hint: str, location: int) -> AccessDenied:
+    return AccessDenied(message, hint=hint[:1].upper() + hint[1:] + ".", position=location + 1)
