@@ -25,6 +25,14 @@ class TableAccess:
     row_filter: str | None = None
     masks: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()  # role names that gave it, for explain and audit
+    read_filter: str | None = None  # set when reading is wider than writing; "true" is every row
+
+    @property
+    def filter_for_reading(self) -> str | None:
+        """The filter of statements that only read; `row_filter` is that of writes, and never the wider one."""
+        if self.read_filter is None:
+            return self.row_filter
+        return None if self.read_filter == "true" else self.read_filter
 
 
 NO_ACCESS = TableAccess()
@@ -48,10 +56,13 @@ class Access:
     ddl: bool = False
     explain: bool = True
     gateway_read: bool = False
+    schemas: Mapping[str, TableAccess] = field(default_factory=dict)  # from `table:sales.*:…`
 
     def table(self, schema: str, name: str) -> TableAccess:
-        """Access to one relation; by (schema, name), then by ("", name), then the default."""
+        """Access to one relation; by (schema, name), then by ("", name), by schema, then the default."""
         found = self.tables.get((schema, name))
         if found is None:
             found = self.tables.get(("", name))
+        if found is None:
+            found = self.schemas.get(schema)
         return self.default if found is None else found

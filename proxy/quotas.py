@@ -1,0 +1,85 @@
+"""What one tenant uses of its quotas, in memory: connections, running statements, statements per second.
+
+One per tenant and worker, made when the tenant first logs in; plain arithmetic on the event loop, never awaits.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from policy.errors import QuotaExceeded
+from policy.model import QuotaLimits
+from policy.quotas import TokenBucket
+from proxy.errors import LocalProtocolError
+
+CONCURRENCY_RETRY_S = 0.1  # nobody knows when a neighbour's statement ends; a short pause is fair advice
+
+
+class TenantUsage:
+    """Every `admit_…` that returned must be paired with its release; one that raised took nothing."""
+
+    __slots__ = ("_bucket", "_limits", "connections", "statements", "tenant")
+
+    def __init__(self, tenant: str, limits: QuotaLimits, now: float = 0.0) -> None:
+        self.tenant = tenant
+        self.connections = 0
+        self.statements = 0
+        self._limits = limits
+        self._bucket = _make_bucket(limits, now)
+
+    @property
+    def limits(self) -> QuotaLimits:
+        return self._limits
+
+    def admit_connection(self) -> None:
+        """Count a connection. Raises QuotaExceeded (53300)."""
+        limit = self._limits.connections
+        if limit is not None and self.connections >= limit:
+            message = f'too many connections for tenant "{self.tenant}" (limit {limit})'
+            raise QuotaExceeded(message, sqlstate="53300")
+        self.connections += 1
+
+    def release_connection(self) -> None:
+        if self.connections == 0:
+            raise LocalProtocolError("a connection was released that had not been admitted")
+        self.connections -= 1
+
+    def admit_statement(self, now: float) -> None:
+        """Count a running statement. `now`: seconds of a clock that does not step. Raises QuotaExceeded (53400)."""
+        limit = self._limits.concurrent_statements
+        if limit is not None and self.statements >= limit:
+            message = f'too many concurrent statements for tenant "{self.tenant}" (limit {limit})'
+            raise QuotaExceeded(message, retry_after_s=CONCURRENCY_RETRY_S)
+        if self._bucket is not None and (wait_s := self._bucket.take(now)):
+            message = (
+                f'too many statements per second for tenant "{self.tenant}" (limit {self._limits.statements_per_s:g})'
+            )
+            raise QuotaExceeded(message, retry_after_s=ceil(wait_s * 1000) / 1000)  # the detail shows milliseconds
+        self.statements += 1
+
+    def end_statement(self) -> None:
+        if self.statements == 0:
+            raise LocalProtocolError("a statement ended that had not been admitted")
+        self.statements -= 1
+
+    def set_limits(self, limits: QuotaLimits, now: float) -> None:
+        """Take new limits at a reload. Whoever is in stays in; tokens that are used up stay used up."""
+        old = self._limits
+        self._limits = limits
+        if (limits.statements_per_s, limits.burst) == (old.statements_per_s, old.burst):
+            return
+        if self._bucket is None or limits.statements_per_s is None:
+            self._bucket = _make_bucket(limits, now)
+        else:
+            self._bucket = self._bucket.resized(limits.statements_per_s, _burst(limits), now)
+
+
+def _make_bucket(limits: QuotaLimits, now: float) -> TokenBucket | None:
+    if limits.statements_per_s is None:
+        return None
+    return TokenBucket(limits.statements_per_s, _burst(limits), now)
+
+
+def _burst(limits: QuotaLimits) -> int:
+    """One second's worth unless configured."""
+    return limits.burst or max(1, ceil(limits.statements_per_s or 1))
