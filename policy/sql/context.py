@@ -1,0 +1,104 @@
+"""What the rules of one statement share: what they may look at, and what they have decided so far.
+
+A rule reads `access`, `catalog`, the tree and the tokens, and records: edits of the client's text, what the check of
+the outcome must expect, and notes for `explain` and the audit. It raises a StatementRefused to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from policy.access import Access
+from policy.model import Isolation
+from policy.sql.catalog import Catalog
+from policy.sql.parse import Statement
+from policy.sql.plan import ClientText, CopyStamp, ParameterCheck, Piece, StatementKind
+from policy.sql.references import Reference, References
+from policy.sql.rewrite import Edit
+from policy.sql.tokens import Tokens
+
+Node = Any
+Unwrap = Callable[[Node], Node]
+
+
+@dataclass(slots=True)
+class Context:
+    """Lives for the compilation of one statement.
+
+    schema: the session's own schema (schema strategy), else "". text and tokens are of the whole query string; all
+    offsets refer to it.
+    sql_prepare: the statement stands inside a SQL-level PREPARE, so its parameters come with EXECUTE and no
+    `parameter_check` can see them.
+    pinned: a rule read a literal's value, so the plan holds for this very text only.
+    """
+
+    access: Access
+    catalog: Catalog
+    schema: str
+    text: str
+    tokens: Tokens
+    statement: Statement
+    references: References
+    kind: StatementKind = StatementKind.UTILITY
+    command: str = ""
+    write: bool = False
+    pinned: bool = False
+    sql_prepare: bool = False
+    has_runtime_check: bool = False
+    copy_stamp: CopyStamp | None = None
+    session_action: tuple[str, ...] = ()
+    edits: list[Edit] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
+    relations: list[str] = field(default_factory=list)
+    parameter_checks: list[ParameterCheck] = field(default_factory=list)
+    expected: dict[int, Unwrap] = field(default_factory=dict)
+    leakproof: bool | None = None  # answered once, see guard.needs_barrier
+
+    @property
+    def shared(self) -> bool:
+        return self.access.isolation is Isolation.SHARED
+
+    def replace(self, start: int, end: int, *pieces: Piece) -> None:
+        """Put pieces in place of `text[start:end]`. Edits may not overlap: to enclose text, use `wrap`."""
+        self.edits.append(Edit(start, end, pieces))
+
+    def insert(self, at: int, *pieces: Piece) -> None:
+        self.edits.append(Edit(at, at, pieces))
+
+    def wrap(self, start: int, end: int, before: tuple[Piece, ...], after: tuple[Piece, ...]) -> None:
+        """Enclose `text[start:end]`, which may be edited on its own."""
+        self.edits.append(Edit(start, start, before))
+        self.edits.append(Edit(end, end, after, closing=True))
+
+    def client_text(self, start: int, end: int) -> ClientText:
+        """The client's own text as a piece, for use inside other pieces (its literals stay slots)."""
+        return ClientText(self.text[start:end], start)
+
+    def expect(self, node: Node, unwrap: Unwrap) -> None:
+        """Tell verify.py what became of `node` (a node of the client's tree).
+
+        `unwrap` gets the node that stands in its place in the tree of the rewritten text. It must check that the guard
+        stands there (raise errors.UnsupportedStatement by `verify.failed()` otherwise), take the guard away and return
+        a node that equals the client's: it may change and return the node that it got. Its children are then compared
+        as usual, with their own `expect`s.
+        """
+        self.expected[id(node)] = unwrap
+
+    def note(self, rule: str) -> None:
+        """A sentence for `explain` and the audit, such as `orders: tenant filter on tenant_id`."""
+        if rule not in self.rules:
+            self.rules.append(rule)
+
+    def reach(self, schema: str, name: str) -> None:
+        """Record a relation that the statement touches."""
+        qualified = f"{schema}.{name}"
+        if qualified not in self.relations:
+            self.relations.append(qualified)
+
+    def pin(self) -> None:
+        self.pinned = True
+
+    def target_of(self, node: Node) -> Reference:
+        return self.references.target_of(node)
