@@ -31,6 +31,7 @@ class StatementKind(Enum):
 class SlotKind(Enum):
     TENANT = "tenant"  # the tenant's value as a text literal
     SCHEMA = "schema"  # the tenant's schema as a quoted identifier
+    SCHEMA_NAME = "schema_name"  # the tenant's schema as a text literal
     SUBJECT = "subject"  # the principal's subject as a text literal
     ATTRIBUTE = "attribute"  # principal attribute `name` as a text literal, NULL when absent
     LITERAL = "literal"  # client literal number `index` of the shape, as the client wrote it
@@ -103,7 +104,9 @@ class Plan:
     denial: StatementRefused | None = None
     parameter_checks: tuple[ParameterCheck, ...] = ()
     copy_stamp: CopyStamp | None = None
-    session_action: tuple[str, ...] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
+    session_action: tuple[
+        str, ...
+    ] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
 
 
@@ -165,6 +168,8 @@ def _fill(slot: Slot, values: SlotValues, literals: Sequence[str]) -> str:
             return values.tenant
         case SlotKind.SCHEMA:
             return values.schema
+        case SlotKind.SCHEMA_NAME:
+            return quote_literal(values.schema[1:-1].replace('""', '"'))
         case SlotKind.SUBJECT:
             return values.subject
         case SlotKind.ATTRIBUTE:

@@ -1,0 +1,202 @@
+"""Virtual catalogs: pg_catalog and information_schema answer for what the tenant may see, and of nobody else.
+
+A reference to a system catalog becomes a guarded sub-select, always with a barrier (OFFSET 0): a condition of the
+client's must not meet a row before the guard did. Which rows, is data in `catalog_tables.py`. Relations that a tenant
+may read are embedded by oid for shared tables, whose catalog is the plan's; for a schema per tenant they are looked
+up by the session's schema name, since one plan serves every tenant. Objects, not values, are guarded here: functions
+that take an oid (`pg_get_viewdef`, `pg_table_size`) are `policy/sql/functions.py`'s matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from policy.access import Access
+from policy.errors import AccessDenied, UnsupportedStatement
+from policy.model import Isolation, TableClass
+from policy.sql.catalog import Catalog, Relation
+from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier, quote_literal
+from policy.sql.rules import catalog_tables as tables
+
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
+SCHEMA_NAME = Slot(SlotKind.SCHEMA_NAME)
+
+_OPERATOR = re.compile(r" (=|<>|<) ")
+_OID = re.compile(r"'(\d+)'o\b")
+_MACRO = re.compile(r"@(\w+)\(([^()]*)\)")
+
+_MACROS = {
+    "system": "({0} < '16384'o)",
+    "class": "(@system({0}) OR @relation({0})"
+    " OR {0} = ANY (ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE @relation(i.indrelid)))"
+    " OR {0} = ANY (ARRAY(SELECT s.oid FROM pg_catalog.pg_depend AS p"
+    " JOIN pg_catalog.pg_class AS s ON s.oid = p.objid AND s.relkind = 'S'"
+    " WHERE p.classid = '1259'o AND p.refclassid = '1259'o AND p.deptype = ANY ('{{a,i}}'::pg_catalog.\"char\"[])"
+    " AND @relation(p.refobjid))))",
+    "table": "EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"
+    " ON n.oid = c.relnamespace"
+    " WHERE n.nspname = {0}::pg_catalog.name AND c.relname = {1}::pg_catalog.name AND @class(c.oid))",
+    "constraint": "EXISTS (SELECT FROM pg_catalog.pg_constraint AS k"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace"
+    " WHERE n.nspname = {0}::pg_catalog.name AND k.conname = {1}::pg_catalog.name AND @relation(k.conrelid))",
+    "namespace": "({0} = ANY (ARRAY(SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE @schema(n.nspname))))",
+    "type": "(@system({0}) OR EXISTS (SELECT FROM pg_catalog.pg_type AS t"
+    " WHERE t.oid = {0} AND @namespace(t.typnamespace) AND (t.typrelid = '0'o OR @relation(t.typrelid))"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem AND e.typrelid <> '0'o"
+    " AND NOT @relation(e.typrelid))))",
+}
+_RELATIONS_OF_SCHEMA = (
+    "{0} = ANY (ARRAY(SELECT r.oid FROM pg_catalog.pg_class AS r"
+    " JOIN pg_catalog.pg_namespace AS o ON o.oid = r.relnamespace"
+    " WHERE r.relkind = ANY ('{{r,p,v,m,f,S,c}}'::pg_catalog.\"char\"[]) AND o.nspname = "
+)
+
+
+def is_system_catalog(schema: str | None, name: str, catalog: Catalog) -> bool:
+    """Tell whether a name in FROM means a relation of the server; `schema` None: resolved by the search_path,
+    where pg_catalog comes first."""
+    if schema is None:
+        return f"pg_catalog.{name}" in catalog.system_columns
+    return schema in SYSTEM_SCHEMAS
+
+
+def guard_system_catalog(schema: str, name: str, access: Access, catalog: Catalog) -> tuple[Piece, ...]:
+    """Return what stands for `schema.name` in FROM: a sub-select in parentheses, to be given an alias.
+
+    Raises AccessDenied for catalogs that tell of others or of the server, and for unknown ones.
+    """
+    condition = _condition(schema, name, access.isolation)
+    if condition is None:
+        raise AccessDenied(
+            f"permission denied for relation {name}",
+            detail=f"{schema}.{name} can show other tenants' activity or the server's configuration.",
+            hint="Use pg_class, pg_attribute or information_schema, which answer for your own tables.",
+        )
+    columns = _columns(schema, name, catalog) if access.isolation is not Isolation.DATABASE else "x.*"
+    visible = _Visibility(access, catalog)
+    head = f"(SELECT {columns} FROM {schema}.{quote_identifier(name)} AS x WHERE "  # noqa: S608 - quoted
+    return _merged((head, *visible.expand(condition), " OFFSET 0)"))
+
+
+def visible_relations(access: Access, catalog: Catalog) -> tuple[Relation, ...]:
+    """The relations of shared tables that the session may read, with the composite types of their schemas."""
+    readable = [relation for relation in catalog.relations.values() if _is_readable(relation, access)]
+    schemas = {relation.schema for relation in readable}
+    composites = (r for r in catalog.relations.values() if r.kind == "c" and r.schema in schemas)
+    return tuple(sorted((*readable, *composites), key=lambda relation: relation.oid))
+
+
+def _is_readable(relation: Relation, access: Access) -> bool:
+    rule = access.rules.get((relation.schema, relation.name))
+    if rule is None or rule.table_class is TableClass.DENIED:
+        return False
+    return access.table(relation.schema, relation.name).read
+
+
+def _condition(schema: str, name: str, isolation: Isolation) -> str | None:
+    known = tables.PG_CATALOG if schema == "pg_catalog" else tables.INFORMATION_SCHEMA
+    found = known.get(name)
+    if isolation is not Isolation.DATABASE:
+        return found
+    if schema == "pg_catalog" and name in tables.DATABASE_ONLY:
+        return tables.DATABASE_ONLY[name]
+    if found is None or (schema == "pg_catalog" and name in tables.CLUSTER_WIDE):
+        return found
+    return tables.EVERYTHING
+
+
+def _columns(schema: str, name: str, catalog: Catalog) -> str:
+    """Every column in its order, statistics replaced by constants."""
+    hidden = tables.HIDDEN_COLUMNS.get(name) if schema == "pg_catalog" else None
+    if hidden is None:
+        return "x.*"
+    columns = catalog.system_columns.get(f"{schema}.{name}")
+    if not columns:
+        raise UnsupportedStatement(f"the columns of {schema}.{name} are not known")
+    quoted = {column: quote_identifier(column) for column in columns}
+    return ", ".join(
+        f"{hidden[column]} AS {quoted[column]}" if column in hidden else f"x.{quoted[column]}" for column in columns
+    )
+
+
+class _Visibility:
+    """Expands conditions for one access and catalog; made for one reference and thrown away."""
+
+    __slots__ = ("_access", "_catalog", "_oids", "_schemas")
+
+    def __init__(self, access: Access, catalog: Catalog) -> None:
+        self._access = access
+        self._catalog = catalog
+        self._oids = ""
+        self._schemas = ""
+        if access.isolation is Isolation.SHARED:
+            relations = visible_relations(access, catalog)
+            self._oids = _array((str(relation.oid) for relation in relations), "oid")
+            schemas = {relation.schema for relation in relations} | SYSTEM_SCHEMAS
+            self._schemas = _array(sorted(schemas), "name")
+
+    def expand(self, condition: str) -> Iterator[Piece]:
+        """Yield the pieces of a condition of `catalog_tables`, macros expanded."""
+        position = 0
+        for match in _MACRO.finditer(condition):
+            yield _plain(condition[position : match.start()])
+            yield from self._macro(match[1], [argument.strip() for argument in match[2].split(",")])
+            position = match.end()
+        yield _plain(condition[position:])
+
+    def _macro(self, name: str, arguments: list[str]) -> Iterator[Piece]:
+        if name == "relation":
+            yield from self._relation(arguments[0])
+        elif name == "schema":
+            yield from self._schema(arguments[0])
+        else:
+            yield from self.expand(_MACROS[name].format(*arguments))
+
+    def _relation(self, column: str) -> Iterator[Piece]:
+        if self._access.isolation is Isolation.SHARED:
+            yield _plain(f"({column} = ANY (") + self._oids + "))"
+            return
+        yield "(" + _plain(_RELATIONS_OF_SCHEMA.format(column))
+        yield SCHEMA_NAME
+        yield " AND " + self._names() + ")))"
+
+    def _names(self) -> str:
+        """A condition on r.relname in the schema strategy: the default, and the relations that roles name."""
+        default = self._access.default.read
+        differing = sorted(
+            name for (schema, name), table in self._access.tables.items() if schema == "" and table.read is not default
+        )
+        among = _plain("r.relname = ANY (") + _array(differing, "name") + ")"
+        return f"NOT ({among})" if default else _plain("(r.relkind = 'c' OR ") + among + ")"
+
+    def _schema(self, column: str) -> Iterator[Piece]:
+        if self._access.isolation is Isolation.SHARED:
+            yield _plain(f"({column}::pg_catalog.name = ANY (") + self._schemas + "))"
+            return
+        system = _array(sorted(SYSTEM_SCHEMAS), "name")
+        yield _plain(f"({column}::pg_catalog.name = ANY ({system}) OR {column}::pg_catalog.name = ")
+        yield SCHEMA_NAME
+        yield ")"
+
+
+def _array(items: Iterable[str], type_name: str) -> str:
+    """An array constant; each element quoted, so that no name can end it."""
+    quoted = ('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
+    return quote_literal("{" + ",".join(quoted) + "}") + f"::pg_catalog.{type_name}[]"
+
+
+def _plain(text: str) -> str:
+    text = _OID.sub(r"'\1'::pg_catalog.oid", text)
+    return _OPERATOR.sub(r" OPERATOR(pg_catalog.\1) ", text)
+
+
+def _merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Neighbouring strings joined."""
+    out: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and out and isinstance(out[-1], str):
+            out[-1] += piece
+        else:
+            out.append(piece)
+    return tuple(out)
