@@ -1,0 +1,132 @@
+"""What the demo prints: steps, rows, refusals, audit events, and the lines to paste."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from admin.demo.people import OLGA, PEOPLE, Person
+from admin.demo.tour import Outcome, Step
+from admin.demo.trail import Event
+
+WIDTH = 110
+
+
+class Show:
+    """Prints to one console; on anything but a terminal in plain text of a fixed width."""
+
+    def __init__(self) -> None:
+        probe = Console()
+        self.console = probe if probe.is_terminal else Console(width=WIDTH, highlight=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(f"[dim]·[/dim] {text}", highlight=False)
+
+    def step(self, step: Step, outcomes: Sequence[Outcome], wrong: str | None) -> None:
+        self.title(step.title, step.said)
+        if len({outcome.statement for outcome in outcomes}) == 1 and len(outcomes) > 1:
+            self._same_statement(outcomes)
+        else:
+            for outcome in outcomes:
+                self._one(outcome)
+        self.verdict(step.name, wrong)
+
+    def title(self, title: str, said: str) -> None:
+        self.console.print()
+        self.console.rule(f"[bold]{title}[/bold]", align="left")
+        self.console.print(said, style="dim", highlight=False)
+
+    def verdict(self, name: str, wrong: str | None) -> None:
+        if wrong is None:
+            self.console.print(f"[green]✓[/green] [dim]{name}[/dim]", highlight=False)
+        else:
+            line = Text.assemble(("✗ ", "bold red"), (f"{name}: ", "bold red"), wrong)
+            self.console.print(line)
+
+    def events(self, events: Sequence[Event]) -> None:
+        table = _table("seq", "event", "who", "tenant", "decision", "outcome", "rows", "µs", "statement")
+        for event in events:
+            statement = " ".join(str(event["statement"]).split())
+            refused = event["outcome"] not in {"ok"}
+            table.add_row(
+                *(str(event[key]) for key in ("seq", "event", "subject", "tenant", "decision", "outcome")),
+                str(event["rows"]),
+                str(event["duration_us"]),
+                statement if len(statement) <= 34 else statement[:33] + "…",
+                style="yellow" if refused else None,
+            )
+        self.console.print(table)
+
+    def ready(self, port: int, admin_port: int, tokens: Mapping[str, str], directory: Path) -> None:
+        self.title("Now it is yours", "The password is the JWT. Each block is one line to paste into a shell.")
+        for person in PEOPLE:
+            self.console.print(f"\n[bold]{person.name}[/bold]: {person.about}", highlight=False)
+            # Not through the console's wrapping: the line must be pasteable.
+            print(psql_line(person, port, tokens[person.name]))
+        self.console.print(
+            f"\nMetrics http://127.0.0.1:{admin_port}/metrics · log {directory}/gateway.log · "
+            f"audit: tenantgate audit tail -f {directory}/audit/audit.jsonl",
+            highlight=False,
+        )
+        self.console.print("[bold]Ctrl-C stops all of it.[/bold]")
+
+    def _same_statement(self, outcomes: Sequence[Outcome]) -> None:
+        self._statement(outcomes[0].statement)
+        table = _table("who", "tenant", *(next((o.columns for o in outcomes if o.columns), ("answer",))))
+        for outcome in outcomes:
+            cells = [str(_plain(value)) for row in outcome.rows for value in row] or [outcome.error]
+            table.add_row(outcome.person.name, outcome.person.tenant, *cells)
+        self.console.print(table)
+
+    def _one(self, outcome: Outcome) -> None:
+        if outcome.statement:
+            self._statement(outcome.statement, outcome.person)
+        if outcome.error:
+            state = f" [dim]({outcome.sqlstate})[/dim]" if len(outcome.sqlstate) == 5 else ""
+            self.console.print("[red]ERROR[/red] ", Text(outcome.error), state, sep="", highlight=False)
+            if outcome.hint:
+                self.console.print(Text.assemble(("HINT  ", "cyan"), outcome.hint))
+        elif outcome.columns:
+            table = _table(*outcome.columns)
+            for row in outcome.rows:
+                table.add_row(*(str(_plain(value)) for value in row))
+            if not outcome.rows:
+                table.add_row("[dim](no rows)[/dim]")
+            self.console.print(table)
+        else:
+            self.console.print(outcome.tag, style="dim", highlight=False)
+
+    def _statement(self, statement: str, person: Person | None = None) -> None:
+        if person is not None:
+            self.console.print(f"[bold]{person.name}@{person.tenant}[/bold]", highlight=False, end=" ")
+            self.console.print("[dim]asks[/dim]")
+        self.console.print(Syntax(statement + ";", "sql", theme="ansi_dark", background_color="default"))
+
+
+def psql_line(person: Person, port: int, token: str) -> str:
+    """Return the shell line that logs one person in; the operator goes to the admin console."""
+    database = "tenantgate" if person is OLGA else person.tenant
+    question = " -c 'SHOW POOLS'" if person is OLGA else ""
+    return (
+        f"PGPASSWORD={token} psql "
+        f'"host=localhost port={port} user={person.name} dbname={database} sslmode=require"{question}'
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        numeric = column in {"rows", "µs", "seq", "orders", "buyers", "turnover", "count", "notes", "found"}
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=column != "statement")
+    return table
+
+
+def _plain(value: object) -> object:
+    return value.strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime.datetime) else value

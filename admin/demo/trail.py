@@ -1,0 +1,77 @@
+"""The audit events of one tour: found in the log by the tour's application name, compared with what was asked, and
+verified with `tenantgate audit verify`, as anyone who has the file can."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from admin.demo.tour import Outcome
+
+PATIENCE_S = 5.0  # the gateway writes its events in batches, a few milliseconds later
+
+Event = dict[str, Any]
+
+
+def collect(log: Path, application: str, expected: int) -> list[Event]:
+    """Return the events of this application, waiting a little until `expected` statements are there."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        events = [event for event in _read(log) if event.get("application") == application]
+        found = sum(event["event"] == "statement" for event in events)
+        if found >= expected or time.monotonic() > deadline:
+            return events
+        time.sleep(0.05)
+
+
+def compare(events: Sequence[Event], outcomes: Sequence[Outcome]) -> str | None:
+    """Say in which way the events are not exactly those of these outcomes, None when they are."""
+    asked = [(o.person.name, o.person.tenant, o.statement, bool(o.error)) for o in outcomes if o.statement]
+    kept = [
+        (event["subject"], event["tenant"], event["statement"], event["outcome"] != "ok")
+        for event in events
+        if event["event"] == "statement"
+    ]
+    for number, (want, got) in enumerate(zip(asked, kept, strict=False), start=1):
+        if want != got:
+            return f"statement {number}: asked {want}, audited {got}"
+    if len(asked) != len(kept):
+        return f"{len(asked)} statements were asked and {len(kept)} audited"
+    return None
+
+
+def verify(log: Path) -> tuple[bool, str]:
+    """Run `tenantgate audit verify` on a copy of the file (the gateway goes on writing it): (fits, what it says)."""
+    with tempfile.TemporaryDirectory() as directory:
+        return _verify(_whole_lines(log), Path(directory) / log.name)
+
+
+def verify_without_one(log: Path) -> tuple[bool, str]:
+    """The same with one line taken out of the middle, which must be noticed."""
+    lines = _whole_lines(log)
+    with tempfile.TemporaryDirectory() as directory:
+        return _verify([*lines[: len(lines) // 2], *lines[len(lines) // 2 + 1 :]], Path(directory) / log.name)
+
+
+def _verify(lines: list[bytes], path: Path) -> tuple[bool, str]:
+    path.write_bytes(b"".join(lines))
+    command = [sys.executable, "-m", "admin.cli.main", "audit", "verify", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = (done.stdout.strip() or done.stderr.strip()).replace(f"{path.parent}/", "")
+    return done.returncode == 0, said
+
+
+def _whole_lines(log: Path) -> list[bytes]:
+    return [line for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _read(log: Path) -> list[Event]:
+    if not log.exists():
+        return []
+    return [json.loads(line) for line in _whole_lines(log)]
