@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from proxy.audit.chain import MAX_LINE_BYTES, NO_HASH, ChainHead, MalformedLine, chain_id_of, line_hash, parse_line
+from proxy.audit.chain import (
+    MAX_LINE_BYTES,
+    NO_HASH,
+    ChainHead,
+    MalformedLine,
+    chain_id_of,
+    head_of,
+    line_hash,
+    parse_line,
+)
 from proxy.audit.file_sink import read_tail
 
 _PROGRESS_LINES = 20_000
@@ -50,6 +59,8 @@ class VerifyResult:
 
 class ChainVerifier:
     """Feeds on lines in order. After a problem it is of no further use."""
+
+    __slots__ = ("_hash", "_seq", "_starts", "chain", "events")
 
     def __init__(self) -> None:
         self._seq = 0
@@ -162,11 +173,7 @@ def verify_files(
 def read_head(path: Path) -> ChainHead:
     """The last whole line's seq and hash. Raises OSError, and MalformedLine if that line itself is wrong."""
     with path.open("rb") as file:
-        line = read_tail(file.fileno()).last_line
-    seq, prev, digest, body = parse_line(line)
-    if line_hash(prev, body) != digest:
-        raise MalformedLine("the last line is not as it was written")
-    return ChainHead(seq, digest.decode())
+        return head_of(read_tail(file.fileno()).last_line)
 
 
 def _lines(path: Path, progress: Progress | None) -> Iterator[bytes]:
