@@ -1,0 +1,222 @@
+"""tenantgate.toml to a `GatewayConfig`, with every error of the file reported at once.
+
+docs/configuration.md describes each key. Names are those of `proxy/config.py`; its defaults are the file's defaults.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy.errors import ConfigurationError
+from policy.problems import Problem, Problems
+from proxy.config import (
+    AuditConfig,
+    AuthConfig,
+    GatewayConfig,
+    LimitsConfig,
+    ListenConfig,
+    LogConfig,
+    TargetConfig,
+    TlsConfig,
+)
+from proxy.config_auth import read_auth
+from proxy.config_tls import check_authorities, read_tls
+from proxy.config_values import Reading, Table
+
+MAX_FILE_BYTES = 10 * 1024 * 1024
+_TARGET = TargetConfig(name="", host="", port=5432, database="", user="")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
+
+log = logging.getLogger("tenantgate.config")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReading:
+    """A file as far as it could be read; `config` is None when there are problems.
+
+    policy_file and databases (target to its own database) are there in any case, so that a policy can be checked
+    together with a configuration that has errors.
+    """
+
+    config: GatewayConfig | None
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    policy_file: Path | None
+    databases: Mapping[str, str]
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> GatewayConfig:
+    """The configuration in a file. Raises ConfigurationError with all problems; warnings go to the log."""
+    reading = read_config(path, environ)
+    for key, message, hint in reading.warnings:
+        log.warning("%s: %s: %s %s", path.name, key, message, hint)
+    if reading.config is None:
+        raise ConfigurationError(reading.problems)
+    return reading.config
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReading:
+    """As `load_config`, with the problems and warnings as values."""
+    problems = Problems()
+    values = _read_toml(path, problems)
+    if values is None:
+        return ConfigReading(None, tuple(problems.found), (), None, {})
+    config = _read_all(Table(Reading(problems, environ, path.absolute().parent), "", values))
+    return ConfigReading(
+        config=None if problems.found else config,
+        problems=tuple(problems.found),
+        warnings=tuple(problems.warnings),
+        policy_file=config.policy_file,
+        databases={name: target.database for name, target in config.targets.items()},
+    )
+
+
+def _read_toml(path: Path, problems: Problems) -> dict[str, object] | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ValueError(f"larger than {MAX_FILE_BYTES // 1024 // 1024} MB")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        problems.add(str(path), f"cannot be read: {error.strerror}", "Name the file with -c.")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problems.add(path.name, f"is not UTF-8 (at line {line})", "Save it as UTF-8.")
+    except RecursionError:
+        problems.add(path.name, "is nested too deeply", "Check its brackets.")
+    except ValueError as error:  # TOMLDecodeError, whose message ends with line and column
+        problems.add(path.name, str(error), "The file is TOML 1.0: texts are in quotes, tables in [brackets].")
+    return None
+
+
+def _read_all(table: Table) -> GatewayConfig:
+    tls = read_tls(table.table("tls"))
+    config = GatewayConfig(
+        policy_file=_read_policy_path(table),
+        listen=_read_listen(table.table("listen")),
+        tls=tls,
+        auth=read_auth(table.table("auth")),
+        targets={name: _read_target(name, item) for name, item in table.named_tables("targets")},
+        audit=_read_audit(table.table("audit")),
+        log=_read_log(table.table("log")),
+        limits=_read_limits(table.table("limits")),
+    )
+    if not config.targets:
+        table.problem("targets", "there is no target", "Add a [targets.NAME] with host, database and user.")
+    _check_logins(table, config.listen, tls, config.auth)
+    table.finish()
+    return config
+
+
+def _read_policy_path(table: Table) -> Path:
+    default = Path("policy.yaml")
+    return table.existing_file("policy", default) or table.reading.base / default
+
+
+def _read_listen(table: Table) -> ListenConfig:
+    default = ListenConfig()
+    listen = ListenConfig(
+        host=table.text("host", default.host),
+        port=table.port("port", default.port, least=0),
+        admin_host=table.text("admin_host", default.admin_host),
+        admin_port=table.port("admin_port", default.admin_port, least=0),
+        backlog=table.integer("backlog", default.backlog, 1, 65_535),
+    )
+    if listen.port == listen.admin_port != 0 and listen.host == listen.admin_host:
+        table.problem("admin_port", f"is the same as port ({listen.port})", "Give the two listeners different ports.")
+    table.finish()
+    return listen
+
+
+def _read_target(name: str, table: Table) -> TargetConfig:
+    if _NAME.fullmatch(name) is None:
+        table.problem("", "not a name for a target", "Letters, digits and _ . -")
+    target = TargetConfig(
+        name=name,
+        host=table.text("host"),
+        port=table.port("port", _TARGET.port),
+        database=table.text("database"),
+        user=table.text("user"),
+        password=table.secret("password") or "",
+        tls=table.choice("tls", _TARGET.tls, _TLS_MODES),
+        ca_file=table.existing_file("ca_file"),
+        connect_timeout_s=table.duration("connect_timeout_s", _TARGET.connect_timeout_s, most=600),
+        max_backends=table.integer("max_backends", _TARGET.max_backends, 1, 100_000),
+        idle_timeout_s=table.duration("idle_timeout_s", _TARGET.idle_timeout_s),
+        max_lifetime_s=table.duration("max_lifetime_s", _TARGET.max_lifetime_s),
+        acquire_timeout_s=table.duration("acquire_timeout_s", _TARGET.acquire_timeout_s, most=3600),
+    )
+    if target.ca_file is not None:
+        check_authorities(table, "ca_file", target.ca_file)
+        if not target.tls.startswith("verify-"):
+            table.warn("ca_file", f"is not used with tls = {target.tls}", 'Set tls = "verify-full".')
+    if target.tls in ("disable", "prefer") and not _is_local(target.host):
+        table.warn("tls", f"{target.tls} lets anyone on the way read the password", 'Set tls = "verify-full".')
+    table.finish()
+    return target
+
+
+def _read_audit(table: Table) -> AuditConfig:
+    default = AuditConfig()
+    audit = AuditConfig(
+        path=table.file_path("path", default.path) or default.path,
+        fsync=table.boolean("fsync", default.fsync),
+        flush_interval_s=table.duration("flush_interval_s", default.flush_interval_s, most=60),
+        max_queue=table.integer("max_queue", default.max_queue, 1, 100_000_000),
+    )
+    if audit.path.is_dir():
+        table.problem("path", "is a directory", "Name a file, for example audit/audit.jsonl.")
+    table.finish()
+    return audit
+
+
+def _read_log(table: Table) -> LogConfig:
+    default = LogConfig()
+    log_config = LogConfig(
+        level=table.choice("level", default.level, ("debug", "info", "warning", "error")),
+        format=table.choice("format", default.format, ("auto", "human", "json")),
+    )
+    table.finish()
+    return log_config
+
+
+def _read_limits(table: Table) -> LimitsConfig:
+    default = LimitsConfig()
+    limits = LimitsConfig(
+        max_message_bytes=table.size("max_message_bytes", default.max_message_bytes, 64 * 1024),
+        max_query_bytes=table.size("max_query_bytes", default.max_query_bytes, 1024),
+        max_connections=table.integer("max_connections", default.max_connections, 1, 1_000_000),
+        max_prepared=table.integer("max_prepared", default.max_prepared, 1, 1_000_000),
+        drain_s=table.duration("drain_s", default.drain_s, least=0),
+        write_high_bytes=table.size("write_high_bytes", default.write_high_bytes, 4096),
+        plan_cache_entries=table.integer("plan_cache_entries", default.plan_cache_entries, 1, 10_000_000),
+    )
+    if limits.max_query_bytes > limits.max_message_bytes:
+        table.problem("max_query_bytes", "is more than max_message_bytes", "A query is one message.")
+    table.finish()
+    return limits
+
+
+def _check_logins(table: Table, listen: ListenConfig, tls: TlsConfig, auth: AuthConfig) -> None:
+    """Settings that are each fine but together let nobody in, or let passwords be read on the way."""
+    if tls.mode == "off" and not auth.plaintext_loopback:
+        table.warn("tls.mode", "is off: nobody is asked for a password", "Set TLS up, or auth.plaintext_loopback.")
+    if tls.mode != "require" and not _is_local(listen.host):
+        table.warn("tls.mode", f"is {tls.mode} and {listen.host} can be reached from outside", 'Set mode = "require".')
+    if auth.certificates and tls.client_ca is None:
+        table.warn("tls.client_ca", "is missing: auth.certificates have no effect", "Name the CA of the certificates.")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.startswith("/")
