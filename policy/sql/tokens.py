@@ -65,13 +65,15 @@ class Tokens:
     def find(self, names: Container[str], index: int) -> int:
         """First token from `index` on, at the same bracket depth, whose name is in `names`.
 
-        Stops at the bracket that closes this depth, at a semicolon or at the end, and returns that index then: compare
+        A keyword after a dot is a column's name and is passed over. Stops at the bracket that closes this depth, at a semicolon or at the end, and returns that index then: compare
         `name(result)` with what was looked for.
         """
         i = index
         while i < len(self.items):
             name = self.items[i].name
-            if name in names or name in CLOSE or name == "ASCII_59":
+            if name in CLOSE or name == "ASCII_59":
+                return i
+            if name in names and self.name(i - 1) != "ASCII_46":
                 return i
             i = self.closing(i) + 1 if name in OPEN else i + 1
         return len(self.items)

@@ -1,0 +1,141 @@
+"""Guards: the pieces of SQL that keep a relation to the tenant's rows and to what its roles show.
+
+Two forms. As a relation in FROM, `(SELECT columns FROM table WHERE test) AS name`: filters, masks and tenant
+test in one place. As conditions for a WHERE, where a sub-select would change the meaning. A guard is also
+a barrier when the statement applies anything that could show a row before the test did (corpus finding 1):
+`OFFSET 0` in the sub-select, CASE in a condition.
+"""
+
+from __future__ import annotations
+
+from policy.sql.catalog import Column
+from policy.sql.context import Context
+from policy.sql.expressions import RoleExpression, parse_role_expression
+from policy.sql.leakproof import statement_is_leakproof
+from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
+from policy.sql.resolve import Resolved
+
+Pieces = tuple[Piece, ...]
+
+_TEXT_TYPES = frozenset({"text", "character varying"})
+TENANT = Slot(SlotKind.TENANT)
+
+
+def needs_barrier(context: Context) -> bool:
+    """Whether the statement applies a function, operator or cast that is not leakproof; found out once."""
+    if context.leakproof is None:
+        context.leakproof = statement_is_leakproof(context.statement.node, context)
+    return not context.leakproof
+
+
+def tenant_value(column: Column) -> Pieces:
+    """The session's tenant value, of the tenant column's type."""
+    if column.type_name in _TEXT_TYPES:
+        return (" ", TENANT, " ")
+    return (" ", TENANT, f"::{column.type_name} ")
+
+
+def tenant_test(column: Column, qualifier: str) -> Pieces:
+    """`qualifier.column = value`; qualifier: a quoted alias or name, "" for a bare column."""
+    dot = f"{qualifier}." if qualifier else ""
+    return (f"{dot}{quote_identifier(column.name)} OPERATOR(pg_catalog.=)", *tenant_value(column))
+
+
+def row_filter(resolved: Resolved, qualifier: str) -> Pieces:
+    """The roles' row filter over `qualifier`'s columns in brackets; empty when there is none."""
+    expression = _filter_expression(resolved)
+    return () if expression is None else ("(", *expression.pieces(qualifier), ")")
+
+
+def row_test(resolved: Resolved, qualifier: str) -> Pieces:
+    """Tenant test and row filter, joined by AND, the tenant test first; empty when neither applies."""
+    column = resolved.tenant_column
+    tests = [] if column is None else [tenant_test(column, qualifier)]
+    own_filter = row_filter(resolved, qualifier)
+    if own_filter:
+        tests.append(own_filter)
+    return tests[0] if len(tests) == 1 else (*tests[0], " AND ", *tests[1]) if tests else ()
+
+
+def _filter_expression(resolved: Resolved) -> RoleExpression | None:
+    text = resolved.access.row_filter
+    if text is None or resolved.relation is None:
+        return None
+    names = tuple(column.name for column in resolved.relation.columns)
+    return parse_role_expression(text, names, f"the row filter of {resolved.name}")
+
+
+def _mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
+    if resolved.relation is None:
+        return {}
+    names = tuple(column.name for column in resolved.relation.columns)
+    return {
+        column: parse_role_expression(text, names, f"the mask of {resolved.name}.{column}")
+        for column, text in resolved.access.masks.items()
+        if column in names
+    }
+
+
+def guarded_relation(resolved: Resolved, only: bool, context: Context) -> Pieces:
+    """The sub-select that stands for a relation in FROM, in brackets, without an alias.
+
+    All columns in catalog order, so that `*`, column alias lists, NATURAL and USING mean what they did.
+    """
+    assert resolved.relation is not None
+    masks = _mask_expressions(resolved)
+    columns: list[Piece] = []
+    for column in resolved.relation.columns:
+        columns.append(", " if columns else " ")
+        columns.extend(_column(column, masks.get(column.name)))
+    source = _source(resolved, only, context)
+    test = _outer_test(resolved, context)
+    leaky_mask = any(not statement_is_leakproof(mask.node, context) for mask in masks.values())
+    barrier = (" OFFSET 0",) if leaky_mask or needs_barrier(context) else ()
+    return ("(SELECT", *columns, " FROM ", *source, *((" WHERE ", *test) if test else ()), *barrier, ")")
+
+
+def _column(column: Column, mask: RoleExpression | None) -> Pieces:
+    name = quote_identifier(column.name)
+    if mask is None:
+        return (name,)
+    # a bare NULL would come out as text, and `WHERE masked > 5` would fail
+    cast = f"::{column.type_name}" if mask.is_null else ""
+    return ("(", *mask.pieces(""), f"){cast} AS {name}")
+
+
+def _source(resolved: Resolved, only: bool, context: Context) -> Pieces:
+    """The table; a row filter that is not leakproof gets only rows that passed the tenant test behind a barrier."""
+    table = (*(("ONLY ",) if only else ()), *resolved.qualified(context))
+    if not _filter_is_leaky(resolved, context):
+        return table
+    column = resolved.tenant_column
+    assert column is not None
+    inner = ("(SELECT * FROM ", *table, " WHERE ", *tenant_test(column, ""), " OFFSET 0)")
+    return (*inner, " AS ", quote_identifier(resolved.name))
+
+
+def _outer_test(resolved: Resolved, context: Context) -> Pieces:
+    return row_filter(resolved, "") if _filter_is_leaky(resolved, context) else row_test(resolved, "")
+
+
+def _filter_is_leaky(resolved: Resolved, context: Context) -> bool:
+    expression = _filter_expression(resolved)
+    return (
+        expression is not None
+        and resolved.tenant_column is not None
+        and not statement_is_leakproof(expression.node, context)
+    )
+
+
+def note_guard(resolved: Resolved, context: Context) -> None:
+    """Record in words what `row_test` and the masks of a relation do."""
+    context.reach(resolved.schema, resolved.name)
+    column = resolved.tenant_column
+    if column is not None:
+        context.note(f"{resolved.name}: tenant filter on {column.name}")
+    roles = ", ".join(resolved.access.reasons)
+    of_roles = f" of role {roles}" if roles else ""
+    if resolved.access.row_filter is not None:
+        context.note(f"{resolved.name}: row filter{of_roles}")
+    for masked in resolved.access.masks:
+        context.note(f"{resolved.name}.{masked}: mask{of_roles}")

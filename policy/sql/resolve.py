@@ -1,0 +1,157 @@
+"""What a relation's name means for a session: which relation, under which classification and access.
+
+Names resolve as the backend does with the search_path that the gateway fixed: `pg_catalog`, then `public` (shared and
+database strategies) or the tenant's own schema. Nothing of another tenant's schema is ever found, and whether
+it exists is not told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policy.access import TableAccess
+from policy.errors import AccessDenied, InvalidStatement, StatementRefused, UnsupportedStatement
+from policy.model import Isolation, TableClass, TableRule
+from policy.sql.catalog import Column, Relation
+from policy.sql.context import Context
+from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
+from policy.sql.references import Reference
+
+DEFAULT_SCHEMA = "public"
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pg_temp"})
+READABLE_KINDS = frozenset("rpvmf")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One relation that a session may use.
+
+    relation: None when the catalog does not know it and PostgreSQL is to answer (schema and database strategies only).
+    rule: its classification (shared strategy only). schema: where it is.
+    """
+
+    schema: str
+    name: str
+    relation: Relation | None
+    access: TableAccess
+    rule: TableRule | None = None
+
+    @property
+    def tenant_column(self) -> Column | None:
+        """The tenant column of a shared tenant table; None for global tables and the other strategies."""
+        if self.rule is None or self.rule.table_class is not TableClass.TENANT or self.relation is None:
+            return None
+        return next((c for c in self.relation.columns if c.name == self.rule.tenant_column), None)
+
+    @property
+    def is_global(self) -> bool:
+        return self.rule is not None and self.rule.table_class is TableClass.GLOBAL
+
+    @property
+    def is_guarded(self) -> bool:
+        """Reading it needs more than its name: a tenant test, a row filter or a mask."""
+        return self.tenant_column is not None or self.access.row_filter is not None or bool(self.access.masks)
+
+    def qualified(self, context: Context) -> tuple[Piece, ...]:
+        """The relation's schema-qualified name, to be written into SQL."""
+        if context.access.isolation is Isolation.SCHEMA:
+            return (Slot(SlotKind.SCHEMA), "." + quote_identifier(self.name))
+        return (f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}",)
+
+
+def resolve(reference: Reference, action: str, context: Context) -> Resolved:
+    """Resolve a name for `action` (`read`, `write` or `copy`).
+
+    Raises InvalidStatement 42P01 when there is no such relation for this session, AccessDenied 42501 when it may not be
+    used so. System catalogs are not resolved here (rules/catalogs.py).
+    """
+    if reference.catalog is not None and reference.catalog != context.catalog.database:
+        raise UnsupportedStatement(
+            f'cross-database references are not implemented: "{reference.catalog}.{reference.written}"',
+            position=reference.position,
+        )
+    match context.access.isolation:
+        case Isolation.SHARED:
+            found = _in_shared(reference, context)
+        case Isolation.SCHEMA:
+            found = _in_own_schema(reference, context)
+        case Isolation.DATABASE:
+            found = _in_own_database(reference, context)
+    _check_access(found, action, reference)
+    return found
+
+
+def _in_shared(reference: Reference, context: Context) -> Resolved:
+    schema = reference.schema or DEFAULT_SCHEMA
+    relation = context.catalog.relations.get((schema, reference.name))
+    rule = context.access.rules.get((schema, reference.name))
+    if relation is None or rule is None:
+        raise _missing(reference)
+    if rule.table_class is TableClass.DENIED:
+        raise _denied(reference)
+    found = Resolved(schema, reference.name, relation, context.access.table(schema, reference.name), rule)
+    if relation.kind not in READABLE_KINDS:
+        raise _missing(reference)
+    if rule.table_class is TableClass.TENANT and found.tenant_column is None:
+        raise AccessDenied(
+            f"permission denied for table {reference.name}",
+            detail="Its tenant column does not exist.",
+            hint="The classification of the table is wrong; ask your administrator.",
+            position=reference.position,
+        )
+    return found
+
+
+def _in_own_schema(reference: Reference, context: Context) -> Resolved:
+    own = context.schema
+    if not own:
+        raise UnsupportedStatement("the session has no schema of its own", position=reference.position)
+    if reference.schema is not None and reference.schema != own:
+        raise AccessDenied(
+            f"permission denied for schema {reference.schema}",
+            hint=f"Your tables are in the schema {own}; leave the schema out.",
+            position=reference.position,
+        )
+    relation = context.catalog.relations.get((own, reference.name))
+    return _unclassified(own, relation, context.access.table("", reference.name), reference)
+
+
+def _in_own_database(reference: Reference, context: Context) -> Resolved:
+    schema = reference.schema or DEFAULT_SCHEMA
+    if schema in SYSTEM_SCHEMAS or schema.startswith("pg_"):
+        raise AccessDenied(f"permission denied for schema {schema}", position=reference.position)
+    relation = context.catalog.relations.get((schema, reference.name))
+    return _unclassified(schema, relation, context.access.table(schema, reference.name), reference)
+
+
+def _unclassified(
+    schema: str, relation: Relation | None, access: TableAccess, reference: Reference
+) -> Resolved:
+    if relation is None and (access.row_filter is not None or access.masks):
+        raise _missing(reference)  # without its columns neither can be applied
+    return Resolved(schema, reference.name, relation, access)
+
+
+def _check_access(found: Resolved, action: str, reference: Reference) -> None:
+    if not getattr(found.access, action):
+        raise _denied(reference, action)
+    if action == "write" and found.is_global:
+        raise AccessDenied(
+            f"permission denied for table {reference.name}",
+            hint="The table is the same for all tenants and can only be read.",
+            position=reference.position,
+        )
+
+
+def _missing(reference: Reference) -> StatementRefused:
+    return InvalidStatement(
+        f'relation "{reference.written}" does not exist', sqlstate="42P01", position=reference.position
+    )
+
+
+def _denied(reference: Reference, action: str = "read") -> StatementRefused:
+    return AccessDenied(
+        f"permission denied for table {reference.name}",
+        hint=f"Your roles do not give {action} access to it; ask your administrator.",
+        position=reference.position,
+    )
