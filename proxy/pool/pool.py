@@ -1,0 +1,319 @@
+"""Backends of one database of one target, lent to one session at a time.
+
+At every moment `idle + in_use + connecting` is the number of backends that count against `max_backends` (those that
+are being reset or checked are in use), and nobody waits while one is idle. Idle ones are a stack, so that a quiet
+pool shrinks; waiters are a queue. Connections are made by tasks of the pool, not by those who wait: one that is
+ready goes to whoever is first. Only the event loop's thread may touch a pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+
+from proxy.cancel import send_cancel
+from proxy.config import TargetConfig
+from proxy.errors import LocalProtocolError, PoolError, ShuttingDown, TargetUnavailable
+from proxy.pool.health import CHECK_AFTER_IDLE_S, REMEMBER_FAILURE_S, Circuit, Tenure, is_alive
+from proxy.pool.reset import reset
+from proxy.pool.waiter import WaitQueue
+from proxy.postgres.backend import BackendConnection, connect_backend
+
+MAX_WAITERS = 10_000
+SWEEP_INTERVAL_S = 10.0
+DEFAULT_OPTIONS: Mapping[str, str] = {"application_name": "tenantgate"}
+
+Connect = Callable[[], Awaitable[BackendConnection]]
+Cancel = Callable[[TargetConfig, int, bytes], Awaitable[object]]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    idle: int
+    in_use: int
+    connecting: int
+    waiting: int
+
+
+class Pool:
+    """Lives as long as the gateway wants the target; `close()` is final."""
+
+    def __init__(
+        self,
+        target: TargetConfig,
+        database: str,
+        *,
+        protocol_options: Mapping[str, str] = DEFAULT_OPTIONS,
+        connect: Connect | None = None,
+        cancel: Cancel = send_cancel,
+        max_waiters: int = MAX_WAITERS,
+    ) -> None:
+        self.target = target
+        self.database = database
+        self._options = protocol_options
+        self._connect = connect or self._connect_target
+        self._cancel = cancel
+        self._idle: dict[BackendConnection, Tenure] = {}  # in order of return: the last is the top of the stack
+        self._in_use: dict[BackendConnection, Tenure] = {}
+        self._returning: set[BackendConnection] = set()  # those in use that no session has any more
+        self._connecting = 0
+        self._waiters: WaitQueue[BackendConnection] = WaitQueue(max_waiters)
+        self._circuit = Circuit()
+        self._retry: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def counts(self) -> PoolCounts:
+        return PoolCounts(len(self._idle), len(self._in_use), self._connecting, len(self._waiters))
+
+    @property
+    def failing(self) -> bool:
+        """The target could not be reached a moment ago."""
+        return self._circuit.open
+
+    # --- acquire
+
+    async def acquire(self) -> BackendConnection:
+        """A live, clean, detached backend; the caller must `release` it.
+
+        Raises TargetUnavailable (57P03) when the target cannot be reached, PoolError (53300) when no backend
+        becomes free within acquire_timeout_s, ShuttingDown when the pool is closed.
+        """
+        deadline = _now() + self.target.acquire_timeout_s
+        while True:
+            if self._closed:
+                raise ShuttingDown("the gateway is shutting down")
+            backend = self._pop_idle() or await self._wait(max(0.0, deadline - _now()))
+            if await self._usable(backend):
+                return backend
+
+    def _pop_idle(self) -> BackendConnection | None:
+        """Lease the most recently used idle backend that is not past its time."""
+        while self._idle:
+            backend, tenure = self._idle.popitem()
+            if backend.closed or tenure.stale(_now(), self.target.idle_timeout_s):
+                backend.close()
+                continue
+            self._in_use[backend] = tenure
+            return backend
+        return None
+
+    async def _wait(self, timeout_s: float) -> BackendConnection:
+        if self._circuit.open:
+            self._circuit.asked = True
+            if not self._worth_waiting():
+                raise self._circuit.error()
+        if self._waiters.full:
+            raise self._exhausted("too many sessions wait for one")
+        future = self._waiters.join(timeout_s, self._timed_out)
+        self._fill()
+        return await self._waiters.wait(future, self._give_back)
+
+    def _worth_waiting(self) -> bool:
+        """A target without free connections may still get one back from a session; one that is down may not."""
+        return self._circuit.full and bool(self._in_use)
+
+    async def _usable(self, backend: BackendConnection) -> bool:
+        """Check a leased backend that was idle for long or has something to say; drop it when it is dead."""
+        tenure = self._in_use[backend]
+        try:
+            alive = not backend.closed and (not self._doubtful(backend, tenure) or await is_alive(backend))
+        except BaseException:
+            self._drop(backend)
+            raise
+        if alive and not self._closed:
+            tenure.idle_since = _now()
+            return True
+        for other in [other for other, its in self._idle.items() if self._doubtful(other, its)]:
+            del self._idle[other]  # the target was restarted or the network is gone: these died with it
+            other.close()
+        self._drop(backend)
+        return False
+
+    def _doubtful(self, backend: BackendConnection, tenure: Tenure) -> bool:
+        return _now() - tenure.idle_since >= CHECK_AFTER_IDLE_S or backend.input_pending()
+
+    def _timed_out(self) -> Exception:
+        return self._exhausted(f"none became free within {self.target.acquire_timeout_s:g} s")
+
+    def _exhausted(self, why: str) -> PoolError:
+        return PoolError(
+            f'no connection to target "{self.target.name}" is free: {why}',
+            hint=f"All of max_backends = {self.target.max_backends} may be in use; raise it, or end sessions.",
+        )
+
+    # --- release
+
+    def release(self, backend: BackendConnection, *, reusable: bool) -> None:
+        """Take a leased backend back. `reusable`: every reply that the session asked for has been read; it is then
+        reset. Otherwise what runs on it is cancelled and it is closed, never used again."""
+        if backend not in self._in_use or backend in self._returning:
+            raise LocalProtocolError("release of a backend that is not leased")
+        self._returning.add(backend)
+        backend.detach()
+        finished = reusable and (self._closed or self._in_use[backend].retired(_now()))
+        if backend.closed or finished:
+            self._drop(backend)
+        elif reusable:
+            self._spawn(self._reset(backend))
+        else:
+            self._spawn(self._cancel_and_drop(backend))
+
+    async def _reset(self, backend: BackendConnection) -> None:
+        try:
+            clean = await reset(backend)
+        except BaseException:
+            self._drop(backend)
+            raise
+        if clean:
+            self._give_back(backend)
+        else:
+            logger.warning("a backend of target %s could not be reset and was closed", self.target.name)
+            self._drop(backend)
+
+    async def _cancel_and_drop(self, backend: BackendConnection) -> None:
+        try:
+            await self._cancel(self.target, backend.pid, backend.secret)
+        finally:
+            self._drop(backend)
+
+    def _give_back(self, backend: BackendConnection) -> None:
+        """A leased, clean backend is free again."""
+        self._returning.discard(backend)
+        self._give(backend, self._in_use.pop(backend))
+
+    def _give(self, backend: BackendConnection, tenure: Tenure) -> None:
+        """To the first who waits, or on top of the idle ones."""
+        now = _now()
+        if self._closed or backend.closed or tenure.retired(now):
+            backend.close()
+            self._fill()
+            return
+        tenure.idle_since = now
+        self._in_use[backend] = tenure
+        if not self._waiters.serve(backend):
+            self._idle[backend] = self._in_use.pop(backend)
+            self._schedule_sweep()
+
+    def _drop(self, backend: BackendConnection) -> None:
+        self._in_use.pop(backend, None)
+        self._returning.discard(backend)
+        backend.close()
+        self._fill()
+
+    def _on_lost(self, backend: BackendConnection) -> None:
+        """The target ended it. One that is in use is told to its session, which releases it."""
+        self._idle.pop(backend, None)
+
+    # --- connect
+
+    def _fill(self) -> None:
+        """Start as many connections as there are waiters without one, within max_backends."""
+        if self._closed or self._circuit.open:
+            return
+        while len(self._waiters) > self._connecting and self._has_room():
+            self._start_connecting()
+
+    def _has_room(self) -> bool:
+        return len(self._idle) + len(self._in_use) + self._connecting < self.target.max_backends
+
+    def _start_connecting(self) -> None:
+        self._connecting += 1
+        self._spawn(self._open())
+
+    async def _connect_target(self) -> BackendConnection:
+        return await connect_backend(self.target, self.database, protocol_options=self._options)
+
+    async def _open(self) -> None:
+        try:
+            backend = await self._connect()
+        except TargetUnavailable as error:
+            self._connecting -= 1
+            self._on_failure(error)
+            return
+        except BaseException:
+            self._connecting -= 1
+            self._on_failure(TargetUnavailable(f'target "{self.target.name}" cannot be used'))
+            raise
+        self._connecting -= 1
+        backend.on_lost = self._on_lost
+        self._circuit.close()
+        self._give(backend, Tenure.begin(_now(), self.target.max_lifetime_s))
+        self._fill()
+
+    def _on_failure(self, error: TargetUnavailable) -> None:
+        """Remember it, wake those who waited for this target, and look again in a second."""
+        if self._closed:
+            return
+        if not self._circuit.open:
+            logger.warning("%s: %s", error.message, error.__cause__ or "refused")
+        self._circuit.trip(error)
+        if not self._worth_waiting():
+            self._waiters.fail_all(self._circuit.error)
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(REMEMBER_FAILURE_S, self._probe)
+
+    def _probe(self) -> None:
+        """One connection tries whether the target is back, if anybody asked; until it succeeds all others fail fast."""
+        self._retry = None
+        wanted = self._circuit.asked or len(self._waiters) > 0
+        self._circuit.asked = False
+        if not wanted or not self._has_room():
+            self._circuit.close()
+            self._fill()
+        elif self._connecting == 0:
+            self._start_connecting()
+
+    # --- housekeeping
+
+    def _schedule_sweep(self) -> None:
+        if self._sweeper is None:
+            interval_s = min(SWEEP_INTERVAL_S, self.target.idle_timeout_s)
+            self._sweeper = asyncio.get_running_loop().call_later(interval_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close idle backends that are past their time."""
+        self._sweeper = None
+        now = _now()
+        for backend in [b for b, tenure in self._idle.items() if tenure.stale(now, self.target.idle_timeout_s)]:
+            del self._idle[backend]
+            backend.close()
+        if self._idle:
+            self._schedule_sweep()
+
+    async def close(self) -> None:
+        """Refuse newcomers, close what is idle, end resets and connects. Leased backends are closed on release."""
+        self._closed = True
+        for timer in (self._retry, self._sweeper):
+            if timer is not None:
+                timer.cancel()
+        self._waiters.fail_all(lambda: ShuttingDown("the gateway is shutting down"))
+        while self._idle:
+            self._idle.popitem()[0].close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for backend in list(self._returning):  # those whose task was cancelled before its first step
+            self._drop(backend)
+        self._connecting = 0
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("pool of target %s: unexpected error", self.target.name, exc_info=error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
