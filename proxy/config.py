@@ -50,6 +50,9 @@ class IssuerConfig:
     attribute_claims: tuple[str, ...] = ()
     tenants: frozenset[str] | None = None
     leeway_s: float = 30.0
+    max_lifetime_s: float = 86_400.0  # exp - iat may not be more
+    revoked_token_ids: frozenset[str] = frozenset()  # jti claims that are refused
+    oauth_scope: str = "openid"  # told to OAUTHBEARER clients that come without a token
 
 
 @dataclass(frozen=True, slots=True)

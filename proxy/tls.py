@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from typing import cast
 
 from policy.errors import ConfigurationError
 from proxy.config import TlsConfig
@@ -51,12 +52,8 @@ def _remember_sni(connection: ssl.SSLObject, name: str | None, _context: ssl.SSL
 def peer_identity(connection: ssl.SSLObject) -> PeerIdentity:
     """SNI, common name of a verified client certificate, and ALPN of a finished handshake."""
     certificate = connection.getpeercert() or {}
-    names = [
-        str(value)
-        for rdn in certificate.get("subject", ())
-        for key, value in rdn  # type: ignore[misc]
-        if key == "commonName"
-    ]
+    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", certificate.get("subject", ()))
+    names = [value for rdn in subject for key, value in rdn if key == "commonName"]
     return PeerIdentity(
         sni=getattr(connection, "tenantgate_sni", None),
         certificate_cn=names[0] if len(names) == 1 else None,

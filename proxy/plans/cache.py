@@ -7,26 +7,28 @@ Versions are read when the scope is taken, before anything is compiled under it.
 
 from __future__ import annotations
 
+from policy.sql.shape import shape_of
+
 from policy.access import Access
 from policy.sql.catalog import Catalog
 from policy.sql.compile import compile_query
 from policy.sql.plan import CompiledQuery
-from policy.sql.shape import shape_of
 
 NO_LITERALS: tuple[str, ...] = ()
+MAX_KEPT_CHARACTERS = 16_384  # longer texts are compiled each time: what is kept must stay bounded
 
 
 class PlanScope:
     """The plans of one (access, snapshot version, catalog, schema). Bounded: the oldest plan goes first."""
 
-    __slots__ = ("_by_shape", "_by_text", "access", "capacity", "catalog", "hits", "misses", "pinned", "schema")
+    __slots__ = ("_by_shape", "_by_text", "access", "capacity", "catalog", "hits", "misses", "schema")
 
     def __init__(self, access: Access, catalog: Catalog, schema: str, capacity: int) -> None:
         self.access = access
         self.catalog = catalog
         self.schema = schema
         self.capacity = capacity
-        self._by_shape: dict[str, CompiledQuery | None] = {}  # None: this shape's plans depend on the literals
+        self._by_shape: dict[str, CompiledQuery] = {}
         self._by_text: dict[str, CompiledQuery] = {}
         self.hits = 0
         self.misses = 0
@@ -48,9 +50,7 @@ class PlanScope:
             return found, NO_LITERALS
         return self._compile(text, None if shape is None else shape.key, shape.literals if shape else NO_LITERALS)
 
-    def _compile(
-        self, text: str, key: str | None, literals: tuple[str, ...]
-    ) -> tuple[CompiledQuery, tuple[str, ...]]:
+    def _compile(self, text: str, key: str | None, literals: tuple[str, ...]) -> tuple[CompiledQuery, tuple[str, ...]]:
         self.misses += 1
         compiled = compile_query(text, self.access, self.catalog, schema=self.schema)
         if compiled.by_shape and key is not None:
@@ -60,7 +60,9 @@ class PlanScope:
         return compiled, NO_LITERALS
 
 
-def _keep(plans: dict[str, CompiledQuery | None] | dict[str, CompiledQuery], key: str, plan: CompiledQuery, capacity: int) -> None:
+def _keep(plans: dict[str, CompiledQuery], key: str, plan: CompiledQuery, capacity: int) -> None:
+    if len(key) > MAX_KEPT_CHARACTERS:
+        return
     while len(plans) >= capacity:
         del plans[next(iter(plans))]
     plans[key] = plan

@@ -31,9 +31,7 @@ def presentable(error: BaseException) -> TenantGateError:
 def error_reply(error: BaseException, severity: str = "ERROR") -> bytes:
     """ErrorResponse bytes for any exception."""
     shown = presentable(error)
-    return replies.error_response(
-        severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position
-    )
+    return replies.error_response(severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position)
 
 
 def foreign_tenant() -> AccessDenied:
@@ -45,11 +43,14 @@ def foreign_tenant() -> AccessDenied:
 
 
 def scrub(fields: dict[str, bytes], position: int | None) -> dict[str, bytes]:
-    """Fields of a target's error without those that could show other rows; `position` replaces P, 0 drops it."""
+    """Fields of a target's error without those that could show other rows."""
     kept = {code: value for code, value in fields.items() if code not in _SCRUBBED}
-    if "P" in kept and position is not None:
-        if position > 0:
-            kept["P"] = str(position).encode()
-        else:
-            del kept["P"]
+    return kept if position is None else with_position(kept, position)
+
+
+def with_position(fields: dict[str, bytes], position: int) -> dict[str, bytes]:
+    """The fields with P set to `position`, or without P when it is 0."""
+    kept = {code: value for code, value in fields.items() if code != "P"}
+    if position > 0:
+        kept["P"] = str(position).encode()
     return kept

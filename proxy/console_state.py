@@ -1,0 +1,116 @@
+"""What the admin database shows, gathered from the gateway when it is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from proxy.gateway import Gateway, database_of
+from proxy.postgres.admin_console import ClientRow, PoolRow, ServerRow, StatsRow, TenantRow
+from proxy.postgres.engine import Engine
+from proxy.postgres.frontend import Frontend
+
+
+class GatewayConsoleState:
+    """Implements `ConsoleState` over a gateway; holds nothing."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def pool_rows(self) -> Iterator[PoolRow]:
+        for (target, database, _path), pool in self._gateway.pools.items():
+            counts = pool.counts
+            yield PoolRow(
+                target=target,
+                database=database,
+                user=pool.target.user,
+                cl_active=counts.in_use,
+                cl_waiting=counts.waiting,
+                sv_active=counts.in_use,
+                sv_idle=counts.idle,
+                sv_login=counts.connecting,
+                maxwait_us=0,
+                pool_size=pool.target.max_backends,
+            )
+
+    def tenant_rows(self) -> Iterator[TenantRow]:
+        for tenant in self._gateway.snapshot.tenants.values():
+            usage = self._gateway.usage.get(tenant.id)
+            target = self._gateway.config.targets.get(tenant.target)
+            yield TenantRow(
+                tenant=tenant.id,
+                isolation=tenant.isolation.value,
+                target=tenant.target,
+                database=database_of(tenant, target) if target else "",
+                schema=tenant.schema,
+                status=tenant.status.value,
+                tier=tenant.tier,
+                cl_active=usage.connections if usage else 0,
+                max_connections=tenant.quotas.connections,
+                statements_active=usage.statements if usage else 0,
+                max_statements=tenant.quotas.concurrent_statements,
+            )
+
+    def client_rows(self) -> Iterator[ClientRow]:
+        for frontend in self._gateway.frontends:
+            yield self._client_row(frontend)
+
+    def _client_row(self, frontend: Frontend) -> ClientRow:
+        engine = frontend.handler if isinstance(frontend.handler, Engine) else None
+        session = engine.session if engine else None
+        address, _, port = frontend.address.rpartition(":")
+        return ClientRow(
+            session=session.id if session else "",
+            user=session.principal.subject if session else "",
+            tenant=session.tenant.id if session else None,
+            database=frontend.lease.backend.database if frontend.lease else "tenantgate" if frontend.handler else "",
+            state="login" if frontend.handler is None else "active" if engine and engine.queue else "idle",
+            addr=address,
+            port=int(port) if port.isdigit() else 0,
+            connect_time=self._wall(frontend.opened_at),
+            request_time=self._wall(frontend.last_data),
+            wait_us=0,
+            link=frontend.lease.backend.pid if frontend.lease else 0,
+            tls="TLS" if frontend.is_tls else "",
+            application_name=session.application_name if session else "",
+        )
+
+    def server_rows(self) -> Iterator[ServerRow]:
+        for frontend in self._gateway.frontends:
+            lease, engine = frontend.lease, frontend.handler
+            if lease is None or not isinstance(engine, Engine):
+                continue
+            backend = lease.backend
+            yield ServerRow(
+                target=backend.target.name,
+                database=backend.database,
+                user=backend.target.user,
+                state="active" if engine.queue else "idle",
+                addr=backend.target.host,
+                port=backend.target.port,
+                connect_time=None,
+                request_time=self._wall(frontend.last_data),
+                remote_pid=backend.pid,
+                link=engine.session.id,
+                tls="TLS" if backend.tls else "",
+            )
+
+    def stats_rows(self) -> Iterator[StatsRow]:
+        for tenant_id, counts in self._gateway.metrics.by_tenant().items():
+            tenant = self._gateway.snapshot.tenants.get(tenant_id)
+            total = sum(counts.values()) - counts["refused"]
+            totals = self._gateway.tenant_totals(tenant_id)
+            yield StatsRow(
+                tenant=tenant_id,
+                database=tenant.database or tenant.target if tenant else "",
+                total_query_count=total,
+                total_error_count=counts["error"] + counts["cancelled"] + counts["lost"],
+                total_refused_count=counts["refused"],
+                total_received=totals.bytes_received,
+                total_sent=totals.bytes_sent,
+                total_query_time=totals.query_us,
+                avg_query_time=totals.query_us // total if total else 0,
+            )
+
+    def _wall(self, loop_time: float) -> float:
+        return time.time() - self._gateway.loop.time() + loop_time

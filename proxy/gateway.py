@@ -1,0 +1,270 @@
+"""The gateway of one process: configuration, policy in force, pools, catalogs, plans, sessions.
+
+Everything here runs on one event loop. `generation` grows whenever policy or a catalog changes; a session whose
+generation is older is judged anew before its next statement (`refresh`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+
+from policy.access import Access
+from policy.document import load_policy
+from policy.errors import TenantGateError, TenantRefused
+from policy.model import Isolation, Tenant, TenantStatus
+from policy.rbac import resolve_access
+from policy.snapshot import Snapshot
+from proxy.audit.emitter import AuditEmitter
+from proxy.cancel import CancelKeys
+from proxy.catalogs import Catalogs
+from proxy.config import GatewayConfig, TargetConfig
+from proxy.errors import BackendLost, ShuttingDown
+from proxy.identity.authenticator import Authenticator
+from proxy.observe.metrics import Metrics
+from proxy.plans.cache import PlanCache
+from proxy.pool.pool import Pool
+from proxy.postgres.engine import Engine
+from proxy.postgres.frontend import Frontend
+from proxy.postgres.recorder import Recorder
+from proxy.quotas import TenantUsage
+from proxy.session import Session, TenantTotals
+
+logger = logging.getLogger(__name__)
+
+PoolKey = tuple[str, str, str]  # target name, database, search_path
+
+
+class Gateway:
+    """Lifetime: the process. Make it inside the running loop."""
+
+    def __init__(self, config: GatewayConfig, snapshot: Snapshot) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.config = config
+        self.snapshot = snapshot
+        self.generation = 1
+        self.metrics = Metrics()
+        self.audit = AuditEmitter(config.audit)
+        self.authenticator = Authenticator(config.auth, config.tls, time.time)
+        self.recorder = Recorder(self.audit, self.metrics, self.loop.time, lambda: self.generation)
+        self.catalogs = Catalogs(self._bump)
+        self.plans = PlanCache(config.limits.plan_cache_entries)
+        self.pools: dict[PoolKey, Pool] = {}
+        self.usage: dict[str, TenantUsage] = {}
+        self.totals: dict[str, TenantTotals] = {}
+        self.frontends: set[Frontend] = set()
+        self.cancel_keys: CancelKeys[Frontend] = CancelKeys()
+        self.draining = False
+        self._accesses: dict[tuple[str, frozenset[str]], Access] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Policy
+
+    def _bump(self) -> None:
+        self.generation += 1
+
+    def take_policy(self, config: GatewayConfig, snapshot: Snapshot) -> None:
+        """Put another configuration and snapshot in force; listeners and audit path stay as they are."""
+        self.authenticator.reload(config.auth, config.tls)
+        self.config = config
+        self.snapshot = snapshot
+        self._accesses.clear()
+        now = self.loop.time()
+        for name, usage in self.usage.items():
+            tenant = snapshot.tenants.get(name)
+            if tenant is not None:
+                usage.set_limits(tenant.quotas, now)
+        self._bump()
+        self.spawn(self.catalogs.refresh(dict(config.targets)))
+
+    def access(self, tenant: Tenant, roles: frozenset[str]) -> Access:
+        """The permission set of these roles for this tenant, resolved once per snapshot."""
+        key = (tenant.id, roles)
+        access = self._accesses.get(key)
+        if access is None:
+            if len(self._accesses) > _MAX_ACCESSES:
+                self._accesses.clear()
+            access = self._accesses[key] = resolve_access(self.snapshot, tenant, roles)
+        return access
+
+    def refresh(self, session: Session) -> None:
+        """Judge `session` by the policy of now. Raises TenantRefused or ShuttingDown when it may not go on."""
+        generation, snapshot = self.generation, self.snapshot
+        tenant = snapshot.tenants.get(session.tenant.id)
+        if tenant is None or tenant.status is not TenantStatus.ACTIVE:
+            raise TenantRefused(f'tenant "{session.tenant.id}" is suspended or gone', sqlstate="57P01")
+        if place(tenant, self.target(tenant)) != place(session.tenant, self.target(session.tenant)):
+            raise ShuttingDown("the tenant was moved", hint="Connect again.")
+        catalog = self.catalogs[(tenant.target, database_of(tenant, self.target(tenant)))]
+        access = self.access(tenant, session.principal.roles)
+        scope = self.plans.scope(access, snapshot.version, catalog, tenant.schema or "")
+        session.enter(scope, tenant, generation)
+
+    def target(self, tenant: Tenant) -> TargetConfig:
+        """The tenant's target. Raises TenantRefused when the configuration has lost it."""
+        target = self.config.targets.get(tenant.target)
+        if target is None:
+            raise TenantRefused(f'the target of tenant "{tenant.id}" is not configured', sqlstate="57P01")
+        return target
+
+    def tenant_usage(self, tenant: Tenant) -> TenantUsage:
+        usage = self.usage.get(tenant.id)
+        if usage is None:
+            usage = self.usage[tenant.id] = TenantUsage(tenant.id, tenant.quotas, self.loop.time())
+        return usage
+
+    def tenant_totals(self, tenant_id: str) -> TenantTotals:
+        return self.totals.setdefault(tenant_id, TenantTotals())
+
+    # Pools
+
+    def pool(self, tenant: Tenant) -> Pool:
+        """The pool for the tenant's place on its target."""
+        target = self.target(tenant)
+        key = place(tenant, target)
+        pool = self.pools.get(key)
+        if pool is None or pool.target != target:
+            if pool is not None:
+                self.spawn(pool.close())
+            options = {"application_name": "tenantgate", "search_path": key[2]}
+            pool = self.pools[key] = Pool(target, key[1], protocol_options=options)
+        return pool
+
+    # Frontends
+
+    def frontend_lost(self, frontend: Frontend) -> None:
+        """The client's connection is gone: give back what it had."""
+        self.frontends.discard(frontend)
+        self.end_session(frontend, "client disconnected")
+
+    def end_session(self, frontend: Frontend, reason: str) -> None:
+        """Return the session's backend, close its books. May be called more than once."""
+        engine, lease = frontend.handler, frontend.lease
+        frontend.lease = None
+        if lease is None:
+            return
+        reusable = False
+        try:
+            if isinstance(engine, Engine):
+                reusable = engine.is_reusable and not lease.cancels_pending
+                engine.abandon("lost" if lease.backend.closed else "cancelled")
+                self.recorder.logout(engine.session, reason)
+        except TenantGateError as error:
+            logger.error("audit: %s", error.message)
+        finally:
+            lease.end(reusable=reusable)
+
+    def backend_done(self, frontend: Frontend) -> None:
+        """A chunk of the backend was handled: a draining gateway lets go of sessions that are idle now."""
+        engine = frontend.handler
+        if not isinstance(engine, Engine):
+            return
+        if engine.ddl_pending and not engine.queue:
+            engine.ddl_pending = False
+            self._reload_catalog(engine.session.tenant)
+        if self.draining and engine.is_idle:
+            frontend.fatal(ShuttingDown("the gateway is shutting down", hint="Connect again."))
+
+    def _reload_catalog(self, tenant: Tenant) -> None:
+        target = self.target(tenant)
+        self.spawn(_quietly(self.catalogs.reload(target, database_of(tenant, target))))
+
+    def cancel(self, pid: int, key: bytes) -> None:
+        """A CancelRequest. Whether the key is known cannot be told from outside."""
+        frontend = self.cancel_keys.lookup(pid, key)
+        if frontend is not None:
+            self.cancel_statement(frontend)
+
+    def cancel_statement(self, frontend: Frontend) -> None:
+        """Ask the target to cancel what the session runs, if it runs anything."""
+        engine, lease = frontend.handler, frontend.lease
+        if not isinstance(engine, Engine) or lease is None or not engine.queue:
+            return
+        if lease.cancels_pending < _MAX_CANCELS:
+            self.recorder.cancel(engine.session)
+            self.spawn(lease.cancel())
+
+    def sweep(self) -> None:
+        """Once in a while: statement timeouts, expired tokens, half messages."""
+        now, wall = self.loop.time(), time.time()
+        stalled = now - self.config.limits.stalled_message_s
+        for frontend in tuple(self.frontends):
+            engine = frontend.handler
+            if not isinstance(engine, Engine):
+                continue
+            if engine.session.expires_at is not None and wall >= engine.session.expires_at:
+                frontend.fatal(TenantRefused("the token has expired", hint="Connect again with a new token."))
+            elif engine.reader.pending_bytes and frontend.last_data < stalled:
+                frontend.fatal(BackendLost("no data for an incomplete message", sqlstate="08P01"))
+            elif engine.overdue(now) and frontend.lease is not None and not frontend.lease.cancels_pending:
+                self.cancel_statement(frontend)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine in the background and log what it raises."""
+        task: asyncio.Task[None] = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("background task failed", exc_info=error)
+
+    # Stopping
+
+    def start_draining(self) -> None:
+        """No new sessions; idle ones are told to go, busy ones may finish their transaction."""
+        self.draining = True
+        for frontend in tuple(self.frontends):
+            engine = frontend.handler
+            if not isinstance(engine, Engine) or engine.is_idle:
+                frontend.fatal(ShuttingDown("the gateway is shutting down", hint="Connect again."))
+
+    async def drain(self, deadline_s: float) -> None:
+        """Wait until all sessions are gone, at most `deadline_s`; then end the rest."""
+        end = self.loop.time() + deadline_s
+        while self.frontends and self.loop.time() < end:
+            await asyncio.sleep(0.02)
+        for frontend in tuple(self.frontends):
+            frontend.fatal(ShuttingDown("the gateway is shutting down"))
+        end = self.loop.time() + 1.0
+        while self.frontends and self.loop.time() < end:
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        for pool in self.pools.values():
+            await pool.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.audit.close()
+
+
+_MAX_ACCESSES = 10_000
+_MAX_CANCELS = 8  # of one session at a time
+
+
+async def _quietly(work: Coroutine[object, object, object]) -> None:
+    try:
+        await work
+    except TenantGateError as error:
+        logger.warning("catalog not reloaded: %s", error.message)
+
+
+def database_of(tenant: Tenant, target: TargetConfig) -> str:
+    """The database on the target that holds the tenant's data."""
+    return tenant.database or target.database
+
+
+def place(tenant: Tenant, target: TargetConfig) -> PoolKey:
+    """Where the tenant's sessions run: what must be equal for two sessions to share a pool."""
+    search_path = f'"{tenant.schema}"' if tenant.isolation is Isolation.SCHEMA and tenant.schema else "public"
+    return target.name, database_of(tenant, target), search_path
+
+
+def load_snapshot(config: GatewayConfig, version: int) -> Snapshot:
+    """Read the policy document. Raises ConfigurationError."""
+    return load_policy(Path(config.policy_file), version=version, targets=frozenset(config.targets))

@@ -1,0 +1,192 @@
+"""From an accepted connection to a session at work: version, login, tenant, quota, backend, greeting.
+
+Errors of the target or of the tenant are told after authentication only. Every failed login is told alike and after a
+pause; what really happened is in the log and in the audit events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+from policy.errors import AuthenticationError, TenantRefused
+from policy.model import Tenant
+from policy.rbac import may_read_gateway
+from proxy.console import ConsoleSession
+from proxy.console_state import GatewayConsoleState
+from proxy.errors import RemoteProtocolError, ShuttingDown
+from proxy.gateway import Gateway, database_of
+from proxy.lease import Lease
+from proxy.observe.version import product_version
+from proxy.postgres.backend import BackendConnection
+from proxy.postgres.engine import Engine
+from proxy.postgres.frontend import Frontend
+from proxy.postgres.login import LoginResult, Peer, log_in
+from proxy.postgres.wire import replies
+from proxy.postgres.wire.framing import MessageReader
+from proxy.postgres.wire.startup import StartupMessage, decode_startup
+from proxy.session import Session
+
+logger = logging.getLogger(__name__)
+_FAILURE_PAUSE_S = 0.2
+_NEWEST_MINOR = 2
+_KEY_BYTES = {0: 4, 2: 32}
+_SHOWN_PARAMETERS = (
+    "server_version", "server_encoding", "client_encoding", "DateStyle", "IntervalStyle", "TimeZone",
+    "integer_datetimes", "standard_conforming_strings", "application_name", "default_transaction_read_only",
+    "in_hot_standby", "scram_iterations", "search_path",
+)  # fmt: skip
+_LOOPBACK = ("127.", "::1", "::ffff:127.")
+
+
+async def open_session(gateway: Gateway, frontend: Frontend) -> None:
+    """Bring `frontend` to the point where its handler takes over. Raises what the client is told as FATAL."""
+    async with asyncio.timeout(gateway.config.auth.login_timeout_s):
+        startup = decode_startup(await frontend.read_startup())
+        minor = _agree_on_version(frontend, startup)
+        result = await _authenticate(gateway, frontend, startup)
+    if gateway.draining:
+        raise ShuttingDown("the gateway is shutting down")
+    frontend.write(replies.authentication_ok())
+    tenant = gateway.snapshot.tenants.get(result.tenant_id) if result.tenant_id is not None else None
+    if tenant is None:
+        _open_console(gateway, frontend, result)
+    else:
+        await _open_tenant_session(gateway, frontend, result, tenant, minor)
+
+
+def _agree_on_version(frontend: Frontend, startup: StartupMessage) -> int:
+    """Protocol 3.0 or 3.2; a newer or unassigned minor version is negotiated down (NegotiateProtocolVersion)."""
+    asked = startup.protocol[1]
+    minor = min(asked, _NEWEST_MINOR) if asked != 1 else 0
+    if minor != asked or startup.protocol_options:
+        frontend.write(replies.negotiate_protocol_version(minor, startup.protocol_options))
+    return minor
+
+
+async def _authenticate(gateway: Gateway, frontend: Frontend, startup: StartupMessage) -> LoginResult:
+    identity = frontend.tls_identity()
+    peer = Peer(
+        address=frontend.address,
+        is_loopback=frontend.address.startswith(_LOOPBACK),
+        tls=identity is not None,
+        sni=identity.sni if identity else None,
+        certificate_cn=identity.certificate_cn if identity else None,
+    )
+    user = startup.parameters.get("user", "")
+    try:
+        return await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants)
+    except AuthenticationError as error:
+        logger.warning("login failed: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
+        gateway.recorder.login(
+            session="", tenant="", subject=user[:63], client=frontend.address, outcome="refused", reason=error.message
+        )
+        await asyncio.sleep(_FAILURE_PAUSE_S)
+        raise AuthenticationError(f'password authentication failed for user "{user[:63]}"') from None
+    except TenantRefused as error:
+        logger.warning("login refused: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
+        gateway.recorder.login(
+            session="", tenant="", subject=user[:63], client=frontend.address, outcome="tenant", reason=error.message
+        )
+        raise
+
+
+def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> None:
+    if not may_read_gateway(gateway.snapshot, result.principal.roles):
+        raise TenantRefused(
+            "the admin database needs permission gateway:*:read", sqlstate="42501", hint="Connect to your database."
+        )
+    greeting = replies.parameter_status("server_version", f"15.0 (TenantGate {product_version()})")
+    greeting += replies.parameter_status("client_encoding", "UTF8") + replies.parameter_status(
+        "server_encoding", "UTF8"
+    )
+    frontend.write(greeting + replies.backend_key_data(0, b"\0\0\0\0") + replies.READY_IDLE)
+    frontend.begin(ConsoleSession(frontend.write, GatewayConsoleState(gateway)))
+
+
+async def _open_tenant_session(
+    gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant, minor: int
+) -> None:
+    usage = gateway.tenant_usage(tenant)
+    usage.admit_connection()
+    key_id, key = gateway.cancel_keys.register(frontend, _KEY_BYTES[minor])
+    give_back = partial(_give_back, gateway, tenant, key_id)
+    try:
+        target = gateway.target(tenant)
+        await gateway.catalogs.get(target, database_of(tenant, target))
+        pool = gateway.pool(tenant)
+        backend = await pool.acquire()
+    except BaseException:
+        give_back()
+        raise
+    lease = Lease(pool, backend, give_back)
+    try:
+        await _apply_parameters(backend, result.parameters)
+        session = _make_session(gateway, frontend, result, tenant)
+        engine = _make_engine(gateway, frontend, session, backend)
+        if frontend.transport is None:
+            raise ConnectionResetError("client went away during login")
+        backend.attach(frontend)
+    except BaseException:
+        lease.end(reusable=True)
+        raise
+    frontend.lease = lease
+    frontend.write(_greeting(backend, result.user) + replies.backend_key_data(key_id, key) + replies.READY_IDLE)
+    gateway.recorder.login(
+        session=session.id, tenant=tenant.id, subject=session.principal.subject, client=frontend.address, outcome="ok"
+    )
+    frontend.begin(engine)
+
+
+def _give_back(gateway: Gateway, tenant: Tenant, key_id: int) -> None:
+    gateway.tenant_usage(tenant).release_connection()
+    gateway.cancel_keys.unregister(key_id)
+
+
+async def _apply_parameters(backend: BackendConnection, parameters: Mapping[str, str]) -> None:
+    """The client's startup parameters, set on the backend; the pool's reset takes them back."""
+    for name, value in parameters.items():
+        if not name.replace("_", "").isalnum():
+            raise RemoteProtocolError(f"invalid startup parameter {name!r}")
+        quoted = value.replace("'", "''")
+        await backend.query(f"SET {name} TO '{quoted}'")
+
+
+def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant) -> Session:
+    session = Session(
+        result.principal,
+        tenant,
+        gateway.tenant_usage(tenant),
+        gateway.metrics.statement_counts(tenant.id),
+        gateway.tenant_totals(tenant.id),
+        frontend.address,
+        result.application_name,
+    )
+    gateway.refresh(session)
+    return session
+
+
+def _make_engine(gateway: Gateway, frontend: Frontend, session: Session, backend: BackendConnection) -> Engine:
+    limits = gateway.config.limits
+    return Engine(
+        session,
+        backend,
+        client_write=frontend.write,
+        pause_client=frontend.pause_client,
+        refresh=gateway.refresh,
+        recorder=gateway.recorder,
+        clock=gateway.loop.time,
+        reader=MessageReader(limits.max_message_bytes),
+        max_prepared=limits.max_prepared,
+        max_query_bytes=limits.max_query_bytes,
+        verbatim_errors=session.tenant.isolation.value == "database",
+    )
+
+
+def _greeting(backend: BackendConnection, user: str) -> bytes:
+    """ParameterStatus messages as the target gave them, with the client's own name for itself."""
+    shown = {name: backend.parameters[name] for name in _SHOWN_PARAMETERS if name in backend.parameters}
+    shown |= {"session_authorization": user, "is_superuser": "off"}
+    return b"".join(replies.parameter_status(name, value) for name, value in shown.items())

@@ -1,0 +1,515 @@
+"""A session at work: what the client asks, judged and sent on; what comes back, relayed and recorded.
+
+Lifetime: one lease (for now a whole session). Nothing here awaits: client messages are handled in the callback that
+brought them, and all that goes to the backend leaves in one write. A refused statement never reaches the target; in
+its place a message goes that fails there, so that the target itself does what PostgreSQL does after an error (skips
+to Sync, aborts the transaction), and the client gets the refusal in place of that failure.
+
+Messages are named as in the protocol ("Message Flow", PostgreSQL documentation chapter 55).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+
+from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
+from policy.sql.plan import CompiledQuery, StatementKind
+from proxy.errors import RemoteProtocolError
+from proxy.postgres import expected
+from proxy.postgres.backend import BackendConnection
+from proxy.postgres.copying import CopyIn
+from proxy.postgres.errors import error_reply
+from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, Running
+from proxy.postgres.guards import check_parameter_types, check_parameters, check_values
+from proxy.postgres.prepared import Prepared, PreparedStatements
+from proxy.postgres.recorder import Recorder
+from proxy.postgres.relay import ReplyRelay
+from proxy.postgres.sql_prepared import SqlPrepared
+from proxy.postgres.wire import messages, replies
+from proxy.postgres.wire.framing import MessageReader
+from proxy.session import Session, client_position
+
+_IDLE = ord("I")
+_NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement has this name
+_FAILING_BIND = messages.encode_bind_nothing(_NOWHERE)
+_FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
+_MAX_HELD_BYTES = 1024 * 1024
+
+
+class Engine:
+    """Client messages in, backend messages out, and back.
+
+    `status` is the transaction status of the last ReadyForQuery. `skipping`: the server discards all up to Sync.
+    `waiting`: messages are held back until a COPY FROM has begun or failed.
+    """
+
+    __slots__ = (
+        "_copy",
+        "_held",
+        "_held_bytes",
+        "_out",
+        "_portals",
+        "_sql_prepared",
+        "_statements",
+        "backend",
+        "client_write",
+        "clock",
+        "ddl_pending",
+        "ended",
+        "max_query_bytes",
+        "pause_client",
+        "queue",
+        "reader",
+        "recorder",
+        "refresh",
+        "relay",
+        "session",
+        "skipping",
+        "status",
+        "timeout_s",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        backend: BackendConnection,
+        *,
+        client_write: Callable[[bytes], None],
+        pause_client: Callable[[bool], None],
+        refresh: Callable[[Session], None],
+        recorder: Recorder,
+        clock: Callable[[], float],
+        reader: MessageReader,
+        max_prepared: int,
+        max_query_bytes: int,
+        verbatim_errors: bool,
+    ) -> None:
+        self.session = session
+        self.backend = backend
+        self.client_write = client_write
+        self.pause_client = pause_client
+        self.refresh = refresh
+        self.recorder = recorder
+        self.clock = clock
+        self.reader = reader
+        self.max_query_bytes = max_query_bytes
+        self.queue: expected.ExpectedQueue = deque()
+        self.relay = ReplyRelay(self.queue, client_write, self, verbatim_errors=verbatim_errors)
+        self.status = _IDLE
+        self.skipping = False
+        self.waiting = False
+        self.ended = False
+        self.ddl_pending = False
+        limit = session.tenant.quotas.statement_timeout_ms
+        self.timeout_s = limit / 1000 if limit else 0.0
+        self._statements = PreparedStatements(max_prepared)
+        self._portals: dict[bytes, Prepared] = {}
+        self._sql_prepared = SqlPrepared()
+        self._copy: CopyIn | None = None
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._held_bytes = 0
+        self._out: list[bytes] = []
+
+    # From the client
+
+    def client_data(self, data: bytes) -> None:
+        """Bytes from the client. Raises RemoteProtocolError when it breaks the protocol: end the connection."""
+        self.session.totals.bytes_received += len(data)
+        try:
+            for tag, message in self.reader.feed(data):
+                if self.waiting:
+                    self._hold(tag, message)
+                else:
+                    self._dispatch(tag, message)
+                if self.ended:
+                    break
+        finally:
+            self._flush()
+
+    def _dispatch(self, tag: int, message: bytes) -> None:
+        if self._copy is not None:
+            self._on_message_in_copy(tag, message)
+        elif not self.skipping or tag == _SYNC or tag == _TERMINATE:
+            handler = _HANDLERS.get(tag)
+            if handler is None:
+                raise RemoteProtocolError(f"invalid frontend message type {tag}")
+            handler(self, message)
+
+    def _flush(self) -> None:
+        if self._out:
+            out = self._out
+            self.backend.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    def _hold(self, tag: int, message: bytes) -> None:
+        self._held.append((tag, message))
+        self._held_bytes += len(message)
+        if self._held_bytes > _MAX_HELD_BYTES:
+            self.pause_client(True)
+
+    def _release_held(self) -> None:
+        """Handle what was held back; stops when something must be waited for again."""
+        self.waiting = False
+        while self._held and not self.waiting and not self.ended:
+            tag, message = self._held.popleft()
+            self._held_bytes -= len(message)
+            self._dispatch(tag, message)
+        if self._held_bytes <= _MAX_HELD_BYTES:
+            self.pause_client(False)
+        self._flush()
+
+    # Simple query
+
+    def _on_query(self, message: bytes) -> None:
+        body = messages.decode_query(message)
+        try:
+            text = self._text(body)
+        except TenantGateError as error:
+            self._refuse_query(error, body.decode("utf-8", "replace"), None)
+            return
+        compiled, literals = self._judge(text)
+        try:
+            self._admit_query(compiled)
+        except TenantGateError as error:
+            self._refuse_query(error, text, compiled)
+            return
+        sent = self.session.template(compiled).text(literals)
+        self._begin(expected.QUERY, compiled, literals, text, sent)
+        self._out.append(messages.encode_query(sent.encode()))
+
+    def _admit_query(self, compiled: CompiledQuery) -> None:
+        denial = compiled.denial
+        if denial is not None:
+            raise denial
+        for plan in compiled.plans:
+            if plan.parameter_checks:
+                raise UnsupportedStatement("parameters of a tenant column need the extended protocol")
+            check_values(plan, self.session.tenant.value)
+            if plan.session_action:
+                self._sql_prepared.admit(plan, self._statements, self.session.generation)
+        self._admit()
+
+    def _admit(self) -> None:
+        self.recorder.check_available()
+        self.session.usage.admit_statement(self.clock())
+
+    def _begin(self, kind: int, compiled: CompiledQuery, literals: tuple[str, ...], text: str, sent: str) -> None:
+        now = self.clock()
+        deadline = now + self.timeout_s if self.timeout_s else 0.0
+        running = Running(kind, compiled, literals, text, sent, now, deadline)
+        running.start_bytes = self.relay.bytes_in
+        self.queue.append(running)
+        for plan in compiled.plans:
+            if plan.kind is StatementKind.COPY_IN:
+                self.waiting = True
+            elif plan.kind is StatementKind.DDL:
+                self.ddl_pending = True
+
+    def _refuse_query(self, error: TenantGateError, text: str, compiled: CompiledQuery | None) -> None:
+        self._record_refusal(error, text, compiled, "simple")
+        if not self.queue and self.status == _IDLE and not self._out:
+            self.client_write(error_reply(error) + replies.READY_IDLE)
+            return
+        self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
+        self._out.append(_FAILING_QUERY)
+
+    # Extended query
+
+    def _on_parse(self, message: bytes) -> None:
+        name, query, types = messages.decode_parse(message)
+        text, compiled = query.decode("utf-8", "replace"), None
+        try:
+            text = self._text(query)
+            prepared = self._prepare(text, types)
+            compiled = prepared.compiled
+            self._statements.announce(name, prepared)
+        except TenantGateError as error:
+            if not name:
+                self._statements.confirm(name, None)
+            self._fail(error, text, compiled)
+            return
+        self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
+        self._out.append(messages.encode_parse(name, prepared.sent.encode(), types))
+
+    def _prepare(self, text: str, types: bytes) -> Prepared:
+        compiled, literals = self._judge(text)
+        denial = compiled.denial
+        if denial is not None:
+            raise denial
+        if len(compiled.plans) > 1:
+            raise InvalidStatement("cannot insert multiple commands into a prepared statement")
+        for plan in compiled.plans:
+            check_values(plan, self.session.tenant.value)
+            check_parameter_types(plan, types)
+        sent = self.session.template(compiled).text(literals)
+        return Prepared(text, types, compiled, literals, sent, self.session.generation)
+
+    def _on_bind(self, message: bytes) -> None:
+        portal, name, rest = messages.decode_bind(message)
+        prepared: Prepared | None = None
+        try:
+            prepared = self._current(name, self._statements.find(name))
+            for plan in prepared.compiled.plans:
+                check_parameters(plan, message, rest, self.session.tenant.value)
+            if portal not in self._portals and len(self._portals) >= self._statements.limit:
+                raise UnsupportedStatement("too many open portals", sqlstate="54000", hint="Close portals.")
+        except TenantGateError as error:
+            self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
+            return
+        self._portals[portal] = prepared
+        self.queue.append(EXPECT_BIND)
+        self._out.append(message)
+
+    def _current(self, name: bytes, prepared: Prepared) -> Prepared:
+        """The statement under the policy of now: when that changed it is judged and prepared again, unseen."""
+        if self.session.generation != self.recorder.generation():
+            self.refresh(self.session)
+        if prepared.generation == self.session.generation:
+            return prepared
+        again = self._prepare(prepared.text, prepared.types)
+        if again.sent != prepared.sent:
+            self.queue.append(expected.SWALLOW_CLOSE)
+            self.queue.append(Expected(expected.PARSE, forward=False, name=name, prepared=again))
+            self._out.append(messages.encode_close_statement(name))
+            self._out.append(messages.encode_parse(name, again.sent.encode(), again.types))
+        self._statements.announce(name, again)
+        if again.sent == prepared.sent:
+            self._statements.confirm(name, again)
+        return again
+
+    def _on_describe(self, message: bytes) -> None:
+        kind, name = messages.decode_target(message, "Describe")
+        try:
+            if kind == _STATEMENT:
+                self._statements.find(name)
+            else:
+                self._portal(name)
+        except TenantGateError as error:
+            self._fail(error, "", None)
+            return
+        self.queue.append(EXPECT_DESCRIBE)
+        self._out.append(message)
+
+    def _portal(self, name: bytes) -> Prepared:
+        prepared = self._portals.get(name)
+        if prepared is None:
+            raise InvalidStatement(f'portal "{name.decode("utf-8", "replace")}" does not exist', sqlstate="34000")
+        return prepared
+
+    def _on_execute(self, message: bytes) -> None:
+        name, _max_rows = messages.decode_execute(message)
+        prepared: Prepared | None = None
+        try:
+            prepared = self._portal(name)
+            for plan in prepared.compiled.plans:
+                if plan.session_action:
+                    self._sql_prepared.admit(plan, self._statements, self.session.generation)
+            self._admit()
+        except TenantGateError as error:
+            self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
+            return
+        self._begin(expected.EXECUTE, prepared.compiled, prepared.literals, prepared.text, prepared.sent)
+        self._out.append(message)
+
+    def _on_close(self, message: bytes) -> None:
+        kind, name = messages.decode_target(message, "Close")
+        if kind == _STATEMENT:
+            self._statements.announce(name, None)
+            self.queue.append(Expected(expected.CLOSE, name=name))
+        else:
+            self._portals.pop(name, None)
+            self.queue.append(expected.EXPECT_CLOSE)
+        self._out.append(message)
+
+    def _on_flush(self, message: bytes) -> None:
+        messages.decode_empty(message, "Flush")
+        self._out.append(message)
+
+    def _on_sync(self, message: bytes) -> None:
+        messages.decode_empty(message, "Sync")
+        self.skipping = False
+        self.queue.append(EXPECT_SYNC)
+        self._out.append(message)
+
+    def _on_function_call(self, _message: bytes) -> None:
+        error = UnsupportedStatement(
+            "function calls by OID are not supported",
+            hint="Call the function in a SELECT statement.",
+        )
+        self._record_refusal(error, "", None, "function_call")
+        self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
+        self._out.append(_FAILING_QUERY)
+
+    def _fail(self, error: TenantGateError, text: str, compiled: CompiledQuery | None) -> None:
+        """Refuse a message of an extended request: the target fails in its place and skips to Sync."""
+        self._record_refusal(error, text, compiled, "extended")
+        self.queue.append(Expected(expected.REFUSED, error=error))
+        self._out.append(_FAILING_BIND)
+
+    def _record_refusal(self, error: TenantGateError, text: str, compiled: CompiledQuery | None, protocol: str) -> None:
+        if isinstance(error, StatementRefused) and error.sqlstate not in ("26000", "34000"):
+            self.recorder.refused(self.session, error, text, compiled, protocol)
+
+    # COPY FROM STDIN
+
+    def _on_stray_copy_message(self, _message: bytes) -> None:
+        """Outside of COPY these are discarded, as the server does: a COPY that failed leaves them behind."""
+
+    def _on_message_in_copy(self, tag: int, message: bytes) -> None:
+        assert self._copy is not None
+        if tag in (_SYNC, _FLUSH):
+            return  # ignored by the server during COPY FROM STDIN
+        if tag == _TERMINATE:
+            self._on_terminate(message)
+            return
+        out = self._copy.client_message(tag, message)
+        if out:
+            self._out.append(out)
+        if self._copy.finished:
+            failure = self._copy.failure
+            self._copy = None
+            if failure is not None:
+                self._replace_copy_error(failure)
+            self.waiting = self._copy_may_follow()
+
+    def _replace_copy_error(self, failure: TenantGateError) -> None:
+        for entry in self.queue:
+            if isinstance(entry, Running):
+                entry.error = failure
+                return
+
+    def _copy_may_follow(self) -> bool:
+        """Another COPY FROM in the same query string: wait again."""
+        head = self.queue[0] if self.queue else None
+        if not isinstance(head, Running) or head.kind != expected.QUERY:
+            return False
+        return any(plan.kind is StatementKind.COPY_IN for plan in head.compiled.plans[head.index + 1 :])
+
+    def copy_in_started(self, message: bytes) -> bytes | None:
+        """The target asks for data (CopyInResponse); returns what the client is told instead, if anything."""
+        head = self.queue[0]
+        plan = head.plan if isinstance(head, Running) else None
+        stamp = plan.copy_stamp if plan is not None else None
+        self._copy = CopyIn(stamp, self.session.tenant.value)
+        if stamp is not None and stamp.tenant_index is None:
+            return replies.copy_in_without_last_column(message)
+        return None
+
+    # The rest
+
+    def _on_terminate(self, _message: bytes) -> None:
+        self.ended = True
+
+    def _text(self, body: bytes) -> str:
+        if len(body) > self.max_query_bytes:
+            raise UnsupportedStatement(
+                f"query string of {len(body)} bytes is longer than {self.max_query_bytes}",
+                sqlstate="54000",
+                hint="Send less at once, use parameters or COPY, or raise limits.max_query_bytes.",
+            )
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            raise InvalidStatement(
+                "query string is not UTF-8", sqlstate="22021", hint="Set client_encoding to UTF8."
+            ) from None
+
+    def _judge(self, text: str) -> tuple[CompiledQuery, tuple[str, ...]]:
+        session = self.session
+        if session.generation != self.recorder.generation():
+            self.refresh(session)
+        assert session.scope is not None
+        return session.scope.plan(text)
+
+    # From the backend
+
+    def backend_data(self, data: bytes) -> None:
+        """Bytes from the backend. Raises LocalProtocolError when it is out of step: end both connections."""
+        self.relay.feed(data)
+        if self.waiting and (self._copy is not None or not self._statement_runs()):
+            self._release_held()
+
+    def _statement_runs(self) -> bool:
+        return any(entry.kind in (expected.QUERY, expected.EXECUTE) for entry in self.queue)
+
+    def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
+        plan = running.plan
+        if plan is not None and plan.session_action and outcome == "ok":
+            self._sql_prepared.apply(plan, self.session.generation)
+        if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.compiled.plans):
+            self.session.usage.end_statement()
+        if running.failed and running.error is not None:
+            self._record_refusal(running.error, running.text, running.compiled, "copy")
+            return
+        self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
+
+    def parse_ended(self, entry: Expected, done: bool) -> None:
+        assert entry.name is not None
+        if done:
+            self._statements.confirm(entry.name, entry.prepared)
+        else:
+            self._statements.withdraw(entry.name, entry.prepared)
+
+    def request_failed(self, skipping: bool) -> None:
+        self.skipping = skipping
+        self._copy = None
+
+    def ready(self, status: int) -> None:
+        self.status = status
+        if status == _IDLE:
+            self._portals.clear()
+
+    def map_position(self, entry: Expected, position: int) -> int:
+        if isinstance(entry, Running):
+            return client_position(entry.compiled, position, self.session.values, entry.literals)
+        if entry.prepared is not None:
+            prepared = entry.prepared
+            return client_position(prepared.compiled, position, self.session.values, prepared.literals)
+        return 0
+
+    # For the frontend and the server
+
+    @property
+    def is_idle(self) -> bool:
+        """No transaction is open and nothing is under way."""
+        return self.status == _IDLE and not self.queue and not self._held and self._copy is None
+
+    @property
+    def is_reusable(self) -> bool:
+        """The backend may serve another session after a reset."""
+        return self.relay.is_clean and self._copy is None and not self.backend.closed
+
+    def overdue(self, now: float) -> bool:
+        """The statement at the head has used up its tenant's statement timeout."""
+        head = self.queue[0] if self.queue else None
+        return isinstance(head, Running) and 0.0 < head.deadline <= now
+
+    def abandon(self, outcome: str) -> None:
+        """The session ends: what is under way is recorded with `outcome`."""
+        while self.queue:
+            entry = self.queue.popleft()
+            if isinstance(entry, Running):
+                entry.failed = True
+                self.statement_ended(entry, outcome, "", 0, 0)
+
+
+_SYNC, _FLUSH, _TERMINATE, _STATEMENT = b"SHXS"
+
+_HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {
+    ord("Q"): Engine._on_query,
+    ord("P"): Engine._on_parse,
+    ord("B"): Engine._on_bind,
+    ord("D"): Engine._on_describe,
+    ord("E"): Engine._on_execute,
+    ord("C"): Engine._on_close,
+    ord("H"): Engine._on_flush,
+    ord("S"): Engine._on_sync,
+    ord("F"): Engine._on_function_call,
+    ord("X"): Engine._on_terminate,
+    ord("d"): Engine._on_stray_copy_message,
+    ord("c"): Engine._on_stray_copy_message,
+    ord("f"): Engine._on_stray_copy_message,
+}

@@ -1,0 +1,256 @@
+"""A client's connection: bytes between the transport and, first, the login conversation, then the engine.
+
+Lifetime: from an accepted (and, with TLS, encrypted) connection to its loss. Until the login is done messages are
+read by `read_message`, bounded in size; afterwards everything goes to the engine in the callback that brought it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+from policy.errors import TenantGateError
+from proxy.errors import BackendLost, RemoteProtocolError
+from proxy.postgres.errors import error_reply
+from proxy.postgres.wire.startup import check_packet_length, unpack_int
+from proxy.tls import ALPN_PROTOCOL, PeerIdentity, peer_identity
+
+if TYPE_CHECKING:
+    from proxy.lease import Lease
+
+logger = logging.getLogger(__name__)
+_MAX_UNREAD_BYTES = 64 * 1024
+
+
+class ClientHandler(Protocol):
+    """What takes over after login: the engine of a session, or the admin console."""
+
+    ended: bool
+
+    def client_data(self, data: bytes) -> None: ...
+    def backend_data(self, data: bytes) -> None: ...
+
+
+class FrontendOwner(Protocol):
+    """The gateway, as its frontends see it."""
+
+    def frontend_lost(self, frontend: Frontend) -> None: ...
+    def backend_done(self, frontend: Frontend) -> None: ...
+
+
+OpenSession = Callable[["Frontend"], Awaitable[None]]
+
+
+class Frontend(asyncio.Protocol):
+    """Also the receiver of its backend's bytes. `last_data`: loop time of the client's last bytes."""
+
+    __slots__ = (
+        "_inbox",
+        "_open_session",
+        "_owner",
+        "_task",
+        "_wakeup",
+        "address",
+        "closing",
+        "direct_tls",
+        "handler",
+        "last_data",
+        "lease",
+        "loop",
+        "opened_at",
+        "transport",
+        "write_high_bytes",
+    )
+
+    def __init__(
+        self, owner: FrontendOwner, open_session: OpenSession, *, direct_tls: bool, write_high_bytes: int
+    ) -> None:
+        self._owner = owner
+        self._open_session = open_session
+        self.direct_tls = direct_tls
+        self.write_high_bytes = write_high_bytes
+        self.loop = asyncio.get_running_loop()
+        self.opened_at = self.last_data = self.loop.time()
+        self.transport: asyncio.Transport | None = None
+        self.address = ""
+        self.handler: ClientHandler | None = None
+        self.lease: Lease | None = None
+        self.closing = False
+        self._inbox = bytearray()
+        self._wakeup: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport  # type: ignore[assignment]
+        peer = transport.get_extra_info("peername")
+        self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
+        self.transport.set_write_buffer_limits(high=self.write_high_bytes)  # type: ignore[union-attr]
+        self._task = self.loop.create_task(self._open())
+
+    def data_received(self, data: bytes) -> None:
+        self.last_data = self.loop.time()
+        handler = self.handler
+        if handler is None:
+            self._inbox += data
+            if len(self._inbox) > _MAX_UNREAD_BYTES and self.transport is not None:
+                self.transport.pause_reading()
+            self._wake()
+            return
+        try:
+            handler.client_data(data)
+            if handler.ended:
+                self.close()
+        except Exception as error:
+            self.fatal(error)
+
+    def pause_writing(self) -> None:
+        if self.lease is not None:
+            self.lease.backend.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.lease is not None:
+            self.lease.backend.resume_reading()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self.transport = None
+        self._wake()
+        if self._task is not None and self.handler is None:
+            self._task.cancel()
+        self._owner.frontend_lost(self)
+
+    # Receiver of the backend
+
+    def backend_data(self, data: bytes) -> None:
+        handler = self.handler
+        if handler is None:
+            return
+        try:
+            handler.backend_data(data)
+            self._owner.backend_done(self)
+        except Exception as error:
+            self.fatal(error)
+
+    def backend_lost(self, error: Exception | None) -> None:
+        self.fatal(BackendLost("the connection to the database was lost", hint="Try again."))
+
+    def backend_pause_writing(self) -> None:
+        self.pause_client(True)
+
+    def backend_resume_writing(self) -> None:
+        self.pause_client(False)
+
+    # Login
+
+    async def _open(self) -> None:
+        try:
+            await self._open_session(self)
+        except asyncio.CancelledError:
+            raise
+        except TimeoutError:
+            self.close()
+        except Exception as error:
+            self.fatal(error)
+
+    @property
+    def is_tls(self) -> bool:
+        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
+
+    def tls_identity(self) -> PeerIdentity | None:
+        """What the TLS handshake told, None without TLS. Raises RemoteProtocolError for direct TLS without ALPN."""
+        connection = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
+        if not isinstance(connection, (ssl.SSLObject, ssl.SSLSocket)):
+            return None
+        identity = peer_identity(connection)  # type: ignore[arg-type]
+        if self.direct_tls and identity.alpn != ALPN_PROTOCOL:
+            raise RemoteProtocolError("direct TLS needs ALPN protocol `postgresql`")
+        return identity
+
+    async def read_startup(self) -> bytes:
+        """The body of the startup packet (what follows its length)."""
+        head = await self._take(4)
+        return await self._take(check_packet_length(unpack_int(head, 0)[0]) - 4)
+
+    async def read_message(self, limit: int) -> tuple[int, bytes]:
+        """Tag and body of the next message. Raises RemoteProtocolError when its body is longer than `limit` bytes."""
+        head = await self._take(5)
+        length = unpack_int(head, 1)[0]
+        if length < 4 or length - 4 > limit:
+            raise RemoteProtocolError(f"invalid message length {length} during login")
+        return head[0], await self._take(length - 4)
+
+    async def _take(self, size: int) -> bytes:
+        while len(self._inbox) < size:
+            if self.closing or self.transport is None:
+                raise ConnectionResetError("client went away during login")
+            self.transport.resume_reading()
+            self._wakeup = self.loop.create_future()
+            await self._wakeup
+        taken = bytes(self._inbox[:size])
+        del self._inbox[:size]
+        return taken
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    def begin(self, handler: ClientHandler) -> None:
+        """Login is done: what the client has sent meanwhile goes to `handler`, and all from now on."""
+        self.handler = handler
+        rest = bytes(self._inbox)
+        self._inbox.clear()
+        if self.transport is not None:
+            self.transport.resume_reading()
+        if rest:
+            self.data_received(rest)
+
+    # To the client
+
+    def write(self, data: bytes) -> None:
+        """Send to the client; after the connection is gone, nothing."""
+        if self.transport is not None and not self.closing:
+            self.transport.write(data)
+
+    def pause_client(self, paused: bool) -> None:
+        """Stop or go on reading what the client sends."""
+        if self.transport is None or self.closing:
+            return
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def fatal(self, error: BaseException) -> None:
+        """Tell the client why, and close."""
+        if isinstance(error, ConnectionError):
+            self.close()
+            return
+        if not self.closing:
+            if not isinstance(error, TenantGateError) or error.kind in ("protocol", "bug"):
+                logger.info("connection ended: %s", error, extra={"client": self.address})
+            self.write(error_reply(error, "FATAL"))
+        self.close()
+
+    def close(self) -> None:
+        """Close after what is written has been sent."""
+        if self.transport is not None and not self.closing:
+            self.closing = True
+            self.transport.close()
+            self.loop.call_later(_LINGER_S, self._abort)
+
+    def _abort(self) -> None:
+        """A client that does not read must not hold the connection for ever."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+_LINGER_S = 10.0

@@ -1,0 +1,75 @@
+"""A session's prepared statements and portals, as the target has them.
+
+Definitions take effect when the target confirms them; until then they are visible to the messages pipelined behind
+them (`_announced`). What the map holds is never less than what the target holds: a name that is missing here is
+refused here, a name that only the target has lost is refused by the target.
+"""
+
+from __future__ import annotations
+
+from policy.errors import InvalidStatement, UnsupportedStatement
+from policy.sql.plan import CompiledQuery
+
+
+class Prepared:
+    """A statement as the client prepared it, and what was sent for it. `generation`: of the policy it was judged by."""
+
+    __slots__ = ("compiled", "generation", "literals", "sent", "text", "types")
+
+    def __init__(
+        self, text: str, types: bytes, compiled: CompiledQuery, literals: tuple[str, ...], sent: str, generation: int
+    ) -> None:
+        self.text = text
+        self.types = types
+        self.compiled = compiled
+        self.literals = literals
+        self.sent = sent
+        self.generation = generation
+
+
+class PreparedStatements:
+    """Names to statements. Bounded by `limit` names."""
+
+    __slots__ = ("_announced", "_defined", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._defined: dict[bytes, Prepared] = {}
+        self._announced: dict[bytes, Prepared | None] = {}
+
+    def find(self, name: bytes) -> Prepared:
+        """The statement that `name` will mean when the messages before this one have run. Raises 26000."""
+        found = self._announced[name] if name in self._announced else self._defined.get(name)
+        if found is None:
+            shown = name.decode("utf-8", "replace")
+            text = (
+                f'prepared statement "{shown}" does not exist' if name else "unnamed prepared statement does not exist"
+            )
+            raise InvalidStatement(text, sqlstate="26000")
+        return found
+
+    def announce(self, name: bytes, prepared: Prepared | None) -> None:
+        """A Parse (or a Close: None) of `name` was sent. Raises 54000 when there are too many."""
+        if prepared is not None and len(self._defined) + len(self._announced) >= self.limit:
+            raise UnsupportedStatement(
+                f"more than {self.limit} prepared statements in one session",
+                sqlstate="54000",
+                hint="Close (DEALLOCATE) statements that are no longer needed.",
+            )
+        self._announced[name] = prepared
+
+    def confirm(self, name: bytes, prepared: Prepared | None) -> None:
+        """The target confirmed it."""
+        if prepared is None:
+            self._defined.pop(name, None)
+        else:
+            self._defined[name] = prepared
+        self.withdraw(name, prepared)
+
+    def withdraw(self, name: bytes, prepared: Prepared | None) -> None:
+        """The target skipped it."""
+        if name in self._announced and self._announced[name] is prepared:
+            del self._announced[name]
+
+    def __len__(self) -> int:
+        return len(self._defined)

@@ -1,0 +1,151 @@
+"""What becomes of statements, told to audit and metrics.
+
+One recorder per gateway; the engine calls it once per statement. If the audit log cannot take an event the session
+ends, and `check_available` refuses further statements before they are sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from policy.audit_event import AuditEvent
+from policy.errors import QuotaExceeded, TenantGateError
+from policy.sql.plan import CompiledQuery
+from proxy.audit.emitter import AuditEmitter
+from proxy.observe.metrics import Metrics
+from proxy.postgres import expected
+from proxy.postgres.expected import Running
+from proxy.session import Session
+
+
+class Recorder:
+    """`generation()` is the gateway's policy and catalog generation; sessions with another one refresh."""
+
+    __slots__ = ("_audit", "_clock", "_metrics", "generation")
+
+    def __init__(
+        self, audit: AuditEmitter, metrics: Metrics, clock: Callable[[], float], generation: Callable[[], int]
+    ) -> None:
+        self._audit = audit
+        self._metrics = metrics
+        self._clock = clock
+        self.generation = generation
+
+    def check_available(self) -> None:
+        """Raise AuditUnavailable when an event could not be kept now."""
+        self._audit.check()
+
+    def ended(self, session: Session, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
+        """A statement was run to its end, or its error."""
+        duration_s = self._clock() - running.started
+        if outcome != "skipped":
+            self._metrics.count_statement(session.counts, outcome, duration_s)
+        session.totals.bytes_sent += size
+        session.totals.query_us += int(duration_s * 1e6)
+        plan = running.plan
+        rewritten = running.sent != running.text
+        self._audit.emit(
+            AuditEvent(
+                event="statement",
+                time=time.time(),
+                session=session.id,
+                tenant=session.tenant.id,
+                subject=session.principal.subject,
+                client=session.client_address,
+                decision="rewritten" if rewritten else "allowed",
+                outcome=outcome,
+                policy_version=session.generation,
+                protocol="simple" if running.kind == expected.QUERY else "extended",
+                command=plan.command if plan else "",
+                statement=running.text,
+                rewritten=running.sent if rewritten else "",
+                fingerprint=plan.fingerprint if plan else "",
+                relations=plan.relations if plan else (),
+                sqlstate=sqlstate,
+                rows=rows,
+                bytes=size,
+                duration_us=int(duration_s * 1e6),
+                application=session.application_name,
+            )
+        )
+
+    def refused(
+        self, session: Session, error: TenantGateError, text: str, compiled: CompiledQuery | None, protocol: str
+    ) -> None:
+        """A statement was not sent."""
+        session.counts["refused"] += 1
+        self._metrics.count_denied(error.kind)
+        if isinstance(error, QuotaExceeded):
+            self._metrics.count_quota_refused(session.tenant.id, error.sqlstate)
+        plan = next((plan for plan in compiled.plans if plan.denial is not None), None) if compiled else None
+        self._audit.emit(
+            AuditEvent(
+                event="statement",
+                time=time.time(),
+                session=session.id,
+                tenant=session.tenant.id,
+                subject=session.principal.subject,
+                client=session.client_address,
+                decision="refused",
+                outcome="refused",
+                policy_version=session.generation,
+                protocol=protocol,
+                command=plan.command if plan else "",
+                statement=text,
+                fingerprint=plan.fingerprint if plan else "",
+                relations=plan.relations if plan else (),
+                reason=error.message,
+                sqlstate=error.sqlstate,
+                application=session.application_name,
+            )
+        )
+
+    def login(self, *, session: str, tenant: str, subject: str, client: str, outcome: str, reason: str = "") -> None:
+        """A login succeeded (outcome ok) or was refused; `reason` is for the log and never reached the client."""
+        self._metrics.count_login(outcome)
+        self._audit.emit(
+            AuditEvent(
+                event="login",
+                time=time.time(),
+                session=session,
+                tenant=tenant,
+                subject=subject,
+                client=client,
+                decision="allowed" if outcome == "ok" else "refused",
+                outcome="ok" if outcome == "ok" else "refused",
+                reason=reason,
+            )
+        )
+
+    def logout(self, session: Session, reason: str) -> None:
+        """A session ended."""
+        self._audit.emit(
+            AuditEvent(
+                event="logout",
+                time=time.time(),
+                session=session.id,
+                tenant=session.tenant.id,
+                subject=session.principal.subject,
+                client=session.client_address,
+                decision="allowed",
+                outcome="ok",
+                reason=reason,
+                application=session.application_name,
+            )
+        )
+
+    def cancel(self, session: Session) -> None:
+        """A CancelRequest with the session's key came."""
+        self._audit.emit(
+            AuditEvent(
+                event="cancel",
+                time=time.time(),
+                session=session.id,
+                tenant=session.tenant.id,
+                subject=session.principal.subject,
+                client=session.client_address,
+                decision="allowed",
+                outcome="ok",
+            )
+        )

@@ -1,0 +1,267 @@
+"""From backend to client: match answers to what is expected, pass row data on in ranges.
+
+Rows are never decoded and never copied one by one: of every received chunk the longest unchanged ranges are
+forwarded, usually the chunk itself. Only messages that end something or that must be changed are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from proxy.errors import LocalProtocolError
+from proxy.postgres import expected
+from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, scrub, with_position
+from proxy.postgres.expected import Expected, ExpectedQueue, Running
+from proxy.postgres.wire import replies
+from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
+
+_DATA_ROW, _COPY_DATA = b"Dd"
+_MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
+_HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
+
+
+class RelayListener(Protocol):
+    """What the engine is told."""
+
+    def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None: ...
+    def parse_ended(self, entry: Expected, done: bool) -> None: ...
+    def copy_in_started(self, message: bytes) -> bytes | None: ...
+    def request_failed(self, skipping: bool) -> None: ...
+    def ready(self, status: int) -> None: ...
+    def map_position(self, entry: Expected, position: int) -> int: ...
+
+
+class ReplyRelay:
+    """Lifetime: one lease. Feed it all that the backend says; it calls `write` with what the client gets.
+
+    bytes_in: bytes of the backend's stream before the chunk at hand.
+    verbatim_errors: the database is the tenant's own, so its errors need no scrubbing.
+    """
+
+    __slots__ = ("_held", "_listener", "_skip", "_write", "bytes_in", "queue", "verbatim_errors")
+
+    def __init__(
+        self,
+        queue: ExpectedQueue,
+        write: Callable[[bytes], None],
+        listener: RelayListener,
+        *,
+        verbatim_errors: bool,
+    ) -> None:
+        self.queue = queue
+        self._write = write
+        self._listener = listener
+        self._held = b""
+        self._skip = 0
+        self.bytes_in = 0
+        self.verbatim_errors = verbatim_errors
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing is expected and no message is half received."""
+        return not self.queue and not self._held and not self._skip
+
+    def feed(self, data: bytes) -> None:
+        """Take a chunk. Raises LocalProtocolError when backend and expectation are out of step."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        size = len(data)
+        position, start = self._skip, 0
+        changed: list[bytes] | None = None
+        while size - position >= HEADER_BYTES:
+            tag = data[position]
+            stop = position + 1 + unpack_length(data, position + 1)[0]
+            if tag == _DATA_ROW or tag == _COPY_DATA:
+                position = stop
+                continue
+            if stop > size:
+                if stop - position > _MAX_REPLY_BYTES:
+                    raise LocalProtocolError(f"message {chr(tag)!r} of {stop - position} bytes from the target")
+                break
+            handler = _HANDLERS.get(tag)
+            if handler is None:
+                raise LocalProtocolError(f"unexpected message {chr(tag)!r} from the target")
+            replacement = handler(self, data, position, stop)
+            if replacement is not None:
+                if changed is None:
+                    changed = []
+                changed.append(data[start:position])
+                changed.append(replacement)
+                start = stop
+            position = stop
+        self._finish(data, size, position, start, changed)
+
+    def _finish(self, data: bytes, size: int, position: int, start: int, changed: list[bytes] | None) -> None:
+        if position >= size:
+            self._skip = position - size
+            rest = data if start == 0 else data[start:]
+        else:
+            self._skip = 0
+            self._held = data[position:]
+            rest = data[start:position]
+        self.bytes_in += size - len(self._held)
+        if changed is not None:
+            changed.append(rest)
+            rest = b"".join(changed)
+        if rest:
+            self._write(rest)
+
+    # Handlers: None forwards the message as it is, bytes replace it.
+
+    def _on_parse_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        entry = self._take(expected.PARSE)
+        if entry.name is not None:
+            self._listener.parse_ended(entry, True)
+        return None if entry.forward else b""
+
+    def _on_bind_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        self._take(expected.BIND)
+        return None
+
+    def _on_close_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        entry = self._take(expected.CLOSE)
+        if entry.name is not None:
+            self._listener.parse_ended(entry, True)
+        return None if entry.forward else b""
+
+    def _on_row_description(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        if self._head_kind() == expected.DESCRIBE:
+            self.queue.popleft()
+        return None
+
+    def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
+        self._end_statement(_rows(data, start, stop), self.bytes_in + stop)
+        return None
+
+    def _on_no_rows(self, _data: bytes, _start: int, stop: int) -> bytes | None:
+        self._end_statement(0, self.bytes_in + stop)
+        return None
+
+    def _end_statement(self, rows: int, stream_position: int) -> None:
+        kind = self._head_kind()
+        if kind == expected.EXECUTE:
+            running = self.queue.popleft()
+        elif kind == expected.QUERY:
+            running = self.queue[0]
+        else:
+            raise LocalProtocolError("a statement ended that was not begun")
+        assert isinstance(running, Running)
+        self._listener.statement_ended(running, "ok", "", rows, stream_position - running.start_bytes)
+        running.index += 1
+        running.start_bytes = stream_position
+
+    def _on_ready(self, data: bytes, start: int, _stop: int) -> bytes | None:
+        kind = self._head_kind()
+        if kind not in (expected.SYNC, expected.QUERY, expected.REFUSED_QUERY):
+            raise LocalProtocolError("the target is ready before its time")
+        self.queue.popleft()
+        self._listener.ready(data[start + HEADER_BYTES])
+        return None
+
+    def _on_error(self, data: bytes, start: int, stop: int) -> bytes | None:
+        fields = replies.decode_error_fields(data[start:stop])
+        if not self.queue:
+            return self._present(None, fields)
+        entry = self.queue[0]
+        reply = self._present(entry, fields)
+        sqlstate = fields.get("C", b"XX000").decode("ascii", "replace")
+        if entry.kind == expected.QUERY:
+            assert isinstance(entry, Running)
+            self._fail(entry, sqlstate)
+            self._listener.request_failed(False)
+        elif entry.kind in (expected.REFUSED_QUERY, expected.SYNC):
+            self._listener.request_failed(False)
+        else:
+            self._skip_to_sync(sqlstate)
+        return reply
+
+    def _skip_to_sync(self, sqlstate: str) -> None:
+        """The server discards messages until Sync: so do their entries."""
+        first = True
+        while self.queue and self.queue[0].kind != expected.SYNC:
+            entry = self.queue.popleft()
+            if isinstance(entry, Running):
+                if first:
+                    self._fail(entry, sqlstate)
+                else:
+                    self._listener.statement_ended(entry, "skipped", "", 0, 0)
+            elif entry.name is not None:
+                self._listener.parse_ended(entry, False)
+            first = False
+        self._listener.request_failed(not self.queue)
+
+    def _fail(self, running: Running, sqlstate: str) -> None:
+        running.failed = True
+        outcome = "cancelled" if sqlstate == "57014" else "error"
+        self._listener.statement_ended(running, outcome, sqlstate, 0, max(0, self.bytes_in - running.start_bytes))
+
+    def _present(self, entry: Expected | None, fields: dict[str, bytes]) -> bytes:
+        if entry is not None and entry.error is not None:
+            return error_reply(entry.error)
+        if FOREIGN_TENANT_MARKER in fields.get("M", b""):
+            return error_reply(foreign_tenant())
+        position = None
+        if entry is not None and fields.get("P", b"").isdigit():
+            position = self._listener.map_position(entry, int(fields["P"]))
+        if not self.verbatim_errors:
+            return replies.encode_error_fields(b"E", scrub(fields, position))
+        if position is not None:
+            fields = with_position(fields, position)
+        return replies.encode_error_fields(b"E", fields)
+
+    def _on_notice(self, data: bytes, start: int, stop: int) -> bytes | None:
+        if self.verbatim_errors:
+            return None
+        return replies.encode_error_fields(b"N", scrub(replies.decode_error_fields(data[start:stop]), 0))
+
+    def _on_notification(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        return None if self.verbatim_errors else b""
+
+    def _on_parameter_status(self, data: bytes, start: int, stop: int) -> bytes | None:
+        name, _ = replies.decode_parameter_status(data[start:stop])
+        return b"" if name in _HIDDEN_PARAMETERS else None
+
+    def _on_copy_in(self, data: bytes, start: int, stop: int) -> bytes | None:
+        return self._listener.copy_in_started(data[start:stop])
+
+    def _forward(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        return None
+
+    def _head_kind(self) -> int:
+        if not self.queue:
+            raise LocalProtocolError("the target speaks unasked")
+        return self.queue[0].kind
+
+    def _take(self, kind: int) -> Expected:
+        if not self.queue or self.queue[0].kind != kind:
+            raise LocalProtocolError(f"the target answered what was not asked ({kind})")
+        return self.queue.popleft()
+
+
+def _rows(data: bytes, start: int, stop: int) -> int:
+    """The count at the end of a CommandComplete tag: `SELECT 5`, `INSERT 0 1`, `COPY 7`; else 0."""
+    word = data[start + HEADER_BYTES : stop - 1].rpartition(b" ")[2]
+    return int(word) if word.isdigit() else 0
+
+
+_HANDLERS: dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]] = {
+    ord("1"): ReplyRelay._on_parse_complete,
+    ord("2"): ReplyRelay._on_bind_complete,
+    ord("3"): ReplyRelay._on_close_complete,
+    ord("T"): ReplyRelay._on_row_description,
+    ord("n"): ReplyRelay._on_row_description,
+    ord("t"): ReplyRelay._forward,
+    ord("C"): ReplyRelay._on_command_complete,
+    ord("I"): ReplyRelay._on_no_rows,
+    ord("s"): ReplyRelay._on_no_rows,
+    ord("Z"): ReplyRelay._on_ready,
+    ord("E"): ReplyRelay._on_error,
+    ord("N"): ReplyRelay._on_notice,
+    ord("A"): ReplyRelay._on_notification,
+    ord("S"): ReplyRelay._on_parameter_status,
+    ord("G"): ReplyRelay._on_copy_in,
+    ord("H"): ReplyRelay._forward,
+    ord("c"): ReplyRelay._forward,
+}

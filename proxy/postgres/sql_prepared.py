@@ -1,0 +1,54 @@
+"""Statements that a session prepared in SQL (PREPARE … AS), by name, with the policy generation that judged them.
+
+EXECUTE of a statement that an older policy judged is refused: it would run text that was rewritten under that policy.
+"""
+
+from __future__ import annotations
+
+from policy.errors import InvalidStatement, UnsupportedStatement
+from policy.sql.plan import Plan
+from proxy.postgres.prepared import PreparedStatements
+
+_MAX_NAMES = 10_000
+
+
+class SqlPrepared:
+    """Names as PostgreSQL keeps them (63 bytes)."""
+
+    __slots__ = ("_generations",)
+
+    def __init__(self) -> None:
+        self._generations: dict[str, int] = {}
+
+    def admit(self, plan: Plan, protocol_statements: PreparedStatements, generation: int) -> None:
+        """May this PREPARE, EXECUTE or DEALLOCATE go on? Raises InvalidStatement or UnsupportedStatement."""
+        action, *names = plan.session_action
+        if action == "prepare" and len(self._generations) >= _MAX_NAMES:
+            raise UnsupportedStatement("too many prepared statements", sqlstate="54000", hint="DEALLOCATE some.")
+        if action != "execute":
+            return
+        known = self._generations.get(names[0])
+        if known is None:
+            prepared = protocol_statements.find(names[0].encode())
+            if any(inner.parameter_checks for inner in prepared.compiled.plans):
+                raise UnsupportedStatement(
+                    "this statement sets the tenant column: EXECUTE cannot check that",
+                    hint="Run it through the extended protocol, or leave the tenant column out.",
+                )
+            known = prepared.generation
+        if known != generation:
+            raise InvalidStatement(
+                f'prepared statement "{names[0]}" was prepared under an older policy',
+                sqlstate="26000",
+                hint="DEALLOCATE and PREPARE it again.",
+            )
+
+    def apply(self, plan: Plan, generation: int) -> None:
+        """It was done."""
+        action, *names = plan.session_action
+        if action == "prepare":
+            self._generations[names[0]] = generation
+        elif action == "deallocate":
+            self._generations.pop(names[0], None)
+        elif action in ("deallocate_all", "discard_all"):
+            self._generations.clear()

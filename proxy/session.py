@@ -1,0 +1,205 @@
+"""A logged-in session: who it is, which tenant, and the values that fill a plan's slots.
+
+Lifetime: from a successful login to the end of the frontend's connection. A session is bound to one tenant for
+life; its permission set and plan scope change when the gateway's generation does (`refresh`).
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from policy.sql.shape import shape_of
+
+from policy.model import Principal, Tenant
+from policy.sql.plan import (
+    ClientText,
+    CompiledQuery,
+    Piece,
+    Plan,
+    Slot,
+    SlotKind,
+    SlotValues,
+    quote_identifier,
+    quote_literal,
+)
+from proxy.plans.cache import PlanScope
+from proxy.quotas import TenantUsage
+
+_MAX_TEMPLATES = 256
+
+
+class Template:
+    """A compiled query with this session's values filled in; only client literals are left open."""
+
+    __slots__ = ("compiled", "format", "literals")
+
+    def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
+        self.compiled = compiled
+        self.literals: tuple[int, ...] | None = None
+        parts: list[str] = []
+        literals: list[int] = []
+        for plan in compiled.plans:
+            if parts:
+                parts.append("; ")
+            for piece in plan.pieces:
+                if isinstance(piece, Slot) and piece.kind is SlotKind.LITERAL:
+                    parts.append("%s")
+                    literals.append(piece.index)
+                else:
+                    parts.append(_text(piece, values).replace("%", "%%"))
+        self.format = "".join(parts)
+        if literals:
+            self.literals = tuple(literals)
+        else:
+            self.format %= ()
+
+    def text(self, literals: tuple[str, ...]) -> str:
+        """The text to send."""
+        if self.literals is None:
+            return self.format
+        return self.format % tuple([literals[index] for index in self.literals])
+
+
+def _text(piece: Piece, values: SlotValues) -> str:
+    if isinstance(piece, str):
+        return piece
+    if isinstance(piece, ClientText):
+        return piece.text
+    match piece.kind:
+        case SlotKind.TENANT:
+            return values.tenant
+        case SlotKind.SCHEMA:
+            return values.schema
+        case SlotKind.SUBJECT:
+            return values.subject
+        case SlotKind.ATTRIBUTE:
+            return values.attributes.get(piece.name, "NULL")
+        case _:
+            raise ValueError(piece.kind)
+
+
+class TenantTotals:
+    """What a tenant's sessions moved since the gateway started; bytes, and microseconds of statements."""
+
+    __slots__ = ("bytes_received", "bytes_sent", "query_us")
+
+    def __init__(self) -> None:
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.query_us = 0
+
+
+class Session:
+    """What the engine knows of its client."""
+
+    __slots__ = (
+        "_templates",
+        "application_name",
+        "client_address",
+        "counts",
+        "expires_at",
+        "generation",
+        "id",
+        "principal",
+        "scope",
+        "tenant",
+        "totals",
+        "usage",
+        "values",
+    )
+
+    def __init__(
+        self,
+        principal: Principal,
+        tenant: Tenant,
+        usage: TenantUsage,
+        counts: dict[str, int],
+        totals: TenantTotals,
+        client_address: str,
+        application_name: str,
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.principal = principal
+        self.tenant = tenant
+        self.usage = usage
+        self.counts = counts
+        self.totals = totals
+        self.client_address = client_address
+        self.application_name = application_name
+        self.expires_at = principal.expires_at
+        self.generation = -1
+        self.scope: PlanScope | None = None
+        self.values = slot_values(principal, tenant)
+        self._templates: dict[int, Template] = {}
+
+    def enter(self, scope: PlanScope, tenant: Tenant, generation: int) -> None:
+        """Judge statements by `scope` from now on."""
+        self.scope = scope
+        self.tenant = tenant
+        self.values = slot_values(self.principal, tenant)
+        self.generation = generation
+        self._templates.clear()
+
+    def template(self, compiled: CompiledQuery) -> Template:
+        """The compiled query with this session's values in it."""
+        template = self._templates.get(id(compiled))
+        if template is None:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+            template = self._templates[id(compiled)] = Template(compiled, self.values)
+        return template
+
+
+def slot_values(principal: Principal, tenant: Tenant) -> SlotValues:
+    """The session's values, quoted."""
+    return SlotValues(
+        tenant=quote_literal(tenant.value),
+        schema=quote_identifier(tenant.schema or "public"),
+        subject=quote_literal(principal.subject),
+        attributes={name: quote_literal(value) for name, value in principal.attributes.items()},
+    )
+
+
+def client_position(compiled: CompiledQuery, position: int, values: SlotValues, literals: tuple[str, ...]) -> int:
+    """Map a 1-based position in the sent text to the client's text; 0 when the gateway wrote that place.
+
+    Offsets in pieces are those of the text that the plan was compiled from; literals of another length shift them.
+    """
+    cursor = 1
+    for number, plan in enumerate(compiled.plans):
+        cursor += 2 if number else 0
+        length = sum(len(_piece_text(piece, values, literals)) for piece in plan.pieces)
+        if position < cursor + length:
+            if literals and len(compiled.plans) > 1:
+                return 0
+            return _position_in(plan, position - cursor, values, literals)
+        cursor += length
+    return 0
+
+
+def _position_in(plan: Plan, offset: int, values: SlotValues, literals: tuple[str, ...]) -> int:
+    shape = shape_of(plan.original) if literals else None
+    compiled_literals = shape.literals if shape is not None else ()
+    cursor, shift, client_end = 0, 0, plan.offset
+    for piece in plan.pieces:
+        text = _piece_text(piece, values, literals)
+        inside = cursor <= offset < cursor + len(text)
+        if isinstance(piece, ClientText):
+            if inside:
+                return piece.offset + shift + (offset - cursor) + 1
+            client_end = piece.offset + shift + len(text)
+        elif isinstance(piece, Slot) and piece.kind is SlotKind.LITERAL:
+            if inside:
+                return client_end + 1
+            if piece.index < len(compiled_literals):
+                shift += len(text) - len(compiled_literals[piece.index])
+        elif inside:
+            return 0
+        cursor += len(text)
+    return 0
+
+
+def _piece_text(piece: Piece, values: SlotValues, literals: tuple[str, ...]) -> str:
+    if isinstance(piece, Slot) and piece.kind is SlotKind.LITERAL:
+        return literals[piece.index]
+    return _text(piece, values)
