@@ -94,6 +94,14 @@ class Runner:
     prefix: tuple[str, ...] = ()
     user: str | None = None
 
+    @property
+    def group(self) -> int | None:
+        return None if self.user is None else pwd.getpwnam(self.user).pw_gid
+
+    @property
+    def extra_groups(self) -> list[int] | None:
+        return None if self.user is None else []
+
     def own(self, path: Path) -> None:
         """Give one file or directory to the user that the server runs as."""
         if self.user is not None:
@@ -206,6 +214,8 @@ class EmbeddedPostgres:
         done = subprocess.run(
             command,
             user=self.runner.user,
+            group=self.runner.group,
+            extra_groups=self.runner.extra_groups,
             cwd=self.data_dir.parent,
             capture_output=True,
             text=True,
@@ -235,7 +245,8 @@ class EmbeddedPostgres:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                user=self.runner.user, cwd=self.data_dir.parent, start_new_session=True,
+                user=self.runner.user, group=self.runner.group, extra_groups=self.runner.extra_groups,
+                cwd=self.data_dir.parent, start_new_session=True,
             )  # fmt: skip
 
     def _wait_ready(self) -> bool:

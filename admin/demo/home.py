@@ -63,6 +63,22 @@ class Home:
         return self.root / "keys"
 
     @property
+    def certificate(self) -> Path:
+        return self.keys / "server.crt"
+
+    @property
+    def certificate_key(self) -> Path:
+        return self.keys / "server.key"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.keys / "signing.pem"
+
+    @property
+    def public_key(self) -> Path:
+        return self.keys / "signing.pub.pem"
+
+    @property
     def tokens(self) -> Path:
         return self.root / "tokens"
 
