@@ -1,0 +1,204 @@
+"""What a StartupMessage asks for: user, database, and the few settings that a client may bring to a login.
+
+Everything else is refused before anything is sent anywhere (CVE-2025-12819: startup parameters that reached a server
+before login). Names are compared without case and with `-` as `_`, as the server does; `options` is split as in
+pg_split_opts and read like the `-c` and `--` switches of postgres. Settings that the gateway fixes itself are checked
+and dropped (search_path), or normalised (client_encoding).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from policy.errors import TenantGateError
+from policy.identity import clean_text
+from proxy.postgres.wire.startup import StartupMessage
+
+MAX_NAME_BYTES = 63  # NAMEDATALEN - 1: older servers would cut, and open another name than we checked
+AUTH_METHODS = ("password", "oauthbearer")
+TENANT_OPTION = "tenantgate.tenant"
+AUTH_OPTION = "tenantgate.auth"
+
+_BLANKS = " \t\n\v\f\r"
+_DATE_STYLE_WORDS = frozenset(
+    {"iso", "sql", "postgres", "german", "mdy", "dmy", "ymd", "us", "euro", "european", "noneuropean", "default"}
+)
+_INTERVAL_STYLES = frozenset({"postgres", "postgres_verbose", "sql_standard", "iso_8601"})
+_TIME_ZONE = re.compile(r"[A-Za-z0-9_+\-/:.<>, ]{1,64}")
+_SEARCH_PATH = re.compile(r'\s*(("?\$user"?)\s*,\s*)?"?public"?\s*', re.IGNORECASE)
+
+
+class StartupRefused(TenantGateError):
+    """A startup packet asks for something that is not to be had. Told to the client as it is (FATAL)."""
+
+    kind = "startup"
+    default_sqlstate = "08P01"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """`database` is None when the client named none. `parameters`: canonical name to value, for the backend."""
+
+    user: str
+    database: str | None
+    tenant: str | None = None
+    auth_method: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read_startup(startup: StartupMessage) -> LoginRequest:
+    """Read and check the packet. Raises StartupRefused."""
+    given = startup.parameters
+    if startup.duplicates:
+        raise StartupRefused("a startup parameter was given twice")
+    if any(_folded(name) == "replication" for name in given):
+        raise StartupRefused("replication connections are not supported", sqlstate="0A000")
+    user = _name(given.get("user", ""), "user")
+    if not user:
+        raise StartupRefused("no PostgreSQL user name specified in startup packet", sqlstate="28000")
+    settings = list(split_options(given.get("options", "")))
+    settings += [(name, value) for name, value in given.items() if name not in ("user", "database", "options")]
+    selected: dict[str, str] = {}
+    parameters: dict[str, str] = {}
+    for name, value in settings:
+        _take(_folded(name), value, selected, parameters)
+    return LoginRequest(
+        user=user,
+        database=_name(given.get("database", ""), "database") or None,
+        tenant=selected.get(TENANT_OPTION),
+        auth_method=selected.get(AUTH_OPTION),
+        parameters=MappingProxyType(parameters),
+    )
+
+
+def split_options(text: str) -> Iterator[tuple[str, str]]:
+    """The (name, value) pairs of `-c name=value`, `-cname=value` and `--name=value`. Raises StartupRefused."""
+    words = _split_words(text)
+    for word in words:
+        if word == "-c":
+            word = next(words, "")
+        elif word.startswith("-c") or (word.startswith("--") and len(word) > 2):
+            word = word[2:]
+        else:
+            raise StartupRefused(f"unsupported startup option: {_shown(word)}", hint="Use -c name=value.")
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise StartupRefused(
+                f"startup option {_shown(word)} is not name=value", sqlstate="42601", hint="Use -c name=value."
+            )
+        yield name, value
+
+
+def _split_words(text: str) -> Iterator[str]:
+    """As in pg_split_opts: blanks separate, a backslash takes the next character as it is."""
+    word: list[str] | None = None
+    characters = iter(text)
+    for character in characters:
+        if character in _BLANKS:
+            if word is not None:
+                yield "".join(word)
+            word = None
+        else:
+            word = [] if word is None else word
+            word.append(next(characters, "") if character == "\\" else character)
+    if word is not None:
+        yield "".join(word)
+
+
+def _take(name: str, value: str, selected: dict[str, str], parameters: dict[str, str]) -> None:
+    if name in (TENANT_OPTION, AUTH_OPTION):
+        if selected.setdefault(name, value) != value:
+            raise StartupRefused(f"{name} was given twice", sqlstate="22023")
+        if name == AUTH_OPTION and value not in AUTH_METHODS:
+            raise _invalid(name, value, "Use password or oauthbearer.")
+        if name == TENANT_OPTION:
+            _name(value, "tenant")
+        return
+    try:
+        canonical, read = _SETTINGS[name]
+    except KeyError:
+        raise StartupRefused(
+            f"unsupported startup parameter: {_shown(name)}",
+            hint="Leave it out of the connection string, or use SET after connecting.",
+        ) from None
+    accepted = read(name, value)
+    if accepted is not None:
+        parameters[canonical] = accepted
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _name(value: str, kind: str) -> str:
+    if len(value.encode()) > MAX_NAME_BYTES:
+        raise StartupRefused(f"{kind} name is longer than {MAX_NAME_BYTES} bytes", sqlstate="42622")
+    if value and clean_text(value) is None:
+        raise StartupRefused(f"{kind} name has control characters", sqlstate="22023")
+    return value
+
+
+def _application_name(name: str, value: str) -> str:
+    """Printable ASCII, cut like an identifier, as the server does."""
+    return "".join(c if " " <= c <= "~" else "?" for c in value)[:MAX_NAME_BYTES]
+
+
+def _client_encoding(name: str, value: str) -> str:
+    spelled = "".join(character for character in value.lower() if character.isascii() and character.isalnum())
+    if spelled not in ("utf8", "unicode", "sqlascii"):
+        raise _invalid("client_encoding", value, "Only UTF8 is supported.", sqlstate="0A000")
+    return "UTF8"
+
+
+def _date_style(name: str, value: str) -> str:
+    words = [word.strip().lower() for word in value.split(",")]
+    if not _DATE_STYLE_WORDS.issuperset(words):
+        raise _invalid("DateStyle", value, "For example: ISO, MDY.")
+    return ", ".join(words)
+
+
+def _interval_style(name: str, value: str) -> str:
+    if value.lower() not in _INTERVAL_STYLES:
+        raise _invalid("IntervalStyle", value, "For example: postgres.")
+    return value.lower()
+
+
+def _time_zone(name: str, value: str) -> str:
+    if not _TIME_ZONE.fullmatch(value):
+        raise _invalid("TimeZone", value, "For example: Europe/Berlin.")
+    return value
+
+
+def _extra_float_digits(name: str, value: str) -> str:
+    if not re.fullmatch(r"-?[0-9]{1,2}", value) or not -15 <= int(value) <= 3:
+        raise _invalid(name, value, "A number from -15 to 3.")
+    return str(int(value))
+
+
+def _search_path(name: str, value: str) -> None:
+    """The gateway fixes the path, to the tenant's schema and public; a client may say what is so anyway."""
+    if not _SEARCH_PATH.fullmatch(value):
+        raise _invalid(name, value, "The gateway sets search_path: leave it out, or say public.", sqlstate="0A000")
+
+
+def _invalid(name: str, value: str, hint: str, sqlstate: str = "22023") -> StartupRefused:
+    return StartupRefused(f"invalid value for parameter {name}: {_shown(value)}", sqlstate=sqlstate, hint=hint)
+
+
+def _shown(text: str) -> str:
+    """Client's text in an error message: short, and nothing that could upset a terminal."""
+    return '"' + "".join(c if c.isprintable() else "?" for c in text[:MAX_NAME_BYTES]) + '"'
+
+
+_SETTINGS: Mapping[str, tuple[str, Callable[[str, str], str | None]]] = {
+    "application_name": ("application_name", _application_name),
+    "client_encoding": ("client_encoding", _client_encoding),
+    "datestyle": ("DateStyle", _date_style),
+    "intervalstyle": ("IntervalStyle", _interval_style),
+    "timezone": ("TimeZone", _time_zone),
+    "extra_float_digits": ("extra_float_digits", _extra_float_digits),
+    "search_path": ("search_path", _search_path),
+}
