@@ -13,10 +13,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from policy.access import Access
-from policy.errors import AccessDenied, UnsupportedStatement
+from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation, TableClass
 from policy.sql.catalog import Catalog, Relation
+from policy.sql.context import Context
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier, quote_literal
+from policy.sql.references import Place, Reference
 from policy.sql.rules import catalog_tables as tables
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
@@ -53,12 +55,37 @@ _RELATIONS_OF_SCHEMA = (
 )
 
 
-def is_system_catalog(schema: str | None, name: str, catalog: Catalog) -> bool:
-    """Tell whether a name in FROM means a relation of the server; `schema` None: resolved by the search_path,
-    where pg_catalog comes first."""
-    if schema is None:
-        return f"pg_catalog.{name}" in catalog.system_columns
-    return schema in SYSTEM_SCHEMAS
+def guard_catalog(reference: Reference, context: Context) -> tuple[Piece, ...] | None:
+    """Return the sub-select, in brackets and without an alias, that stands for a system catalog; None: it is none.
+
+    Raises AccessDenied when the catalog is closed to tenants, or is named for anything but reading.
+    """
+    if reference.cte is not None or not _names_system_catalog(reference, context.catalog):
+        return None
+    schema = reference.schema or "pg_catalog"
+    if reference.place is not Place.FROM or reference.sampled:
+        raise AccessDenied(
+            f"permission denied for relation {reference.name}",
+            hint="System catalogs can only be read, and not sampled.",
+            position=reference.position,
+        )
+    try:
+        pieces = guard_system_catalog(schema, reference.name, context.access, context.catalog)
+    except StatementRefused as error:
+        error.position = reference.position
+        raise
+    context.reach(schema, reference.name)
+    context.note(f"{schema}.{reference.name}: only what the tenant may see")
+    return pieces
+
+
+def _names_system_catalog(reference: Reference, catalog: Catalog) -> bool:
+    """Without a schema the search_path decides, in which pg_catalog comes first."""
+    if reference.catalog is not None and reference.catalog != catalog.database:
+        return False
+    if reference.schema is None:
+        return f"pg_catalog.{reference.name}" in catalog.system_columns
+    return reference.schema in SYSTEM_SCHEMAS
 
 
 def guard_system_catalog(schema: str, name: str, access: Access, catalog: Catalog) -> tuple[Piece, ...]:
