@@ -18,7 +18,7 @@ from policy.model import Isolation, TableClass
 from policy.sql.catalog import Catalog, Relation
 from policy.sql.context import Context
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier, quote_literal
-from policy.sql.references import Place, Reference
+from policy.sql.references import Place, Reference, names_of
 from policy.sql.rules import catalog_tables as tables
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
@@ -70,7 +70,9 @@ def guard_catalog(reference: Reference, context: Context) -> tuple[Piece, ...] |
             position=reference.position,
         )
     try:
-        pieces = guard_system_catalog(schema, reference.name, context.access, context.catalog)
+        pieces = guard_system_catalog(
+            schema, reference.name, context.access, context.catalog, with_tableoid=_asks_tableoid(reference, context)
+        )
     except StatementRefused as error:
         error.position = reference.position
         raise
@@ -88,7 +90,16 @@ def _names_system_catalog(reference: Reference, catalog: Catalog) -> bool:
     return reference.schema in SYSTEM_SCHEMAS
 
 
-def guard_system_catalog(schema: str, name: str, access: Access, catalog: Catalog) -> tuple[Piece, ...]:
+def _asks_tableoid(reference: Reference, context: Context) -> bool:
+    """Whether `name.tableoid` stands anywhere: psql and pg_dump join descriptions by it, and a sub-select lacks it."""
+    wanted = (reference.visible_name, "tableoid")
+    columns = (column for scope in context.references.scopes for column in scope.columns)
+    return any(names_of(column.fields)[-2:] == wanted for column in columns)
+
+
+def guard_system_catalog(
+    schema: str, name: str, access: Access, catalog: Catalog, *, with_tableoid: bool = False
+) -> tuple[Piece, ...]:
     """Return what stands for `schema.name` in FROM: a sub-select in parentheses, to be given an alias.
 
     Raises AccessDenied for catalogs that tell of others or of the server, and for unknown ones.
@@ -101,6 +112,8 @@ def guard_system_catalog(schema: str, name: str, access: Access, catalog: Catalo
             hint="Use pg_class, pg_attribute or information_schema, which answer for your own tables.",
         )
     columns = _columns(schema, name, catalog) if access.isolation is not Isolation.DATABASE else "x.*"
+    if with_tableoid:
+        columns += ", x.tableoid"
     visible = _Visibility(access, catalog)
     head = f"(SELECT {columns} FROM {schema}.{quote_identifier(name)} AS x WHERE "  # noqa: S608 - quoted
     return _merged((head, *visible.expand(condition), " OFFSET 0)"))
