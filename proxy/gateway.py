@@ -49,7 +49,8 @@ class Gateway:
         self.metrics = Metrics()
         self.audit = AuditEmitter(config.audit)
         self.authenticator = Authenticator(config.auth, config.tls, time.time)
-        self.recorder = Recorder(self.audit, self.metrics, self.loop.time, lambda: self.generation)
+        self.clock = time.monotonic  # the loop's own time stands still within a callback
+        self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation)
         self.catalogs = Catalogs(self._bump)
         self.plans = PlanCache(config.limits.plan_cache_entries)
         self.pools: dict[PoolKey, Pool] = {}
@@ -72,7 +73,7 @@ class Gateway:
         self.config = config
         self.snapshot = snapshot
         self._accesses.clear()
-        now = self.loop.time()
+        now = self.clock()
         for name, usage in self.usage.items():
             tenant = snapshot.tenants.get(name)
             if tenant is not None:
@@ -113,7 +114,7 @@ class Gateway:
     def tenant_usage(self, tenant: Tenant) -> TenantUsage:
         usage = self.usage.get(tenant.id)
         if usage is None:
-            usage = self.usage[tenant.id] = TenantUsage(tenant.id, tenant.quotas, self.loop.time())
+            usage = self.usage[tenant.id] = TenantUsage(tenant.id, tenant.quotas, self.clock())
         return usage
 
     def tenant_totals(self, tenant_id: str) -> TenantTotals:
@@ -189,8 +190,8 @@ class Gateway:
 
     def sweep(self) -> None:
         """Once in a while: statement timeouts, expired tokens, half messages."""
-        now, wall = self.loop.time(), time.time()
-        stalled = now - self.config.limits.stalled_message_s
+        now, wall = self.clock(), time.time()
+        stalled = self.loop.time() - self.config.limits.stalled_message_s
         for frontend in tuple(self.frontends):
             engine = frontend.handler
             if not isinstance(engine, Engine):

@@ -177,7 +177,7 @@ def _make_engine(gateway: Gateway, frontend: Frontend, session: Session, backend
         pause_client=frontend.pause_client,
         refresh=gateway.refresh,
         recorder=gateway.recorder,
-        clock=gateway.loop.time,
+        clock=gateway.clock,
         reader=MessageReader(limits.max_message_bytes),
         max_prepared=limits.max_prepared,
         max_query_bytes=limits.max_query_bytes,

@@ -31,11 +31,12 @@ _MAX_TEMPLATES = 256
 class Template:
     """A compiled query with this session's values filled in; only client literals are left open."""
 
-    __slots__ = ("compiled", "format", "literals")
+    __slots__ = ("compiled", "format", "literals", "rewritten")
 
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
         self.literals: tuple[int, ...] | None = None
+        self.rewritten = any(_is_ours(piece) for plan in compiled.plans for piece in plan.pieces)
         parts: list[str] = []
         literals: list[int] = []
         for plan in compiled.plans:
@@ -58,6 +59,10 @@ class Template:
         if self.literals is None:
             return self.format
         return self.format % tuple([literals[index] for index in self.literals])
+
+
+def _is_ours(piece: Piece) -> bool:
+    return isinstance(piece, str) or (isinstance(piece, Slot) and piece.kind is not SlotKind.LITERAL)
 
 
 def _text(piece: Piece, values: SlotValues) -> str:

@@ -176,8 +176,9 @@ class Engine:
         except TenantGateError as error:
             self._refuse_query(error, text, compiled)
             return
-        sent = self.session.template(compiled).text(literals)
-        self._begin(expected.QUERY, compiled, literals, text, sent)
+        template = self.session.template(compiled)
+        sent = template.text(literals)
+        self._begin(expected.QUERY, compiled, literals, text, sent if template.rewritten else "")
         self._out.append(messages.encode_query(sent.encode()))
 
     def _admit_query(self, compiled: CompiledQuery) -> None:
@@ -196,10 +197,10 @@ class Engine:
         self.recorder.check_available()
         self.session.usage.admit_statement(self.clock())
 
-    def _begin(self, kind: int, compiled: CompiledQuery, literals: tuple[str, ...], text: str, sent: str) -> None:
+    def _begin(self, kind: int, compiled: CompiledQuery, literals: tuple[str, ...], text: str, rewritten: str) -> None:
         now = self.clock()
         deadline = now + self.timeout_s if self.timeout_s else 0.0
-        running = Running(kind, compiled, literals, text, sent, now, deadline)
+        running = Running(kind, compiled, literals, text, rewritten, now, deadline)
         running.start_bytes = self.relay.bytes_in
         self.queue.append(running)
         for plan in compiled.plans:
@@ -244,8 +245,9 @@ class Engine:
         for plan in compiled.plans:
             check_values(plan, self.session.tenant.value)
             check_parameter_types(plan, types)
-        sent = self.session.template(compiled).text(literals)
-        return Prepared(text, types, compiled, literals, sent, self.session.generation)
+        template = self.session.template(compiled)
+        sent = template.text(literals)
+        return Prepared(text, types, compiled, literals, sent, template.rewritten, self.session.generation)
 
     def _on_bind(self, message: bytes) -> None:
         portal, name, rest = messages.decode_bind(message)
@@ -311,7 +313,8 @@ class Engine:
         except TenantGateError as error:
             self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
             return
-        self._begin(expected.EXECUTE, prepared.compiled, prepared.literals, prepared.text, prepared.sent)
+        rewritten = prepared.sent if prepared.rewritten else ""
+        self._begin(expected.EXECUTE, prepared.compiled, prepared.literals, prepared.text, rewritten)
         self._out.append(message)
 
     def _on_close(self, message: bytes) -> None:

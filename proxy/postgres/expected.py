@@ -43,7 +43,8 @@ class Expected:
 class Running(Expected):
     """A statement, or the statements of one Query, under way on the backend.
 
-    started: loop time in seconds. text and sent: the client's query string and what was sent. index: the statement
+    started: loop time in seconds. text: the client's query string; rewritten: what was sent in its place,
+    empty when that is the same. index: the statement
     of `plans` that is running. failed: a Query's statement ended in an error, the rest is not run.
     """
 
@@ -54,7 +55,7 @@ class Running(Expected):
         "index",
         "literals",
         "protocol",
-        "sent",
+        "rewritten",
         "start_bytes",
         "started",
         "text",
@@ -66,7 +67,7 @@ class Running(Expected):
         compiled: CompiledQuery,
         literals: tuple[str, ...],
         text: str,
-        sent: str,
+        rewritten: str,
         started: float,
         deadline: float,
     ) -> None:
@@ -78,7 +79,7 @@ class Running(Expected):
         self.compiled = compiled
         self.literals = literals
         self.text = text
-        self.sent = sent
+        self.rewritten = rewritten
         self.started = started
         self.deadline = deadline
         self.index = 0

@@ -14,16 +14,24 @@ from policy.sql.plan import CompiledQuery
 class Prepared:
     """A statement as the client prepared it, and what was sent for it. `generation`: of the policy it was judged by."""
 
-    __slots__ = ("compiled", "generation", "literals", "sent", "text", "types")
+    __slots__ = ("compiled", "generation", "literals", "rewritten", "sent", "text", "types")
 
     def __init__(
-        self, text: str, types: bytes, compiled: CompiledQuery, literals: tuple[str, ...], sent: str, generation: int
+        self,
+        text: str,
+        types: bytes,
+        compiled: CompiledQuery,
+        literals: tuple[str, ...],
+        sent: str,
+        rewritten: bool,
+        generation: int,
     ) -> None:
         self.text = text
         self.types = types
         self.compiled = compiled
         self.literals = literals
         self.sent = sent
+        self.rewritten = rewritten
         self.generation = generation
 
 

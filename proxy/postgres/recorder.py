@@ -44,7 +44,6 @@ class Recorder:
         session.totals.bytes_sent += size
         session.totals.query_us += int(duration_s * 1e6)
         plan = running.plan
-        rewritten = running.sent != running.text
         self._audit.emit(
             AuditEvent(
                 event="statement",
@@ -53,13 +52,13 @@ class Recorder:
                 tenant=session.tenant.id,
                 subject=session.principal.subject,
                 client=session.client_address,
-                decision="rewritten" if rewritten else "allowed",
+                decision="rewritten" if running.rewritten else "allowed",
                 outcome=outcome,
                 policy_version=session.generation,
                 protocol="simple" if running.kind == expected.QUERY else "extended",
                 command=plan.command if plan else "",
                 statement=running.text,
-                rewritten=running.sent if rewritten else "",
+                rewritten=running.rewritten,
                 fingerprint=plan.fingerprint if plan else "",
                 relations=plan.relations if plan else (),
                 sqlstate=sqlstate,
