@@ -71,6 +71,10 @@ class Home:
         return self.keys / "server.key"
 
     @property
+    def target_password(self) -> Path:
+        return self.keys / "target.password"
+
+    @property
     def signing_key(self) -> Path:
         return self.keys / "signing.pem"
 

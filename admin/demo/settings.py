@@ -12,7 +12,7 @@ from admin.demo.schema import GATEWAY_ROLE, SHOP
 
 _CONFIG = """\
 # Written by `tenantgate demo` on each start.
-policy_file = {policy}
+policy = {policy}
 
 [listen]
 host = "127.0.0.1"
@@ -37,7 +37,7 @@ host = "127.0.0.1"
 port = {target_port}
 database = {database}
 user = {user}
-password = {password}
+password_file = {password_file}
 tls = "disable"  # the embedded server is on loopback and has no TLS
 max_backends = 40
 
@@ -50,8 +50,8 @@ format = "json"
 """
 
 
-def config_text(home: Home, *, port: int, admin_port: int, target_port: int, password: str) -> str:
-    """Return the gateway's configuration; it holds the target's password, so keep it private."""
+def config_text(home: Home, *, port: int, admin_port: int, target_port: int) -> str:
+    """Return the gateway's configuration; secrets stand in files of their own."""
 
     def quoted(value: str | Path) -> str:
         return json.dumps(str(value))  # a JSON string is a TOML basic string
@@ -69,6 +69,6 @@ def config_text(home: Home, *, port: int, admin_port: int, target_port: int, pas
         target_port=target_port,
         database=quoted(SHOP),
         user=quoted(GATEWAY_ROLE),
-        password=quoted(password),
+        password_file=quoted(home.target_password),
         audit=quoted(home.audit),
     )

@@ -56,13 +56,8 @@ def staged(wishes: Wishes, say: Say) -> Iterator[Stage]:
         tokens = _write_keys_and_tokens(home)
         port, admin_port = _choose_ports(wishes, say)
         home.policy.write_text(policy_text(), encoding="utf-8")
-        config = config_text(
-            home,
-            port=port,
-            admin_port=admin_port,
-            target_port=postgres.port,
-            password=state.gateway_password,
-        )
+        write_private(home.target_password, state.gateway_password.encode())
+        config = config_text(home, port=port, admin_port=admin_port, target_port=postgres.port)
         write_private(home.config, config.encode())
         gateway = GatewayChild(home.config, home.gateway_log, admin_port)
         stack.callback(gateway.stop)

@@ -1,0 +1,45 @@
+# make demo            everything on this machine: PostgreSQL, gateway, a tour; Ctrl-C ends it
+# make demo ARGS=--check   the tour alone, checked
+# make test            all tests (as root it installs what they need; ARGS go to pytest)
+# make lint | fmt | bench
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt bench venv
+
+help:
+	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.demo-installed
+	@$(BIN)/tenantgate demo $(ARGS)
+
+test: $(VENV)/.dev-installed
+	@tests/bootstrap test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev-installed
+	@tests/bootstrap bench
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+venv: $(VENV)/.dev-installed
+
+# The development lock holds the demo's packages too, so either marker is enough for the demo.
+$(VENV)/.demo-installed: requirements/demo.lock pyproject.toml
+	@requirements/install "$(PYTHON)" $(VENV) demo
+
+$(VENV)/.dev-installed: requirements/dev.lock pyproject.toml
+	@requirements/install "$(PYTHON)" $(VENV) dev
