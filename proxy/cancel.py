@@ -11,7 +11,7 @@ import hmac
 import logging
 import secrets
 import struct
-from typing import Generic, TypeVar
+from typing import cast, Generic, TypeVar
 
 from proxy.config import TargetConfig
 from proxy.errors import TargetUnavailable
@@ -34,8 +34,7 @@ class _UntilClosed(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(self._packet)
+        cast(asyncio.WriteTransport, transport).write(self._packet)  # uvloop's transports are not its subclasses
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():

@@ -26,7 +26,7 @@ from proxy.postgres.frontend import Frontend
 from proxy.postgres.login import LoginResult, Peer, log_in
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import MessageReader
-from proxy.postgres.wire.startup import StartupMessage, decode_startup
+from proxy.postgres.wire.startup import StartupMessage, decode_cancel, decode_startup, is_cancel_request
 from proxy.session import Session
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,13 @@ _LOOPBACK = ("127.", "::1", "::ffff:127.")
 async def open_session(gateway: Gateway, frontend: Frontend) -> None:
     """Bring `frontend` to the point where its handler takes over. Raises what the client is told as FATAL."""
     async with asyncio.timeout(gateway.config.auth.login_timeout_s):
-        startup = decode_startup(await frontend.read_startup())
+        packet = await frontend.read_startup()
+        if is_cancel_request(packet):  # under TLS, as libpq's PQcancelBlocking sends it
+            request = decode_cancel(packet)
+            gateway.cancel(request.pid, request.key)
+            frontend.close()
+            return
+        startup = decode_startup(packet)
         minor = _agree_on_version(frontend, startup)
         result = await _authenticate(gateway, frontend, startup)
     if gateway.draining:

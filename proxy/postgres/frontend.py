@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from policy.errors import TenantGateError
 from proxy.errors import BackendLost, RemoteProtocolError
@@ -86,11 +86,10 @@ class Frontend(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are not its subclasses
         peer = transport.get_extra_info("peername")
         self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
-        self.transport.set_write_buffer_limits(high=self.write_high_bytes)  # type: ignore[union-attr]
+        self.transport.set_write_buffer_limits(high=self.write_high_bytes)
         self._task = self.loop.create_task(self._open())
 
     def data_received(self, data: bytes) -> None:

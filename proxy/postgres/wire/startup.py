@@ -42,6 +42,11 @@ def check_packet_length(length: int) -> int:
     return length
 
 
+def is_cancel_request(body: bytes) -> bool:
+    """`body` follows the length."""
+    return bool(unpack_int(body, 0)[0] == CANCEL_REQUEST)
+
+
 def decode_startup(body: bytes) -> StartupMessage:
     """`body` follows the length: Int32 version, then name/value pairs, then a zero byte."""
     version = unpack_int(body, 0)[0]
