@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from policy.sql.catalog import Catalog, Column, Relation
-from proxy.postgres.catalog_loader import Query, Row, load_catalog
 from tests.harness.postgres import PostgresServer
+from tests.harness.simple_query import load_catalog_from
 
 SCHEMA = """
 CREATE ROLE catalog_reader LOGIN PASSWORD 'reader';
@@ -44,32 +43,13 @@ CREATE SEQUENCE public.s;
 """
 
 
-async def _load(server: PostgresServer) -> Catalog:
-    conninfo = server.conninfo("catalog", user="catalog_reader", password="reader")
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-        return await load_catalog(_simple(connection), "catalog", 7)
-
-
-def _simple(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> Query:
-    async def query(sql: str) -> list[Row]:
-        result = connection.pgconn.exec_(sql.encode())
-        assert result.status == psycopg.pq.ExecStatus.TUPLES_OK, result.error_message
-        rows = range(result.ntuples)
-        return [[_decode(result.get_value(row, column)) for column in range(result.nfields)] for row in rows]
-
-    return query
-
-
-def _decode(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
 @pytest.fixture(scope="module", params=["postgres", "postgres_tls"])
 def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
     server: PostgresServer = request.getfixturevalue(request.param)
     server.create_database("catalog")
     server.execute(SCHEMA, "catalog")
-    yield asyncio.run(_load(server))
+    conninfo = server.conninfo("catalog", user="catalog_reader", password="reader")
+    yield asyncio.run(load_catalog_from(conninfo, version=7))
     server.drop_database("catalog")
     server.execute("DROP ROLE catalog_reader")
 
