@@ -78,6 +78,15 @@ def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReading:
     )
 
 
+def read_listen_section(path: Path, environ: Mapping[str, str]) -> ListenConfig:
+    """Only where a gateway with this file listens; other sections may be wrong. Raises ConfigurationError."""
+    problems = Problems()
+    values = _read_toml(path, problems) or {}
+    listen = _read_listen(Table(Reading(problems, environ, path.absolute().parent), "", values).table("listen"))
+    problems.raise_if_any()
+    return listen
+
+
 def _read_toml(path: Path, problems: Problems) -> dict[str, object] | None:
     try:
         with path.open("rb") as file:

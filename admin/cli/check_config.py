@@ -1,0 +1,89 @@
+"""`tenantgate check-config`: everything that is wrong with configuration and policy, at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from admin.cli.findings import print_findings
+from admin.cli.options import add_command, add_config_option
+from policy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from policy.problems import Problem
+    from policy.snapshot import Snapshot
+    from proxy.config_file import ConfigReading
+
+_EPILOG = """\
+Reads the configuration and the policy it names; connects to nothing.
+exit status: 0 both can be used, 1 errors (with --strict also warnings), 2 the configuration file cannot be read
+
+example:
+  tenantgate check-config -c /etc/tenantgate/tenantgate.toml --strict
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `check-config` to the command line."""
+    parser = add_command(subparsers, "check-config", "report every error of configuration and policy", _EPILOG)
+    add_config_option(parser)
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check both files and print the findings."""
+    from proxy.config_file import read_config
+
+    path: Path = arguments.config
+    reading = read_config(path, os.environ)
+    snapshot, policy_problems = _read_policy(reading)
+    problems = [*reading.problems, *policy_problems]
+    warnings = [*reading.warnings, *_cross_check(reading, snapshot)]
+    if arguments.json:
+        print(json.dumps({"ok": not problems, "problems": _dicts(problems), "warnings": _dicts(warnings)}, indent=2))
+    else:
+        print_findings(problems, warnings, sys.stdout)
+        print(_summary(path, reading, snapshot, len(problems), len(warnings)))
+    if not path.is_file():
+        return 2
+    return 1 if problems or (arguments.strict and warnings) else 0
+
+
+def _read_policy(reading: ConfigReading) -> tuple[Snapshot | None, list[Problem]]:
+    """The policy as far as the configuration tells where it is; one that is missing has been reported already."""
+    from policy.document import load_policy
+
+    if reading.policy_file is None or not reading.policy_file.is_file():
+        return None, []
+    try:
+        snapshot = load_policy(
+            reading.policy_file, version=1, targets=reading.databases.keys(), databases=reading.databases
+        )
+    except ConfigurationError as error:
+        name = reading.policy_file.name
+        return None, [(f"{name}: {key}", message, hint) for key, message, hint in error.problems]
+    return snapshot, []
+
+
+def _cross_check(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:
+    from admin.cli.cross_check import cross_check
+
+    return [] if snapshot is None or reading.config is None else cross_check(reading.config, snapshot)
+
+
+def _dicts(findings: list[Problem]) -> list[dict[str, str]]:
+    return [{"key": key, "message": message, "hint": hint} for key, message, hint in findings]
+
+
+def _summary(path: Path, reading: ConfigReading, snapshot: Snapshot | None, errors: int, warnings: int) -> str:
+    warned = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
+    if errors or reading.config is None or snapshot is None:
+        return f"{path}: {errors} error{'s'[: errors != 1]}{warned}"
+    counts = f"{len(reading.databases)} target(s), {len(snapshot.tenants)} tenant(s), {len(snapshot.roles)} role(s)"
+    return f"{path}: ok: {counts}{warned}"
