@@ -16,7 +16,7 @@ from tests.security.score import SCORES
 
 @dataclass(frozen=True, slots=True)
 class CorpusServer:
-    """The server with the databases `fixture` (template) and `acme_ref`; `password` is the backend role's."""
+    """The server with the template database `fixture`; `password` is the backend role's."""
 
     server: PostgresServer
     password: str

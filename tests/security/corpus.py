@@ -54,7 +54,8 @@ def correctness_cases() -> tuple[Case, ...]:
 
 def tenancy() -> dict[str, Any]:
     """`fixture_tenancy.yaml`: how the fixture's relations are to be classified."""
-    return _load(require() / "fixture_tenancy.yaml")
+    loaded: dict[str, Any] = _load(require() / "fixture_tenancy.yaml")
+    return loaded
 
 
 @cache

@@ -1,0 +1,114 @@
+"""The corpus through a running gateway, judged by the corpus's own runners.
+
+Attacks of four categories must be stopped, benign cases of four groups must answer as a database that holds acme's rows
+only. Every case gets a fresh copy of the fixture database; dropping the old one kills the gateway's backends, which it
+has to notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness.gateway import GatewayProcess
+from tests.security import corpus, fixture
+from tests.security.conftest import CorpusServer
+from tests.security.known import KNOWN_ATTACKS, KNOWN_CORRECTNESS
+from tests.security.score import SCORES
+
+CATEGORIES = ("reads-basic", "dml", "extended-protocol", "wire-level")
+GROUPS = ("dml", "sql", "prepared", "copy")
+ATTACKS = [case for case in corpus.attack_cases() if case["category"] in CATEGORIES and case["mode"] == "shared"]
+BENIGN = [case for case in corpus.correctness_cases() if case["group"] in GROUPS]
+
+
+@pytest.fixture(scope="module")
+def gateway(corpus_server: CorpusServer) -> Iterator[GatewayProcess]:
+    server = corpus_server.server
+    fixture.copy_database(server, fixture.TEMPLATE, fixture.DATABASE)
+    process = GatewayProcess(
+        targets={
+            fixture.TARGET: {
+                "host": server.host,
+                "port": server.port,
+                "database": fixture.DATABASE,
+                "user": fixture.BACKEND_ROLE,
+                "password": corpus_server.password,
+                "tls": "disable",
+            }
+        },
+        policy=fixture.policy_text(),
+        settings={"tls": {"mode": "allow"}, "auth": {"plaintext_loopback": True}},
+    )
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def environment(corpus_server: CorpusServer, gateway: GatewayProcess) -> Iterator[Any]:
+    """The corpus runner's own `Env`, with the gateway as its proxy."""
+    server = corpus_server.server
+    arguments = argparse.Namespace(
+        host=server.host, port=server.port, admin=server.superuser, admin_password=server.password,
+        app_password=corpus_server.password, bouncer_port=0, target=f"127.0.0.1:{gateway.port}",
+        user="alice", password=gateway.issuer.token("alice", "acme"),
+        victim_user="gail", victim_password=gateway.issuer.token("gail", "globex"),
+        db=fixture.DATABASE, backend_db=None, keep_db=False, rebuild=False, template=fixture.TEMPLATE, rls_guc=None,
+    )  # fmt: skip
+    env = corpus.runner().Env(arguments)
+    env.ensure_ref()
+    yield env
+    env.root.close()
+
+
+@pytest.fixture(autouse=True)
+def _quiet_sockets() -> Iterator[None]:
+    """The runner leaves sockets of refused connections to the garbage collector."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("case", ATTACKS, ids=[case["id"] for case in ATTACKS])
+def test_attack_is_stopped(case: corpus.Case, environment: Any) -> None:
+    problems, _ = corpus.runner().run_protected(environment, case)
+    SCORES.add("attacks stopped", case["category"], case["id"], not problems)
+    _judge(case["id"], "; ".join(problems), KNOWN_ATTACKS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("case", BENIGN, ids=[case["id"] for case in BENIGN])
+def test_benign_case_answers_as_a_database_of_its_own(case: corpus.Case, environment: Any) -> None:
+    path = corpus.require() / case["expected"]["file"]
+    expected = json.loads(path.read_text(encoding="utf-8"))
+    got = corpus.correctness().run_on(environment, case, fixture.DATABASE, fixture.TEMPLATE, "protected", False)
+    problem = "" if got == expected else _difference(got, expected)
+    SCORES.add("benign cases correct", case["group"], case["id"], not problem)
+    _judge(case["id"], problem, KNOWN_CORRECTNESS)
+
+
+def _judge(case_id: str, problem: str, known: dict[str, str]) -> None:
+    if problem and case_id in known:
+        pytest.xfail(known[case_id])
+    assert not problem, problem
+    assert case_id not in known, "listed as known, but it does well: take it off the list"
+
+
+def _difference(got: dict[str, Any], expected: dict[str, Any]) -> str:
+    """The first difference, in words."""
+    for number, (mine, theirs) in enumerate(zip(got["results"], expected["results"], strict=False)):
+        for key, value in theirs.items():
+            if mine.get(key) != value:
+                return f"step {number} {key}: got {mine.get(key)!r} expected {value!r}"[:1500]
+    if len(got["results"]) != len(expected["results"]):
+        return f"{len(got['results'])} results instead of {len(expected['results'])}"
+    return f"effect differs: got {got['verify']!r} expected {expected['verify']!r}"[:1500]
