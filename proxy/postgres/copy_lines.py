@@ -203,7 +203,7 @@ class LineStamper:
             return b""
         self._syntax.check_end()
         end, self._carry = self._carry, b""
-        if end and (end != b"\r" or self._eol):
+        if end and (end != b"\r" or self._eol not in (b"", b"\r")):
             raise malformed("COPY data ends within a line end or an escape", row=self._row + 1)
         if not end and not self._tail:
             return b""

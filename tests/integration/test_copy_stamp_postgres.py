@@ -121,7 +121,10 @@ def test_checked_data_is_loaded_as_it_came(target: Target, what: CopyStamp) -> N
 @pytest.mark.parametrize(
     ("what", "alphabet"),
     [
-        (TEXT, [b"\\", b"\t", b"\n", b"\r", b".", b"x", b"4", b"1", b"N", b"\\.", b"\r\n", b"a\tb\n", b"\\\n"]),
+        (
+            TEXT,
+            [b"\\", b"\t", b"\n", b"\r", b".", b"x", b"4", b"1", b"N", b"\\.", b"\r\n", b"a\tb\n", b"\\\n", b"a\tb\r"],
+        ),
         (replace(TEXT, delimiter="|"), [b"\\", b"|", b"\r", b"\n", b"\t", b"\\.", b"x", b"7", b"x|y\r", b"b"]),
         (CSV, [b'"', b",", b"\n", b"\r", b"\\.", b"x", b'""', b"\\.\n", b"x,y\n", b'"a\nb",c\n', b"\r\n"]),
         (
