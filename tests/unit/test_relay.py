@@ -1,0 +1,148 @@
+"""The relay: whatever a backend says, split anywhere, the client gets the same bytes and the engine the same story."""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.errors import AccessDenied
+from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
+from proxy.errors import LocalProtocolError
+from proxy.postgres import expected
+from proxy.postgres.expected import EXPECT_BIND, EXPECT_SYNC, Expected, ExpectedQueue, Running
+from proxy.postgres.relay import ReplyRelay
+from proxy.postgres.wire import replies
+from proxy.postgres.wire.messages import encode
+
+PLAN = Plan(StatementKind.READ, "SELECT", (ClientText("SELECT 1", 0),), "SELECT 1")
+
+
+class Story:
+    """Listens, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
+        self.told.append(("ended", outcome, sqlstate, rows, size))
+
+    def parse_ended(self, entry: Expected, done: bool) -> None:
+        self.told.append(("parse", entry.name, done))
+
+    def copy_in_started(self, message: bytes) -> bytes | None:
+        return None
+
+    def request_failed(self, skipping: bool) -> None:
+        self.told.append(("failed", skipping))
+
+    def ready(self, status: int) -> None:
+        self.told.append(("ready", chr(status)))
+
+    def map_position(self, entry: Expected, position: int) -> int:
+        return position + 100
+
+
+def query(*plans: Plan) -> Running:
+    return Running(expected.QUERY, CompiledQuery(plans or (PLAN,), True), (), "SELECT 1", "", 0.0, 0.0)
+
+
+def execute() -> Running:
+    return Running(expected.EXECUTE, CompiledQuery((PLAN,), True), (), "SELECT 1", "", 0.0, 0.0)
+
+
+def relay(chunks: list[bytes], entries: list[Expected], *, verbatim: bool = False) -> tuple[bytes, Story, ReplyRelay]:
+    out, story = bytearray(), Story()
+    queue: ExpectedQueue = deque(entries)
+    subject = ReplyRelay(queue, out.extend, story, verbatim_errors=verbatim)
+    for chunk in chunks:
+        subject.feed(chunk)
+    return bytes(out), story, subject
+
+
+ROW = replies.data_row([b"x" * 50])
+RESULT = replies.text_row_description(["a"]) + ROW * 3 + replies.command_complete("SELECT 3") + replies.READY_IDLE
+
+
+@given(st.lists(st.integers(0, len(RESULT)), max_size=8))
+def test_a_result_split_anywhere_is_forwarded_unchanged(cuts: list[int]) -> None:
+    points = [0, *sorted(cuts), len(RESULT)]
+    chunks = [RESULT[a:b] for a, b in pairwise(points)]
+    out, story, subject = relay(chunks, [query()])
+    assert out == RESULT
+    assert story.told == [("ended", "ok", "", 3, len(RESULT) - 6), ("ready", "I")]
+    assert subject.is_clean
+
+
+def test_one_chunk_is_forwarded_as_the_object_that_came() -> None:
+    writes: list[bytes] = []
+    subject = ReplyRelay(deque([query()]), writes.append, Story(), verbatim_errors=False)
+    subject.feed(RESULT)
+    assert len(writes) == 1
+    assert writes[0] is RESULT
+
+
+def test_a_refusal_takes_the_place_of_the_targets_failure() -> None:
+    target_says = replies.error_response("ERROR", "26000", "prepared statement does not exist") + replies.READY_IDLE
+    denied = Expected(expected.REFUSED, error=AccessDenied("no", hint="ask"))
+    out, story, _ = relay([target_says], [denied, EXPECT_BIND, execute(), EXPECT_SYNC])
+    assert out == replies.error_response("ERROR", "42501", "no", hint="ask") + replies.READY_IDLE
+    assert ("ended", "skipped", "", 0, 0) in story.told
+    assert story.told[-1] == ("ready", "I")
+
+
+def test_details_of_a_targets_error_do_not_pass() -> None:
+    error = encode(
+        b"E", b"SERROR\0C23505\0Mduplicate key\0DKey (email)=(ceo@globex) exists\0Hlook at globex\0WSQL\0P9\0\0"
+    )
+    out, _, _ = relay([error + replies.READY_IDLE], [query()])
+    assert b"globex" not in out
+    assert b"duplicate key" in out
+    assert b"P109\0" in out
+    verbatim, _, _ = relay([error + replies.READY_IDLE], [query()], verbatim=True)
+    assert b"Key (email)" in verbatim
+
+
+def test_notices_and_notifications_of_a_shared_database() -> None:
+    notice = encode(b"N", b"SNOTICE\0C00000\0Mhello\0Dof globex\0\0")
+    notification = encode(b"A", struct.pack("!I", 1) + b"channel\0globex\0")
+    out, _, _ = relay([notice + notification], [])
+    assert b"hello" in out
+    assert b"globex" not in out
+
+
+def test_a_foreign_tenant_value_found_at_run_time_is_an_access_error() -> None:
+    error = encode(b"E", b'SERROR\0C42P01\0Mrelation "tenantgate_foreign_tenant" does not exist\0\0')
+    out, _, _ = relay([error + replies.READY_IDLE], [query()])
+    assert replies.decode_error_fields(out[: -len(replies.READY_IDLE)])["C"] == b"42501"
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([], replies.READY_IDLE),
+        ([EXPECT_SYNC], replies.BIND_COMPLETE),
+        ([EXPECT_SYNC], replies.command_complete("SELECT 1")),
+        ([query()], encode(b"R", b"\0\0\0\0")),
+        ([Expected(expected.PARSE, name=b"")], replies.READY_IDLE),
+    ],
+)
+def test_out_of_step_is_noticed(entries: list[Expected], said: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        relay([said], entries)
+
+
+def test_after_an_error_without_sync_the_server_skips() -> None:
+    _, story, _ = relay([replies.error_response("ERROR", "42601", "x")], [Expected(expected.PARSE, name=b"s")])
+    assert story.told == [("parse", b"s", False), ("failed", True)]
+
+
+def test_swallowed_answers_are_not_seen() -> None:
+    entries = [expected.SWALLOW_CLOSE, Expected(expected.PARSE, forward=False, name=b"s"), EXPECT_BIND, EXPECT_SYNC]
+    said = replies.CLOSE_COMPLETE + replies.PARSE_COMPLETE + replies.BIND_COMPLETE + replies.READY_IDLE
+    out, _, _ = relay([said], entries)
+    assert out == replies.BIND_COMPLETE + replies.READY_IDLE
