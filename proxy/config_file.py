@@ -205,6 +205,7 @@ def _read_limits(table: Table) -> LimitsConfig:
         max_connections=table.integer("max_connections", default.max_connections, 1, 1_000_000),
         max_prepared=table.integer("max_prepared", default.max_prepared, 1, 1_000_000),
         drain_s=table.duration("drain_s", default.drain_s, least=0),
+        stalled_message_s=table.duration("stalled_message_s", default.stalled_message_s),
         write_high_bytes=table.size("write_high_bytes", default.write_high_bytes, 4096),
         plan_cache_entries=table.integer("plan_cache_entries", default.plan_cache_entries, 1, 10_000_000),
     )
@@ -216,12 +217,13 @@ def _read_limits(table: Table) -> LimitsConfig:
 
 def _check_logins(table: Table, listen: ListenConfig, tls: TlsConfig, auth: AuthConfig) -> None:
     """Settings that are each fine but together let nobody in, or let passwords be read on the way."""
+    section = table.table("tls")
     if tls.mode == "off" and not auth.plaintext_loopback:
-        table.warn("tls.mode", "is off: nobody is asked for a password", "Set TLS up, or auth.plaintext_loopback.")
+        section.warn("mode", "is off: nobody is asked for a password", "Set TLS up, or auth.plaintext_loopback.")
     if tls.mode != "require" and not _is_local(listen.host):
-        table.warn("tls.mode", f"is {tls.mode} and {listen.host} can be reached from outside", 'Set mode = "require".')
+        section.warn("mode", f"is {tls.mode} and {listen.host} can be reached from outside", 'Set mode = "require".')
     if auth.certificates and tls.client_ca is None:
-        table.warn("tls.client_ca", "is missing: auth.certificates have no effect", "Name the CA of the certificates.")
+        section.warn("client_ca", "is missing: auth.certificates have no effect", "Name the CA of the certificates.")
 
 
 def _is_local(host: str) -> bool:
