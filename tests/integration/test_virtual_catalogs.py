@@ -152,8 +152,13 @@ def test_shared_tables_that_may_be_read_are_described_whole(shared: View) -> Non
 
 
 def test_namespaces_are_the_tenants_and_the_systems(shared: View, own_schema: View) -> None:
-    assert shared.names("pg_catalog.pg_namespace", "nspname") == {"public", "pg_catalog", "information_schema"}
-    expected = {OWN_SCHEMA, "pg_catalog", "information_schema"}
+    assert shared.names("pg_catalog.pg_namespace", "nspname") == {
+        "public",
+        "pg_catalog",
+        "information_schema",
+        "pg_toast",
+    }
+    expected = {OWN_SCHEMA, "pg_catalog", "information_schema", "pg_toast"}
     assert own_schema.names("pg_catalog.pg_namespace", "nspname") == expected
     assert own_schema.names("information_schema.schemata", "schema_name") == expected
 

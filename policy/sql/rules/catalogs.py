@@ -22,6 +22,7 @@ from policy.sql.references import Place, Reference, names_of
 from policy.sql.rules import catalog_tables as tables
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
+_SHOWN_SCHEMAS = SYSTEM_SCHEMAS | {"pg_toast"}  # of the system; what is in them is guarded object by object
 SCHEMA_NAME = Slot(SlotKind.SCHEMA_NAME)
 
 _OPERATOR = re.compile(r" (=|<>|<) ")
@@ -173,7 +174,7 @@ class _Visibility:
         if access.isolation is Isolation.SHARED:
             relations = visible_relations(access, catalog)
             self._oids = _array((str(relation.oid) for relation in relations), "oid")
-            schemas = {relation.schema for relation in relations} | SYSTEM_SCHEMAS
+            schemas = {relation.schema for relation in relations} | _SHOWN_SCHEMAS
             self._schemas = _array(sorted(schemas), "name")
 
     def expand(self, condition: str) -> Iterator[Piece]:
@@ -214,16 +215,20 @@ class _Visibility:
         if self._access.isolation is Isolation.SHARED:
             yield _plain(f"({column}::pg_catalog.name = ANY (") + self._schemas + "))"
             return
-        system = _array(sorted(SYSTEM_SCHEMAS), "name")
+        system = _array(sorted(_SHOWN_SCHEMAS), "name")
         yield _plain(f"({column}::pg_catalog.name = ANY ({system}) OR {column}::pg_catalog.name = ")
         yield SCHEMA_NAME
         yield ")"
 
 
 def _array(items: Iterable[str], type_name: str) -> str:
-    """An array constant; each element quoted, so that no name can end it."""
-    quoted = ('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
+    """An array constant; each name quoted, so that none can end it."""
+    quoted = (item if item.isdecimal() else _element(item) for item in items)
     return quote_literal("{" + ",".join(quoted) + "}") + f"::pg_catalog.{type_name}[]"
+
+
+def _element(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _plain(text: str) -> str:
