@@ -108,7 +108,7 @@ async def test_only_the_issuers_algorithms(tmp_path: Path) -> None:
     ],
 )
 async def test_headers_that_are_refused(headers: dict[str, Any]) -> None:
-    with pytest.raises(AuthenticationError, match="header|typ"):
+    with pytest.raises(AuthenticationError, match=r"header|typ"):
         await authenticator().verify_token(ISSUER.token(now=NOW, headers=headers))
 
 

@@ -162,7 +162,9 @@ def test_redirects_are_not_followed(server: JwksServer, issuer: Issuer) -> None:
         assert elsewhere.requests == 0
 
 
-@pytest.mark.parametrize("url", ["https://idp.test/jwks", "http://127.0.0.1:8/x", "http://[::1]/x", "http://localhost/x"])
+@pytest.mark.parametrize(
+    "url", ["https://idp.test/jwks", "http://127.0.0.1:8/x", "http://[::1]/x", "http://localhost/x"]
+)
 def test_urls_that_may_be_fetched(url: str) -> None:
     check_url(url)
 

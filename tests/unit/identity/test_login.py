@@ -54,7 +54,7 @@ async def attempt(
     peer: Peer = TLS_PEER,
     auth: AuthConfig = AUTH,
     tls: TlsConfig | None = None,
-    **parameters: str,
+    **parameters: Any,
 ) -> LoginResult:
     authenticator = Authenticator(auth, tls or TlsConfig(), lambda: NOW)
     startup = StartupMessage((3, 0), {"user": "alice", "database": "acme"} | parameters)
@@ -85,7 +85,7 @@ async def test_token_as_password() -> None:
         ({"database": "tenantgate", "user": "alice@acme"}, None),
     ],
 )
-async def test_ways_to_name_the_tenant(parameters: dict[str, str], tenant: str | None) -> None:
+async def test_ways_to_name_the_tenant(parameters: dict[str, Any], tenant: str | None) -> None:
     assert (await attempt(ScriptedClient([password()]), **parameters)).tenant_id == tenant
 
 
@@ -103,7 +103,7 @@ async def test_ways_to_name_the_tenant(parameters: dict[str, str], tenant: str |
         ({"database": "tenantgate", "options": "-c tenantgate.tenant=nosuch"}, "28000"),
     ],
 )
-async def test_contradictions(parameters: dict[str, str], sqlstate: str) -> None:
+async def test_contradictions(parameters: dict[str, Any], sqlstate: str) -> None:
     with pytest.raises(TenantRefused) as refusal:
         await attempt(ScriptedClient([password()]), **parameters)
     assert refusal.value.sqlstate == sqlstate
@@ -185,7 +185,7 @@ async def test_nothing_is_asked_for_in_plaintext(
         assert "sslmode=require" in (error.value.hint or "")
 
 
-async def scram(client_side: ClientScram, peer: Peer = TLS_PEER, **parameters: str) -> LoginResult:
+async def scram(client_side: ClientScram, peer: Peer = TLS_PEER, **parameters: Any) -> LoginResult:
     client = ScriptedClient([sasl_initial(client_side.mechanism, client_side.first()), client_side.final])
     result = await attempt(client, peer, **({"user": "etl"} | parameters))
     assert client.requests == [10, 11, 12]

@@ -29,13 +29,13 @@ def refused(**parameters: str) -> StartupRefused:
         ("-ca=b  -c  c=d", [("a", "b"), ("c", "d")]),
         ("--a-b=c", [("a-b", "c")]),
         (r"-c a=b\ c\\d", [("a", r"b c\d")]),
-        (r"--search-path=t_globex,\ public -cextra_float_digits=0", [("search-path", "t_globex, public"), ("extra_float_digits", "0")]),
+        (r"--search-path=evil,\ public -cfoo=0", [("search-path", "evil, public"), ("foo", "0")]),
         ("-c a=b=c", [("a", "b=c")]),
         ("-c a=", [("a", "")]),
         ("-c\ta=b\n-c\vc=d", [("a", "b"), ("c", "d")]),
         ("-c a=b\\", [("a", "b")]),
     ],
-)  # fmt: skip
+)
 def test_options_are_split_as_on_the_server(text: str, pairs: list[tuple[str, str]]) -> None:
     assert list(split_options(text)) == pairs
 
@@ -168,9 +168,7 @@ def test_duplicates_are_refused() -> None:
 
 def test_application_names_are_cleaned() -> None:
     assert read(application_name="x'; SET a = 'b'; --").parameters["application_name"] == "x'; SET a = 'b'; --"
-    assert read(application_name="näme\x1b[31m" + "x" * 100).parameters["application_name"] == (
-        "n?me?[31m" + "x" * 54
-    )
+    assert read(application_name="näme\x1b[31m" + "x" * 100).parameters["application_name"] == ("n?me?[31m" + "x" * 54)
 
 
 @pytest.mark.parametrize("path", ["public", " PUBLIC ", '"public"', '"$user", public', "$user,public"])

@@ -288,10 +288,8 @@ def test_the_server_must_prove_itself() -> None:
 
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_garbage_ends_in_an_error(first: bytes, final: bytes) -> None:
-    server = ServerScram(VERIFIER)
-    with pytest.raises((RemoteProtocolError, sasl.SaslRejected)):
-        server.first(first)
-        server.final(final)
+    with pytest.raises(RemoteProtocolError):
+        ServerScram(VERIFIER).first(first)
     server = ServerScram(VERIFIER)
     server.first(b"n,,n=,r=abc")
     with pytest.raises((RemoteProtocolError, sasl.SaslRejected)):
