@@ -1,0 +1,120 @@
+"""Lines are canonical JSON, chained as the module says, and bounded whatever an event holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.audit_event import AuditEvent
+from proxy.audit.chain import (
+    MAX_LINE_BYTES,
+    MAX_TEXT_BYTES,
+    NO_HASH,
+    ChainHead,
+    MalformedLine,
+    chain_event,
+    chain_fields,
+    head_of,
+    parse_line,
+)
+from tests.unit.audit.samples import EVENT
+
+_texts = st.text(max_size=40)  # of all characters but surrogates
+_events = st.builds(
+    AuditEvent,
+    event=_texts,
+    time=st.floats(min_value=0, max_value=1e12),
+    session=_texts,
+    tenant=_texts,
+    subject=_texts,
+    client=_texts,
+    decision=_texts,
+    outcome=_texts,
+    statement=_texts,
+    rewritten=_texts,
+    reason=_texts,
+    application=_texts,
+    relations=st.lists(_texts, max_size=3).map(tuple),
+    rows=st.integers(min_value=0),
+)
+
+
+def changed(name: str, text: str) -> AuditEvent:
+    fields: dict[str, Any] = {name: text}
+    return replace(EVENT, **fields)
+
+
+def by_hand(event: AuditEvent, seq: int, prev: str) -> bytes:
+    """The line as the documentation describes it, made by the json module."""
+    fields = {**asdict(event), "seq": seq, "prev": prev}
+    body = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    fields["hash"] = hashlib.sha256(prev.encode() + body).hexdigest()
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+@given(_events, st.integers(min_value=1, max_value=10**15))
+def test_a_line_is_canonical_json_with_the_documented_hash(event: AuditEvent, seq: int) -> None:
+    prev = hashlib.sha256(b"before").hexdigest()
+    line, digest = chain_event(event, seq, prev)
+    assert line == by_hand(event, seq, prev)
+    assert line.count(b"\n") == 1
+    assert head_of(line[:-1]) == ChainHead(seq, digest)
+
+
+@pytest.mark.parametrize("name", ["statement", "rewritten", "reason", "application", "tenant"])
+def test_text_that_imitates_members_does_not_confuse_the_parser(name: str) -> None:
+    trap = '","hash":"' + "0" * 64 + '","prev":"' + "1" * 64 + '","seq":99,"x":"'
+    line, digest = chain_event(changed(name, trap), 7, NO_HASH)
+    seq, prev, found, _ = parse_line(line[:-1])
+    assert (seq, prev, found) == (7, NO_HASH.encode(), digest.encode())
+
+
+def test_other_lines_have_the_same_form() -> None:
+    line, digest = chain_fields({"event": "gap", "lost": 3, "time": 1.5, "reason": 'a "b"'}, 2, NO_HASH)
+    assert json.loads(line) == {
+        "event": "gap", "lost": 3, "time": 1.5, "reason": 'a "b"', "seq": 2, "prev": NO_HASH, "hash": digest,
+    }  # fmt: skip
+    assert head_of(line[:-1]) == ChainHead(2, digest)
+
+
+@pytest.mark.parametrize("name", ["statement", "rewritten"])
+def test_long_texts_are_cut_and_described(name: str) -> None:
+    text = "é" * MAX_TEXT_BYTES
+    fields = json.loads(chain_event(changed(name, text), 1, NO_HASH)[0])
+    assert fields[name] == "é" * (MAX_TEXT_BYTES // 2)
+    assert fields[f"{name}_bytes"] == 2 * MAX_TEXT_BYTES
+    assert fields[f"{name}_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert list(fields) == sorted(fields)
+
+
+def test_text_of_just_the_limit_is_whole() -> None:
+    fields = json.loads(chain_event(replace(EVENT, statement="x" * MAX_TEXT_BYTES), 1, NO_HASH)[0])
+    assert fields["statement"] == "x" * MAX_TEXT_BYTES
+    assert "statement_sha256" not in fields
+
+
+def test_no_event_makes_a_line_above_the_limit() -> None:
+    huge = "\0" * 10_000
+    strings: dict[str, Any] = {name: huge for name, value in asdict(EVENT).items() if isinstance(value, str)}
+    line, _ = chain_event(replace(EVENT, **strings, relations=("\0" * 500,) * 500), 1, NO_HASH)
+    assert len(line) < MAX_LINE_BYTES
+    assert json.loads(line)["relations"][-1] == "... and 300 more"
+    assert head_of(line[:-1]).seq == 1
+
+
+def test_a_lone_surrogate_is_kept_as_an_escape() -> None:
+    line, _ = chain_event(replace(EVENT, statement="a\udc80b"), 1, NO_HASH)
+    assert json.loads(line)["statement"] == "a\udc80b"
+    assert head_of(line[:-1]).seq == 1
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"garbage", b'{"event":"x","seq":1}', b"\x00" * 500])
+def test_what_is_no_line_is_malformed(line: bytes) -> None:
+    with pytest.raises(MalformedLine):
+        parse_line(line)
