@@ -32,6 +32,7 @@ from proxy.postgres.frontend import Frontend
 from proxy.postgres.recorder import Recorder
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
+from proxy.tls import server_end_point
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Gateway:
         self.metrics = Metrics()
         self.audit = AuditEmitter(config.audit)
         self.authenticator = Authenticator(config.auth, config.tls, time.time)
+        self.server_end_point = server_end_point(config.tls)
         self.clock = time.monotonic  # the loop's own time stands still within a callback
         self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation)
         self.catalogs = Catalogs(self._bump)
@@ -70,6 +72,7 @@ class Gateway:
     def take_policy(self, config: GatewayConfig, snapshot: Snapshot) -> None:
         """Put another configuration and snapshot in force; listeners and audit path stay as they are."""
         self.authenticator.reload(config.auth, config.tls)
+        self.server_end_point = server_end_point(config.tls)
         self.config = config
         self.snapshot = snapshot
         self._accesses.clear()

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
-from policy.errors import AuthenticationError, TenantRefused
+from policy.errors import AuthenticationError, TenantGateError, TenantRefused
 from policy.model import Tenant
 from policy.rbac import may_read_gateway
 from proxy.console import ConsoleSession
@@ -80,23 +80,25 @@ async def _authenticate(gateway: Gateway, frontend: Frontend, startup: StartupMe
         tls=identity is not None,
         sni=identity.sni if identity else None,
         certificate_cn=identity.certificate_cn if identity else None,
+        server_end_point=gateway.server_end_point if identity else None,
     )
     user = startup.parameters.get("user", "")
     try:
         return await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants)
     except AuthenticationError as error:
-        logger.warning("login failed: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
-        gateway.recorder.login(
-            session="", tenant="", subject=user[:63], client=frontend.address, outcome="refused", reason=error.message
-        )
+        _record_refusal(gateway, frontend, user, error)
         await asyncio.sleep(_FAILURE_PAUSE_S)
         raise AuthenticationError(f'password authentication failed for user "{user[:63]}"') from None
-    except TenantRefused as error:
-        logger.warning("login refused: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
-        gateway.recorder.login(
-            session="", tenant="", subject=user[:63], client=frontend.address, outcome="tenant", reason=error.message
-        )
+    except TenantGateError as error:
+        _record_refusal(gateway, frontend, user, error)
         raise
+
+
+def _record_refusal(gateway: Gateway, frontend: Frontend, user: str, error: TenantGateError) -> None:
+    logger.warning("login refused: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
+    gateway.recorder.login(
+        session="", tenant="", subject=user[:63], client=frontend.address, outcome=error.kind, reason=error.message
+    )
 
 
 def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> None:

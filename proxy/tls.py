@@ -11,6 +11,7 @@ from typing import cast
 
 from policy.errors import ConfigurationError
 from proxy.config import TlsConfig
+from proxy.postgres.wire.scram import tls_server_end_point
 
 ALPN_PROTOCOL = "postgresql"
 
@@ -47,6 +48,22 @@ def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
 
 def _remember_sni(connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
     connection.tenantgate_sni = name  # type: ignore[attr-defined]
+
+
+def server_end_point(tls: TlsConfig) -> bytes | None:
+    """`tls-server-end-point` of our certificate (RFC 5929), None when it has none (Ed25519) or TLS is off."""
+    if tls.mode == "off" or tls.certificate is None:
+        return None
+    der = ssl.PEM_cert_to_DER_cert(_first_certificate(tls.certificate.read_text("ascii")))
+    try:
+        return tls_server_end_point(der)
+    except ValueError:
+        return None
+
+
+def _first_certificate(chain: str) -> str:
+    end = "-----END CERTIFICATE-----"
+    return chain[chain.index("-----BEGIN CERTIFICATE-----") : chain.index(end) + len(end)]
 
 
 def peer_identity(connection: ssl.SSLObject) -> PeerIdentity:

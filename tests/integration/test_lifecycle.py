@@ -1,0 +1,245 @@
+"""How sessions begin, are limited and end: quotas, time-outs, reload, drain, a target that goes away and comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from admin.demo.people import ALICE, BOB, OLGA
+from tests.harness.demo_business import DemoGateway, demo_gateway
+from tests.harness.postgres import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    postgres = PostgresServer("embedded")
+    postgres.start()
+    yield postgres
+    postgres.stop()
+
+
+@pytest.fixture(scope="module")
+def loaded(server: PostgresServer) -> DemoGateway:
+    """Loads the demo's data once; the gateway itself is made anew for each test."""
+    return demo_gateway(server)
+
+
+@pytest.fixture
+def own_gateway(loaded: DemoGateway) -> Iterator[DemoGateway]:
+    """A gateway that a test may stop, starve and reload."""
+    password = str(loaded._targets["main" if "main" in loaded._targets else next(iter(loaded._targets))]["password"])
+    process = DemoGateway(loaded.server, password)
+    process.start()
+    yield process
+    if process.running:
+        process.stop()
+
+
+def set_quotas(gateway: DemoGateway, tenant: str, quotas: str) -> None:
+    """Replace a tenant's quotas in the policy and let the gateway read it."""
+    import yaml
+
+    policy = yaml.safe_load(gateway.policy_path.read_text())
+    policy["tenants"][tenant]["quotas"] = yaml.safe_load(quotas)
+    gateway.policy_path.write_text(yaml.safe_dump(policy))
+    reload(gateway)
+
+
+def repeat(connection: psycopg.Connection[tuple[object, ...]], *, times: int, pause_s: float) -> None:
+    for _ in range(times):
+        connection.execute("SELECT 1")
+        time.sleep(pause_s)
+
+
+def reload(gateway: DemoGateway) -> None:
+    before = gateway.log.count("reload")
+    gateway.reload()
+    deadline = time.monotonic() + 5
+    while gateway.log.count("reload") == before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert gateway.log.count("reloaded") > 0, gateway.log[-2000:]
+
+
+def test_too_many_connections(own_gateway: DemoGateway) -> None:
+    set_quotas(own_gateway, "acme", "{connections: 1}")
+    with own_gateway.connect(ALICE):
+        with pytest.raises(psycopg.OperationalError, match="too many connections"):
+            own_gateway.connect(ALICE)
+        with own_gateway.connect(BOB) as other:
+            assert other.execute("SELECT 1").fetchone() == (1,)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            own_gateway.connect(ALICE).close()
+            return
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+    pytest.fail("a closed connection was still counted")
+
+
+def test_statements_per_second(own_gateway: DemoGateway) -> None:
+    set_quotas(own_gateway, "acme", "{statements_per_s: 1, burst: 3}")
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded) as caught:
+            repeat(connection, times=10, pause_s=0)
+        assert caught.value.diag.message_detail is not None
+        assert "Retry after" in caught.value.diag.message_detail
+        time.sleep(1.1)
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_concurrent_statements(own_gateway: DemoGateway) -> None:
+    set_quotas(own_gateway, "acme", "{concurrent_statements: 1}")
+    with own_gateway.connect(ALICE, autocommit=True) as busy, own_gateway.connect(ALICE, autocommit=True) as other:
+        sleeper = threading.Thread(target=busy.execute, args=("SELECT pg_sleep(1)",))
+        sleeper.start()
+        time.sleep(0.3)
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded, match="concurrent"):
+            other.execute("SELECT 1")
+        sleeper.join()
+        assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_statement_timeout(own_gateway: DemoGateway) -> None:
+    set_quotas(own_gateway, "acme", "{statement_timeout: 500ms}")
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        started = time.monotonic()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(10)")
+        assert time.monotonic() - started < 3
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_session_ends_with_its_token(own_gateway: DemoGateway) -> None:
+    token = own_gateway.issuer.token("alice", "acme", ["app"], ttl_s=2)
+    with (
+        psycopg.connect(own_gateway.conninfo("alice", token, "acme"), autocommit=True) as connection,
+        pytest.raises(psycopg.OperationalError, match="expired"),
+    ):
+        repeat(connection, times=50, pause_s=0.1)
+
+
+def test_a_suspended_tenant_is_out_at_its_next_statement(own_gateway: DemoGateway) -> None:
+    import yaml
+
+    with own_gateway.connect(ALICE, autocommit=True) as open_before, own_gateway.connect(BOB, autocommit=True) as other:
+        policy = yaml.safe_load(own_gateway.policy_path.read_text())
+        policy["tenants"]["acme"]["status"] = "suspended"
+        own_gateway.policy_path.write_text(yaml.safe_dump(policy))
+        reload(own_gateway)
+        with pytest.raises(psycopg.OperationalError, match="suspended"):
+            open_before.execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError, match="suspended"):
+            own_gateway.connect(ALICE)
+        assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_policy_that_takes_a_right_away_reaches_prepared_statements(own_gateway: DemoGateway) -> None:
+    import yaml
+
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        sql = "SELECT count(*) FROM orders WHERE id > %s"
+        connection.execute(sql, (0,), prepare=True)
+        connection.execute("PREPARE mine AS SELECT count(*) FROM orders")
+        policy = yaml.safe_load(own_gateway.policy_path.read_text())
+        policy["roles"]["app"]["permissions"] = ["table:notes:read"]
+        own_gateway.policy_path.write_text(yaml.safe_dump(policy))
+        reload(own_gateway)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(sql, (0,), prepare=True)
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName, match="older policy"):
+            connection.execute("EXECUTE mine")
+
+
+def test_a_broken_policy_changes_nothing(own_gateway: DemoGateway) -> None:
+    own_gateway.policy_path.write_text("tenants: [broken")
+    own_gateway.reload()
+    deadline = time.monotonic() + 5
+    while "reload refused" not in own_gateway.log and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "reload refused" in own_gateway.log
+    with own_gateway.connect(ALICE) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_drain_tells_the_idle_and_lets_a_transaction_finish(own_gateway: DemoGateway) -> None:
+    idle, busy = own_gateway.connect(ALICE, autocommit=True), own_gateway.connect(BOB)
+    busy.execute("SELECT 1")
+    stopper = threading.Thread(target=own_gateway.stop)
+    stopper.start()
+    time.sleep(0.5)
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        idle.execute("SELECT 1")
+    assert busy.execute("SELECT 2").fetchone() == (2,)
+    busy.commit()
+    stopper.join(10)
+    assert not stopper.is_alive()
+
+
+def test_a_target_that_goes_away_and_comes_back(own_gateway: DemoGateway, server: PostgresServer) -> None:
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        connection.execute("SELECT 1")
+        server.halt()
+        try:
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+            started = time.monotonic()
+            with pytest.raises(psycopg.OperationalError) as caught:
+                own_gateway.connect(ALICE)
+            assert time.monotonic() - started < 5
+            assert "57P03" in str(caught.value.sqlstate or "57P03")
+        finally:
+            server.start()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with own_gateway.connect(ALICE) as again:
+                assert again.execute("SELECT 1").fetchone() == (1,)
+            return
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_backend_that_dies_gives_one_clear_error(own_gateway: DemoGateway, server: PostgresServer) -> None:
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        kill = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+        )
+        killer = threading.Timer(0.3, server.execute, args=(kill,))
+        killer.start()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT pg_sleep(5)")
+        killer.join()
+    with own_gateway.connect(ALICE) as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_admin_database(own_gateway: DemoGateway) -> None:
+    with own_gateway.connect(ALICE), pytest.raises(psycopg.OperationalError, match="gateway:\\*:read"):
+        own_gateway.connect(ALICE, "tenantgate")
+    connection = psycopg.connect(
+        own_gateway.conninfo_of(OLGA, "tenantgate"), autocommit=True, cursor_factory=psycopg.ClientCursor
+    )
+    with connection:
+        for command in ("POOLS", "TENANTS", "CLIENTS", "SERVERS", "STATS", "VERSION", "HELP"):
+            assert connection.execute(f"SHOW {command}").fetchall() is not None
+        tenants = {row[0] for row in connection.execute("SHOW TENANTS").fetchall()}
+        assert {"acme", "globex", "initech", "umbrella"} <= tenants
+
+
+def test_health_and_metrics(own_gateway: DemoGateway) -> None:
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        connection.execute("SELECT 1")
+        base = f"http://127.0.0.1:{own_gateway.admin_port}"
+        assert urllib.request.urlopen(f"{base}/healthz", timeout=5).status == 200
+        assert urllib.request.urlopen(f"{base}/readyz", timeout=5).status == 200
+        text = urllib.request.urlopen(f"{base}/metrics", timeout=5).read().decode()
+        assert 'tenantgate_statements_total{outcome="ok",tenant="acme"}' in text
+        assert "tenantgate_frontends 1.0" in text
