@@ -11,7 +11,7 @@ import hmac
 import logging
 import secrets
 import struct
-from typing import cast, Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from proxy.config import TargetConfig
 from proxy.errors import TargetUnavailable
