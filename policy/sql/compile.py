@@ -9,7 +9,7 @@ How a statement is compiled
   5. rewrite.py splices the edits into the client's text, verify.py parses the outcome and compares it with the client's
      statement, crosscheck.py asks a second parser which relations it sees.
 
-The interface of a rule: `rule(node, context) -> None`, node a pglast node of the client's tree, `Context` in context.py.
+The interface of a rule: `rule(node, context) -> None`; node is of the client's tree, `Context` is in context.py.
   - A rule refuses by raising a StatementRefused (policy/errors.py), with a position.
   - A rule changes text with `context.replace`, `context.insert` and `context.wrap`; offsets are characters of
     `context.text`; `context.tokens` finds clauses. It leaves expressions, sub-selects and FROM to step 4: a write
@@ -17,8 +17,8 @@ The interface of a rule: `rule(node, context) -> None`, node a pglast node of th
     tests from guard.py), encloses a client's condition with `context.wrap`, never replaces it.
   - For each change a rule tells verify.py how to take it away again: `context.expect(node, unwrap)`.
   - It records what it did: `context.note`, `context.reach`, `context.parameter_checks`, `context.copy_stamp` …
-  - Before it looks at the value of a literal it calls `context.pin()`: whether a plan is pinned may depend on the shape of
-    the statement only, never on what the literal turned out to be.
+  - Before it looks at the value of a literal it calls `context.pin()`: whether a plan is pinned may depend on the
+    shape of the statement only, never on what the literal turned out to be.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from policy.sql.functions import review_code
 from policy.sql.parse import Statement, ast, fingerprint_of, parse_statements, scan
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKind
 from policy.sql.references import collect_references
+from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
 from policy.sql.rules import session, utility
 from policy.sql.rules.copy import rewrite_copy
@@ -112,15 +113,16 @@ def _compile(
     except StatementRefused as error:
         return _denied(statement, text, context, error), True
     except RecursionError:
-        error = UnsupportedStatement(
+        too_deep = UnsupportedStatement(
             "statement is nested too deeply", sqlstate="54001", position=statement.start + 1, hint="Split it."
         )
-        return _denied(statement, text, context, error), True
+        return _denied(statement, text, context, too_deep), True
 
 
 def _apply_rules(context: Context) -> tuple[Piece, ...]:
     node = context.statement.node
     classify(context)
+    check_type_names(context)
     review = review_code(node, context.access, context.catalog, answered_calls=session.answered_calls(context))
     if review.pinned:
         context.pin()

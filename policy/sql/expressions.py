@@ -82,9 +82,10 @@ def _parse(text: str, columns: tuple[str, ...]) -> RoleExpression:
     if tokens.closing(1) != len(tokens.items) - 1:
         raise UnsupportedStatement("unbalanced brackets or comment")
     statements = parse_statements(source, tokens)
-    node = statements[0].node.targetList[0].val if len(statements) == 1 else None
-    if node is None or not isinstance(statements[0].node, ast.SelectStmt) or len(statements[0].node.targetList) != 1:
+    select: Any = statements[0].node if len(statements) == 1 else None
+    if not isinstance(select, ast.SelectStmt) or len(select.targetList or ()) != 1:
         raise UnsupportedStatement("not one expression")
+    node: Any = (select.targetList or ())[0].val
     holes = list(session)
     for found in walk(node):
         if isinstance(found, _NO_ROWS_OF_OTHERS):

@@ -8,10 +8,13 @@ a barrier when the statement applies anything that could show a row before the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from policy.sql.catalog import Column
 from policy.sql.context import Context
 from policy.sql.expressions import RoleExpression, parse_role_expression
 from policy.sql.leakproof import statement_is_leakproof
+from policy.sql.parse import parse_statements
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.resolve import Resolved
 
@@ -41,31 +44,42 @@ def tenant_test(column: Column, qualifier: str) -> Pieces:
     return (f"{dot}{quote_identifier(column.name)} OPERATOR(pg_catalog.=)", *tenant_value(column))
 
 
-def row_filter(resolved: Resolved, qualifier: str) -> Pieces:
-    """The roles' row filter over `qualifier`'s columns in brackets; empty when there is none."""
-    expression = _filter_expression(resolved)
+def row_filter(resolved: Resolved, qualifier: str, *, reading: bool = False) -> Pieces:
+    """The roles' row filter over `qualifier`'s columns in brackets; empty when there is none.
+
+    reading: the rows are only read; the filter of rows to be written or locked may be narrower.
+    """
+    expression = _filter_expression(resolved, reading)
     return () if expression is None else ("(", *expression.pieces(qualifier), ")")
 
 
-def row_test(resolved: Resolved, qualifier: str) -> Pieces:
+def row_test(resolved: Resolved, qualifier: str, *, reading: bool = False) -> Pieces:
     """Tenant test and row filter, joined by AND, the tenant test first; empty when neither applies."""
     column = resolved.tenant_column
     tests = [] if column is None else [tenant_test(column, qualifier)]
-    own_filter = row_filter(resolved, qualifier)
+    own_filter = row_filter(resolved, qualifier, reading=reading)
     if own_filter:
         tests.append(own_filter)
-    return tests[0] if len(tests) == 1 else (*tests[0], " AND ", *tests[1]) if tests else ()
+    return joined(tests)
 
 
-def _filter_expression(resolved: Resolved) -> RoleExpression | None:
-    text = resolved.access.row_filter
+def joined(tests: Sequence[Pieces]) -> Pieces:
+    """Conditions joined by AND."""
+    out: list[Piece] = []
+    for test in tests:
+        out += [" AND ", *test] if out else test
+    return tuple(out)
+
+
+def _filter_expression(resolved: Resolved, reading: bool) -> RoleExpression | None:
+    text = resolved.access.filter_for_reading if reading else resolved.access.row_filter
     if text is None or resolved.relation is None:
         return None
     names = tuple(column.name for column in resolved.relation.columns)
     return parse_role_expression(text, names, f"the row filter of {resolved.name}")
 
 
-def _mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
+def mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
     if resolved.relation is None:
         return {}
     names = tuple(column.name for column in resolved.relation.columns)
@@ -76,22 +90,23 @@ def _mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
     }
 
 
-def guarded_relation(resolved: Resolved, only: bool, context: Context) -> Pieces:
+def guarded_relation(resolved: Resolved, only: bool, context: Context, *, reading: bool = True) -> Pieces:
     """The sub-select that stands for a relation in FROM, in brackets, without an alias.
 
     All columns in catalog order, so that `*`, column alias lists, NATURAL and USING mean what they did.
     """
     assert resolved.relation is not None
-    masks = _mask_expressions(resolved)
+    masks = mask_expressions(resolved)
     columns: list[Piece] = []
     for column in resolved.relation.columns:
         columns.append(", " if columns else " ")
         columns.extend(_column(column, masks.get(column.name)))
-    source = _source(resolved, only, context)
-    test = _outer_test(resolved, context)
-    leaky_mask = any(not statement_is_leakproof(mask.node, context) for mask in masks.values())
-    barrier = (" OFFSET 0",) if leaky_mask or needs_barrier(context) else ()
-    return ("(SELECT", *columns, " FROM ", *source, *((" WHERE ", *test) if test else ()), *barrier, ")")
+    leaky = filter_is_leaky(resolved, context, reading=reading)
+    source = _source(resolved, only, context, behind_barrier=leaky)
+    test = row_filter(resolved, "", reading=reading) if leaky else row_test(resolved, "", reading=reading)
+    where = (" WHERE ", *test) if test else ()
+    barrier = (" OFFSET 0",) if test and needs_barrier(context) else ()
+    return ("(SELECT", *columns, " FROM ", *source, *where, *barrier, ")")
 
 
 def _column(column: Column, mask: RoleExpression | None) -> Pieces:
@@ -103,28 +118,24 @@ def _column(column: Column, mask: RoleExpression | None) -> Pieces:
     return ("(", *mask.pieces(""), f"){cast} AS {name}")
 
 
-def _source(resolved: Resolved, only: bool, context: Context) -> Pieces:
-    """The table; a row filter that is not leakproof gets only rows that passed the tenant test behind a barrier."""
+def _source(resolved: Resolved, only: bool, context: Context, *, behind_barrier: bool) -> Pieces:
+    """The table; behind a barrier, only the rows that passed the tenant test come out."""
     table = (*(("ONLY ",) if only else ()), *resolved.qualified(context))
-    if not _filter_is_leaky(resolved, context):
-        return table
     column = resolved.tenant_column
-    assert column is not None
+    if not behind_barrier or column is None:
+        return table
     inner = ("(SELECT * FROM ", *table, " WHERE ", *tenant_test(column, ""), " OFFSET 0)")
     return (*inner, " AS ", quote_identifier(resolved.name))
 
 
-def _outer_test(resolved: Resolved, context: Context) -> Pieces:
-    return row_filter(resolved, "") if _filter_is_leaky(resolved, context) else row_test(resolved, "")
-
-
-def _filter_is_leaky(resolved: Resolved, context: Context) -> bool:
-    expression = _filter_expression(resolved)
-    return (
-        expression is not None
-        and resolved.tenant_column is not None
-        and not statement_is_leakproof(expression.node, context)
-    )
+def filter_is_leaky(resolved: Resolved, context: Context, *, reading: bool = False) -> bool:
+    """Whether the row filter could itself tell of a row that the tenant test has yet to drop."""
+    expression = _filter_expression(resolved, reading)
+    if expression is None or resolved.tenant_column is None:
+        return False
+    table = f"{quote_identifier(resolved.schema)}.{quote_identifier(resolved.name)}"
+    probe = parse_statements(f"SELECT FROM {table} WHERE (\n{expression.text}\n)")[0].node
+    return not statement_is_leakproof(probe, context)
 
 
 def note_guard(resolved: Resolved, context: Context) -> None:

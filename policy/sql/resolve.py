@@ -14,8 +14,9 @@ from policy.errors import AccessDenied, InvalidStatement, StatementRefused, Unsu
 from policy.model import Isolation, TableClass, TableRule
 from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
+from policy.sql.parse import ast, walk
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
-from policy.sql.references import Reference
+from policy.sql.references import Reference, names_of
 
 DEFAULT_SCHEMA = "public"
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pg_temp"})
@@ -81,6 +82,37 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
     return found
 
 
+def check_schema(schema: str | None, name: str, position: int, context: Context) -> None:
+    """Refuse (42501) an object's name that is qualified with a schema which is not the session's to use."""
+    if schema is None:
+        if name.startswith("pg_"):
+            raise AccessDenied(f"permission denied for {name}", position=position, hint="Choose another name.")
+        return
+    own_database = context.access.isolation is Isolation.DATABASE
+    if own_database and not schema.startswith("pg_") and schema not in SYSTEM_SCHEMAS:
+        return
+    if schema != (context.schema or DEFAULT_SCHEMA):
+        raise AccessDenied(
+            f"permission denied for schema {schema}",
+            hint=f"Your own is {context.schema or DEFAULT_SCHEMA}; leave the schema out.",
+            position=position,
+        )
+
+
+def check_type_names(context: Context) -> None:
+    """Refuse types and collations of schemas that are neither built in nor the session's."""
+    for node in walk(context.statement.node):
+        if isinstance(node, ast.TypeName):
+            names = names_of(node.names)
+        elif isinstance(node, ast.CollateClause):
+            names = names_of(node.collname)
+        else:
+            continue
+        if len(names) > 1 and names[-2] not in ("pg_catalog", "information_schema"):
+            location = node.location if node.location is not None and node.location >= 0 else context.statement.start
+            check_schema(names[-2], names[-1], location + 1, context)
+
+
 def _in_shared(reference: Reference, context: Context) -> Resolved:
     schema = reference.schema or DEFAULT_SCHEMA
     relation = context.catalog.relations.get((schema, reference.name))
@@ -124,9 +156,7 @@ def _in_own_database(reference: Reference, context: Context) -> Resolved:
     return _unclassified(schema, relation, context.access.table(schema, reference.name), reference)
 
 
-def _unclassified(
-    schema: str, relation: Relation | None, access: TableAccess, reference: Reference
-) -> Resolved:
+def _unclassified(schema: str, relation: Relation | None, access: TableAccess, reference: Reference) -> Resolved:
     if relation is None and (access.row_filter is not None or access.masks):
         raise _missing(reference)  # without its columns neither can be applied
     return Resolved(schema, reference.name, relation, access)

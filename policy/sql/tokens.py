@@ -62,11 +62,24 @@ class Tokens:
                     return i
         return len(self.items)
 
+    def opening(self, index: int) -> int:
+        """Index of the bracket that is closed by the one at `index`; -1 when there is none."""
+        depth = 0
+        for i in range(index, -1, -1):
+            name = self.items[i].name
+            if name in CLOSE:
+                depth += 1
+            elif name in OPEN:
+                depth -= 1
+                if depth == 0:
+                    return i
+        return -1
+
     def find(self, names: Container[str], index: int) -> int:
         """First token from `index` on, at the same bracket depth, whose name is in `names`.
 
-        A keyword after a dot is a column's name and is passed over. Stops at the bracket that closes this depth, at a semicolon or at the end, and returns that index then: compare
-        `name(result)` with what was looked for.
+        A keyword after a dot is a column's name and is passed over. Stops at the bracket that closes this depth, at a
+        semicolon or at the end, and returns that index then: compare `name(result)` with what was looked for.
         """
         i = index
         while i < len(self.items):

@@ -1,0 +1,212 @@
+"""A tenant's own tables: CREATE, ALTER, DROP … in its own schema or database, with the permission schema:*:ddl.
+
+Nothing is rewritten: the backend's search_path is the tenant's, so it is enough that every name that is qualified is
+qualified with the tenant's own schema. Expressions (defaults, checks, index expressions, generated columns) are
+reviewed by functions.py like those of queries. Tables that others own, storage, owners and code stay out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from policy.errors import AccessDenied, UnsupportedStatement
+from policy.sql.context import Context
+from policy.sql.guard import note_guard
+from policy.sql.parse import ast, enums, walk
+from policy.sql.references import Place, names_of
+from policy.sql.resolve import check_schema, resolve
+from policy.sql.rules.catalogs import guard_catalog
+
+Node = Any
+
+_Alter = enums.AlterTableType
+_ALTERATIONS = frozenset(
+    {
+        _Alter.AT_AddColumn,
+        _Alter.AT_ColumnDefault,
+        _Alter.AT_DropNotNull,
+        _Alter.AT_SetNotNull,
+        _Alter.AT_SetExpression,
+        _Alter.AT_DropExpression,
+        _Alter.AT_SetStatistics,
+        _Alter.AT_DropColumn,
+        _Alter.AT_AddConstraint,
+        _Alter.AT_AlterConstraint,
+        _Alter.AT_ValidateConstraint,
+        _Alter.AT_DropConstraint,
+        _Alter.AT_AlterColumnType,
+        _Alter.AT_SetRelOptions,
+        _Alter.AT_ResetRelOptions,
+        _Alter.AT_AttachPartition,
+        _Alter.AT_DetachPartition,
+        _Alter.AT_DetachPartitionFinalize,
+        _Alter.AT_AddIdentity,
+        _Alter.AT_SetIdentity,
+        _Alter.AT_DropIdentity,
+    }
+)
+_Object = enums.ObjectType
+_OBJECTS = frozenset(
+    {
+        _Object.OBJECT_TABLE,
+        _Object.OBJECT_COLUMN,
+        _Object.OBJECT_INDEX,
+        _Object.OBJECT_SEQUENCE,
+        _Object.OBJECT_VIEW,
+        _Object.OBJECT_TABCONSTRAINT,
+        _Object.OBJECT_TYPE,
+    }
+)
+_STORAGE = ("tablespacename", "tableSpace", "tableSpaceName", "accessMethod", "ofTypename")
+_INDEX_METHODS = frozenset({"btree", "hash", "gin", "gist", "brin", "spgist"})
+
+
+def check_names(context: Context) -> None:
+    """Every relation, type and collation that is named belongs to the tenant, and nothing chooses storage."""
+    for reference in context.references.all:
+        if reference.place is Place.OTHER:
+            if guard_catalog(reference, context) is None:
+                check_schema(reference.schema, reference.name, reference.position, context)
+            context.reach(reference.schema or (context.schema or "public"), reference.name)
+    for node in walk(context.statement.node):
+        if isinstance(node, ast.TypeName) and node.pct_type:
+            raise _unsupported("%TYPE", "Name the type itself.", context)
+        for attribute in _STORAGE:
+            value = getattr(node, attribute, None)
+            if value and value not in _INDEX_METHODS:
+                raise _unsupported("choosing storage", "Leave TABLESPACE, USING and OF out.", context)
+
+
+def _check_listed(names: Iterator[tuple[str, ...]], qualified_parts: int, context: Context) -> None:
+    """Names that the tree keeps as lists of strings; `qualified_parts`: how many parts one with a schema has."""
+    for parts in names:
+        schema = parts[-qualified_parts] if len(parts) >= qualified_parts else None
+        position = context.statement.start + 1
+        if len(parts) > qualified_parts:
+            raise _unsupported("a name with a database", "Leave the database out.", context)
+        check_schema(schema, parts[1 - qualified_parts] if schema else parts[0], position, context)
+
+
+def alter_table(node: Node, context: Context) -> None:
+    check_names(context)
+    for command in node.cmds:
+        if command.subtype not in _ALTERATIONS:
+            raise _unsupported(
+                f"ALTER TABLE {command.subtype.name.removeprefix('AT_')}", "Ask your administrator.", context
+            )
+
+
+def drop(node: Node, context: Context) -> None:
+    if node.removeType not in _OBJECTS:
+        raise _unsupported("DROP of this kind of object", "Tables, views, indexes and sequences can be.", context)
+    context.command = f"DROP {node.removeType.name.removeprefix('OBJECT_')}"
+    _check_listed((_parts(o) for o in node.objects), 2, context)
+
+
+def _parts(value: Node) -> tuple[str, ...]:
+    return names_of(value.names if isinstance(value, ast.TypeName) else value)
+
+
+def rename(node: Node, context: Context) -> None:
+    if node.renameType not in _OBJECTS:
+        raise _unsupported("renaming this kind of object", "Tables, columns, views and indexes can be.", context)
+    check_names(context)
+    if node.object is not None:
+        _check_listed(iter([_parts(node.object)]), 2, context)
+
+
+def comment(node: Node, context: Context) -> None:
+    if node.objtype not in _OBJECTS:
+        raise _unsupported("COMMENT on this kind of object", "Tables, columns and indexes can have one.", context)
+    parts = 3 if node.objtype in (_Object.OBJECT_COLUMN, _Object.OBJECT_TABCONSTRAINT) else 2
+    _check_listed(iter([_parts(node.object)]), parts, context)
+
+
+def sequence(node: Node, context: Context) -> None:
+    check_names(context)
+    for option in node.options or ():
+        if option.defname == "owned_by":
+            _check_listed(iter([names_of(option.arg)]), 3, context)
+
+
+def enum_type(node: Node, context: Context) -> None:
+    _check_listed(iter([names_of(node.typeName)]), 2, context)
+
+
+def view(node: Node, context: Context) -> None:
+    """A view keeps its text: a guard in it would hold this session's values for everybody, and no guard would show
+    what the roles hide."""
+    check_names(context)
+    _refuse_guarded("CREATE VIEW", context)
+
+
+def create_table_as(node: Node, context: Context) -> None:
+    check_names(context)
+    if not isinstance(node.query, ast.SelectStmt):
+        raise _unsupported("CREATE TABLE AS EXECUTE", "Write the query itself.", context)
+    if node.objtype == _Object.OBJECT_MATVIEW:
+        context.command = "CREATE MATERIALIZED VIEW"
+        _refuse_guarded(context.command, context)
+
+
+def _refuse_guarded(command: str, context: Context) -> None:
+    for reference in context.references.all:
+        if reference.place is not Place.FROM or reference.cte is not None:
+            continue
+        if guard_catalog(reference, context) is not None or resolve(reference, "read", context).is_guarded:
+            raise UnsupportedStatement(
+                f"{command} over {reference.name} is not supported",
+                hint="What your roles may see of it would be stored for everybody.",
+                position=reference.position,
+            )
+
+
+def truncate(node: Node, context: Context) -> None:
+    _writable_whole(context, "Use DELETE.")
+
+
+def lock(node: Node, context: Context) -> None:
+    _writable_whole(context, "Use SELECT … FOR UPDATE.")
+
+
+def _writable_whole(context: Context, hint: str) -> None:
+    check_names(context)
+    for reference in context.references.all:
+        resolved = resolve(reference, "write", context)
+        if resolved.is_guarded:
+            note_guard(resolved, context)
+            raise AccessDenied(
+                f"permission denied for table {reference.name}",
+                detail="Your roles do not show all of its rows.",
+                hint=hint,
+                position=reference.position,
+            )
+
+
+def checked(node: Node, context: Context) -> None:
+    check_names(context)
+
+
+def _unsupported(what: str, hint: str, context: Context) -> UnsupportedStatement:
+    return UnsupportedStatement(
+        f"{what} is not supported through this gateway", hint=hint, position=context.statement.start + 1
+    )
+
+
+DDL_RULES: dict[type, Callable[[Any, Context], None]] = {
+    ast.CreateStmt: checked,
+    ast.IndexStmt: checked,
+    ast.AlterTableStmt: alter_table,
+    ast.DropStmt: drop,
+    ast.RenameStmt: rename,
+    ast.CommentStmt: comment,
+    ast.CreateSeqStmt: sequence,
+    ast.AlterSeqStmt: sequence,
+    ast.CreateEnumStmt: enum_type,
+    ast.AlterEnumStmt: enum_type,
+    ast.ViewStmt: view,
+    ast.CreateTableAsStmt: create_table_as,
+    ast.TruncateStmt: truncate,
+    ast.LockStmt: lock,
+}

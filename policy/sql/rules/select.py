@@ -1,0 +1,233 @@
+"""Reads: every relation that stands in FROM, at any depth of any statement, gets its guard.
+
+The usual guard is a sub-select in the relation's place. It would change the meaning in two cases, in which the tests
+go to the query level's WHERE instead: row locks (a sub-select locks more rows than LIMIT lets out) and GROUP BY on a
+primary key (the functional dependency is lost). There a relation that cannot have its test in WHERE, because it is
+masked or on the nullable side of an outer join, keeps the sub-select.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policy.errors import AccessDenied, UnsupportedStatement
+from policy.model import Isolation
+from policy.sql.context import Context
+from policy.sql.guard import Pieces, filter_is_leaky, guarded_relation, needs_barrier, note_guard, row_test
+from policy.sql.parse import ast, walk
+from policy.sql.plan import quote_identifier
+from policy.sql.references import Place, Reference, Scope, names_of
+from policy.sql.resolve import Resolved, resolve
+from policy.sql.rules.catalogs import guard_catalog
+from policy.sql.rules.where import add_tests
+from policy.sql.verify import expect_name, expect_source, failed, same_tree
+
+Node = Any
+
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+_HANDLED_ELSEWHERE = frozenset({Place.TARGET, Place.COPY})
+
+
+def guard_sources(context: Context) -> None:
+    """Guard all relations in FROM. Raises a StatementRefused for those that may not be read."""
+    replaced: dict[Reference, tuple[str, str]] = {}  # by a sub-select; the relation's own schema and name
+    for scope in context.references.scopes:
+        _refuse_into(scope.node, context)
+        in_where: list[tuple[Reference, Resolved]] = []
+        for reference in scope.references:
+            if reference.cte is not None or reference.place is not Place.FROM:
+                continue
+            found = _guard_source(reference, context)
+            if isinstance(found, Resolved):
+                in_where.append((reference, found))
+            elif found is not None:
+                replaced[reference] = found
+        if in_where:
+            _guard_in_where(scope, in_where, context)
+    for scope in context.references.scopes:
+        _check_columns(scope, replaced, context)
+
+
+def _guard_source(reference: Reference, context: Context) -> Resolved | tuple[str, str] | None:
+    """Guard one reference. Return its relation when its tests are to go to WHERE, its own schema and name when a
+    sub-select took its place, None when nothing more is to be done."""
+    pieces = guard_catalog(reference, context)
+    if pieces is not None:
+        _put_source(reference, pieces, context)
+        return (reference.schema or "pg_catalog", reference.name)
+    resolved = resolve(reference, "read", context)
+    _check_lock(reference, resolved, context)
+    if not resolved.is_guarded:
+        context.reach(resolved.schema, resolved.name)
+        put_name(reference, resolved, context)
+        return None
+    if reference.sampled:
+        raise UnsupportedStatement(
+            "TABLESAMPLE is not supported on this table",
+            hint="Use ORDER BY random() LIMIT n.",
+            position=reference.position,
+        )
+    note_guard(resolved, context)
+    if _belongs_in_where(reference, resolved, context):
+        put_name(reference, resolved, context)
+        return resolved
+    reading = not _is_locked(reference)
+    _put_source(reference, guarded_relation(resolved, reference.only, context, reading=reading), context)
+    return (resolved.schema, resolved.name)
+
+
+def _put_source(reference: Reference, pieces: Pieces, context: Context) -> None:
+    """Put a sub-select in a relation's place, under the name that the client knows it by."""
+    alias = () if reference.has_alias else (f" AS {quote_identifier(reference.name)}",)
+    context.replace(reference.start, reference.end, *pieces, *alias)
+    expect_source(reference, pieces, context)
+
+
+def put_name(reference: Reference, resolved: Resolved, context: Context) -> None:
+    """Write a relation's name schema-qualified, except where PostgreSQL's own resolution stays within the tenant's."""
+    if resolved.relation is None or context.access.isolation is Isolation.DATABASE:
+        return
+    name = resolved.qualified(context)
+    context.replace(reference.start, reference.end, *(("ONLY ",) if reference.only else ()), *name)
+    expect_name(reference, name, context)
+
+
+# -- where the tests go ---------------------------------------------------------------------------------------
+
+
+def _belongs_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
+    if reference.nullable or resolved.access.masks or not isinstance(reference.scope.node, ast.SelectStmt):
+        return False
+    if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
+        return False
+    if not (_is_locked(reference) or _groups_by_key(reference, resolved, context)):
+        return False
+    return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
+
+
+def _conditions_are_enclosed(scope: Scope, context: Context) -> bool:
+    """Whether a CASE around WHERE covers everything that could leak: no ON, no HAVING, nothing around this level."""
+    node = scope.node
+    joined = any(isinstance(n, ast.JoinExpr) for item in node.fromClause for n in walk(item))
+    return node is context.statement.node and not joined and node.havingClause is None
+
+
+def _guard_in_where(scope: Scope, guarded: list[tuple[Reference, Resolved]], context: Context) -> None:
+    tests = [
+        row_test(resolved, quote_identifier(reference.visible_name), reading=not _is_locked(reference))
+        for reference, resolved in guarded
+    ]
+    add_tests(scope.node, guarded[0][0].start, tests, needs_barrier(context), context)
+
+
+def _is_locked(reference: Reference) -> bool:
+    """Whether a locking clause of its query level names it, or names nobody."""
+    for clause in getattr(reference.scope.node, "lockingClause", None) or ():
+        named = {r.relname for r in clause.lockedRels or ()}
+        if not named or reference.visible_name in named:
+            return True
+    return False
+
+
+def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> None:
+    """A row lock needs what an UPDATE needs; rows of global tables are not locked by one tenant against the others."""
+    if not _is_locked(reference):
+        return
+    if not resolved.access.write:
+        raise AccessDenied(
+            f"permission denied for table {reference.name}",
+            hint="Locking rows needs write access; read without FOR UPDATE or FOR SHARE.",
+            position=reference.position,
+        )
+    if resolved.is_global:
+        raise AccessDenied(
+            f"rows of {reference.name} cannot be locked",
+            hint="The table is the same for all tenants; name your own tables with FOR UPDATE OF.",
+            position=reference.position,
+        )
+
+
+def _groups_by_key(reference: Reference, resolved: Resolved, context: Context) -> bool:
+    """Whether GROUP BY names all columns of the primary key, and another column is used that depends on it."""
+    node = reference.scope.node
+    assert resolved.relation is not None
+    key = set(resolved.relation.primary_key)
+    grouped = {
+        fields[-1]
+        for expression in node.groupClause or ()
+        if isinstance(expression, ast.ColumnRef)
+        for fields in (names_of(expression.fields),)
+        if fields and (len(fields) == 1 or fields[-2] == reference.visible_name)
+    }
+    if not key or not key <= grouped:
+        return False
+    columns = {column.name for column in resolved.relation.columns} - grouped
+    return any(
+        names and names[-1] in columns and (len(names) == 1 or names[-2] == reference.visible_name)
+        for names in (names_of(column.fields) for column in reference.scope.columns)
+    ) or any(isinstance(column.fields[-1], ast.A_Star) for column in reference.scope.columns)
+
+
+# -- what a sub-select hides -------------------------------------------------------------------------------------
+
+
+def _check_columns(scope: Scope, replaced: dict[Reference, tuple[str, str]], context: Context) -> None:
+    for column in scope.columns:
+        names = names_of(column.fields)
+        star = isinstance(column.fields[-1], ast.A_Star)
+        if names and not star and names[-1] in SYSTEM_COLUMNS and context.shared:
+            _refuse_system_column(column, names, scope, context)
+        if len(names) + star >= 3:
+            _shorten(column, names[: len(names) - (not star)], scope, replaced, context)
+
+
+def _refuse_system_column(column: Node, names: tuple[str, ...], scope: Scope, context: Context) -> None:
+    """Where they stand tells of the rows of others; a sub-select's or a catalog's column of that name is left alone."""
+    for reference in scope.references:
+        own_table = reference.cte is None and not reference.name.startswith("pg_")
+        if own_table and (len(names) == 1 or names[-2] == reference.visible_name):
+            raise UnsupportedStatement(
+                f"system column {names[-1]} cannot be used",
+                hint="Use the table's primary key.",
+                position=column.location + 1,
+            )
+
+
+def _shorten(
+    column: Node, qualifier: tuple[str, ...], scope: Scope, replaced: dict[Reference, tuple[str, str]], context: Context
+) -> None:
+    """`public.orders.total` becomes `orders.total` where `public.orders` became a sub-select of that name."""
+    schema, table = qualifier[-2:]
+    for around in scope.chain():
+        for reference in around.references:
+            if replaced.get(reference) == (schema, table) and not reference.has_alias:
+                _cut_qualifier(column, context)
+                return
+
+
+def _cut_qualifier(column: Node, context: Context) -> None:
+    first = context.tokens.index_at(column.location)
+    star = isinstance(column.fields[-1], ast.A_Star)
+    parts = [first]
+    end = context.tokens.qualified_name_end(first)
+    parts += [i + 1 for i in range(first, end) if context.tokens.name(i) == "ASCII_46"]
+    keep = parts[-2]
+    if len(parts) != len(column.fields) or (star and context.tokens.name(parts[-1]) != "ASCII_42"):
+        raise UnsupportedStatement("column reference is not understood", position=column.location + 1)
+    context.replace(context.tokens.items[first].start, context.tokens.items[keep].start)
+
+    def unwrap(found: Node) -> Node:
+        if not isinstance(found, ast.ColumnRef) or not same_tree(found.fields, column.fields[-2:]):
+            raise failed("column reference")
+        return column
+
+    context.expect(column, unwrap)
+
+
+def _refuse_into(node: Node, context: Context) -> None:
+    if isinstance(node, ast.SelectStmt) and node.intoClause is not None:
+        raise UnsupportedStatement(
+            "SELECT INTO is not supported through this gateway",
+            hint="Use INSERT INTO … SELECT, or a CTE.",
+            position=context.statement.start + 1,
+        )

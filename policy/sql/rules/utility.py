@@ -1,0 +1,143 @@
+"""Statements around a query: EXPLAIN, DECLARE, PREPARE, EXECUTE; and MERGE.
+
+Their inner query is guarded like any other (rules/select.py, the write rules); here is only what the wrapping adds.
+EXPLAIN tells of rows that no predicate holds back (costs come from statistics over all tenants, ANALYZE counts the
+rows that a filter removed), so where rows are guarded it is made to leave the numbers out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from policy.access import Access
+from policy.errors import AccessDenied, UnsupportedStatement
+from policy.model import Isolation
+from policy.sql.context import Context
+from policy.sql.parse import ast, walk
+from policy.sql.resolve import resolve
+from policy.sql.rules.ddl import DDL_RULES
+from policy.sql.rules.select import put_name
+from policy.sql.verify import failed, parse_sample, same_tree
+
+Node = Any
+
+_EXPLAINABLE = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
+_PASSED_ON = {"verbose", "format", "costs", "summary"}
+_FORMATS = frozenset({"text", "json", "xml", "yaml"})
+_FALSE = frozenset({"off", "false", "0"})
+
+
+def holds_rows_back(access: Access) -> bool:
+    """Whether rows or values that the statement's relations have may be hidden from the session."""
+    tables = (access.default, *access.tables.values(), *access.schemas.values())
+    return access.isolation is Isolation.SHARED or any(t.row_filter is not None or t.masks for t in tables)
+
+
+def explain(node: Node, context: Context) -> None:
+    position = context.statement.start + 1
+    if not context.access.explain:
+        raise AccessDenied("permission denied: EXPLAIN", hint="Ask your administrator.", position=position)
+    if not isinstance(node.query, _EXPLAINABLE):
+        raise UnsupportedStatement(
+            "EXPLAIN is supported for SELECT, INSERT, UPDATE and DELETE only",
+            hint="Explain the query itself.",
+            position=position,
+        )
+    context.pin()
+    if not holds_rows_back(context.access):
+        return
+    options = _restricted_options(node, position)
+    start, end = _option_span(node, context)
+    context.replace(start, end, f" ({options}) ")
+    context.note("EXPLAIN: without costs")
+    context.write = False
+
+    def unwrap(found: Node) -> Node:
+        expected = parse_sample(f"EXPLAIN ({options}) SELECT 1", ())
+        if not isinstance(found, ast.ExplainStmt) or not same_tree(found.options, expected.options):
+            raise failed("EXPLAIN")
+        found.options = node.options
+        return found
+
+    context.expect(node, unwrap)
+
+
+def _restricted_options(node: Node, position: int) -> str:
+    """The option list to send: no costs, and of the client's options those that show nothing of the data."""
+    options = ["COSTS OFF"]
+    for option in node.options or ():
+        value = "" if option.arg is None else str(getattr(option.arg, "sval", getattr(option.arg, "ival", "?"))).lower()
+        off = value in _FALSE
+        if option.defname not in _PASSED_ON and not off:
+            raise UnsupportedStatement(
+                f"EXPLAIN {option.defname.upper()} is not supported: it would tell of other tenants' rows",
+                hint="Use EXPLAIN (COSTS OFF), with VERBOSE or FORMAT if you like.",
+                position=position,
+            )
+        if option.defname == "verbose" and not off:
+            options.append("VERBOSE")
+        if option.defname == "format" and value in _FORMATS:
+            options.append(f"FORMAT {value}")
+    return ", ".join(options)
+
+
+def _option_span(node: Node, context: Context) -> tuple[int, int]:
+    """From the end of EXPLAIN to the end of its options, as written."""
+    tokens = context.tokens
+    first = tokens.index_at(context.statement.start)
+    after = first + 1
+    if node.options and tokens.name(after) == "ASCII_40":
+        after = tokens.closing(after) + 1
+    while tokens.name(after) in ("ANALYZE", "ANALYSE", "VERBOSE"):
+        after += 1
+    return tokens.items[first].end, tokens.end_before(after)
+
+
+def prepare(node: Node, context: Context) -> None:
+    context.session_action = ("prepare", node.name)
+    context.sql_prepare = True
+
+
+def execute(node: Node, context: Context) -> None:
+    for argument in node.params or ():
+        _check_argument(argument, context)
+    context.session_action = ("execute", node.name)
+
+
+def _check_argument(argument: Node, context: Context) -> None:
+    """An argument is evaluated by PostgreSQL outside of any guard: values only."""
+    for found in walk(argument):
+        if isinstance(found, ast.A_Expr | ast.FuncCall | ast.SubLink | ast.ColumnRef | ast.A_Indirection):
+            raise UnsupportedStatement(
+                "EXECUTE takes constants and parameters only",
+                hint="Compute the value first and pass it as a constant.",
+                position=(getattr(found, "location", None) or context.statement.start) + 1,
+            )
+
+
+def merge(node: Node, context: Context) -> None:
+    """MERGE works on relations without guards only: a tenant's own, without a row filter or masks."""
+    target = context.target_of(node)
+    resolved = resolve(target, "write", context)
+    if context.shared or resolved.is_guarded:
+        raise UnsupportedStatement(
+            "MERGE is not supported on this table",
+            hint="Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction.",
+            position=target.position,
+        )
+    context.reach(resolved.schema, resolved.name)
+    put_name(target, resolved, context)
+
+
+def accept(_node: Node, _context: Context) -> None:
+    """Nothing to add to what the rules of the inner query do."""
+
+
+RULES: dict[type, Callable[[Any, Context], None]] = {
+    ast.ExplainStmt: explain,
+    ast.DeclareCursorStmt: accept,
+    ast.PrepareStmt: prepare,
+    ast.ExecuteStmt: execute,
+    **DDL_RULES,
+}

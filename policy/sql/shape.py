@@ -1,0 +1,89 @@
+"""The shape of a query string: its text with the literals taken out.
+
+Two texts of one shape are the same tokens but for what their literals say, so a plan made for one serves the other
+with its own literals spliced in. The scanner is PostgreSQL's (scan.l) for the part that it accepts; whatever could be
+read in two ways has no shape: comments, dollar quotes, E'' U&'' B'' X'' N'' strings, numbers that touch a letter or a
+dot. Whitespace and the spelling of everything else stay in the key.
+
+In a key a lone `'` stands for a string and a digit for a number (`0`: an integer of 32 bits, `1`: any other). Neither
+can be mistaken for anything else, since strings and numbers are always taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_SHAPED_CHARS = 16_384
+
+# PostgreSQL's identifiers take every byte from 0x80 on, so \w would not do.
+_START = r"A-Za-z_\x80-\U0010ffff"
+_WORD = "0-9$" + _START
+
+# Everything before the next literal, then the literal. Possessive throughout: one pass, no way back.
+_SCANNER = re.compile(
+    rf"""
+    ((?:
+        [^'"$0-9{_START}\-/.\0]++
+      | [{_START}][{_WORD}]*+ (?! ' | &['"] )
+      | -(?!-) | /(?!\*) | \.(?![0-9])
+      | \$[0-9]++ (?![{_WORD}])
+      | "[^"\0]*+ (?: "" [^"\0]*+ )*+ "
+    )*+)
+    (?: ('[^'\0]*+ (?: '' [^'\0]*+ )*+ ')
+      | ([0-9]{{1,9}} (?![{_WORD}.]))
+      | ([0-9]++ (?:\.[0-9]++)?+ (?:[eE][+-]?[0-9]++)?+ (?![{_WORD}.]))
+      | \Z
+      | (.)
+    )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_STRING, _INTEGER, _NUMBER, _UNREADABLE = 2, 3, 4, 5
+
+_LARGEST_INTEGER = 2_147_483_647
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`key` names the shape; `literals` are the client's, as written, in order."""
+
+    key: str
+    literals: tuple[str, ...]
+
+
+def shape_of(text: str) -> Shape | None:
+    """Take the literals out. None when the text has no shape and has to be looked up as it is."""
+    if len(text) > MAX_SHAPED_CHARS:
+        return None
+    key: list[str] = []
+    literals: list[str] = []
+    for kept, string, integer, number, unreadable in _SCANNER.findall(text):
+        if string:
+            key += (kept, "'")
+            literals.append(string)
+        elif integer:
+            key += (kept, "0")
+            literals.append(integer)
+        elif number:
+            key += (kept, _kind_of(number))
+            literals.append(number)
+        elif unreadable:
+            return None
+        else:
+            key.append(kept)
+    return Shape("".join(key), tuple(literals))
+
+
+def _kind_of(number: str) -> str:
+    """Ten digits may or may not fit an integer; PostgreSQL's scanner decides by value."""
+    return "0" if number.isdigit() and int(number) <= _LARGEST_INTEGER else "1"
+
+
+def literal_spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Offsets of the literals that `shape_of` takes out of a text, in the same order; the text must have a shape."""
+    return tuple(
+        match.span(match.lastindex)
+        for match in _SCANNER.finditer(text)
+        if match.lastindex is not None and _STRING <= match.lastindex <= _NUMBER
+    )
