@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from policy.sql.shape import shape_of
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from policy.access import Access
@@ -18,6 +17,7 @@ from policy.rbac import resolve_access
 from policy.sql.catalog import Catalog
 from policy.sql.compile import compile_query
 from policy.sql.plan import CompiledQuery, SlotValues, quote_identifier, quote_literal, render
+from policy.sql.shape import shape_of
 from tests.security import corpus, fixture
 
 SESSION = "SET search_path = pg_catalog, public; SET client_encoding = 'UTF8'"
@@ -109,7 +109,9 @@ class CompiledSession:
     def _digests(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         for table, column in FOREIGN:
             row = self.connection.execute(
-                "SELECT count(*), md5(coalesce(string_agg(x::text, '|' ORDER BY x::text), ''))"
+                # record_send: the same bytes whatever the session's TimeZone, DateStyle or float settings
+                "SELECT count(*), md5(coalesce(string_agg(encode(record_send(x), 'hex'), ''"
+                " ORDER BY record_send(x)), ''))"
                 f" FROM public.{table} x WHERE {column} IS DISTINCT FROM 'acme'"
             ).fetchone()
             assert row is not None

@@ -5,7 +5,10 @@ A case that is listed here and does well makes its test fail, so that the lists 
 
 from __future__ import annotations
 
-KNOWN_COMPILED: dict[str, str] = {}
+KNOWN_COMPILED: dict[str, str] = {
+    "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout, which the data plane sets",
+    "SESS-023": "statement_timeout is a session's own; the tenant's limit is kept by the data plane",
+}
 """Attacks that get through the rewriting alone (tests/security/test_compile_corpus.py)."""
 
 KNOWN_ATTACKS: dict[str, str] = {}

@@ -120,6 +120,11 @@ def guard_system_catalog(
     return _merged((head, *visible.expand(condition), " OFFSET 0)"))
 
 
+def visible_condition(condition: str, access: Access, catalog: Catalog) -> tuple[Piece, ...]:
+    """A condition in the language of `catalog_tables`, such as `@class(x.oid)`, as SQL."""
+    return _merged(_Visibility(access, catalog).expand(condition))
+
+
 def visible_relations(access: Access, catalog: Catalog) -> tuple[Relation, ...]:
     """The relations of shared tables that the session may read, with the composite types of their schemas."""
     readable = [relation for relation in catalog.relations.values() if _is_readable(relation, access)]

@@ -1,0 +1,110 @@
+"""Functions that describe an object by its oid: `pg_get_indexdef(oid)`, `obj_description(oid, …)` and their like.
+
+An oid is easily guessed, and the functions ask for no permission: counting oids up would list every tenant's tables,
+keys and comments. So the oid is replaced by a sub-select that gives it back when the object may be seen
+and NULL otherwise, and then the function gives NULL, too (they are strict), as it does for an oid that is not there:
+
+    pg_get_indexdef(i.oid)  ->  pg_get_indexdef((SELECT x.oid FROM (SELECT (i.oid)::oid AS oid OFFSET 0) AS x WHERE …))
+
+Conditions are written in the language of `catalog_tables.py`. Which functions may be called at all, is decided in
+`policy/sql/functions.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from policy.errors import UnsupportedStatement
+from policy.model import Isolation
+from policy.sql.context import Context
+from policy.sql.parse import ast, walk
+from policy.sql.references import names_of
+from policy.sql.rules.catalogs import visible_condition
+from policy.sql.tokens import Tokens
+from policy.sql.verify import failed, parse_sample, same_tree
+
+Node = Any
+
+_OF_CONSTRAINT = (
+    "EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.oid = x.oid"
+    " AND CASE WHEN k.conrelid <> '0'o THEN @class(k.conrelid) ELSE @type(k.contypid) END)"
+)
+_OF_TRIGGER = "EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.oid = x.oid AND @relation(g.tgrelid))"
+_OF_STATISTICS = "EXISTS (SELECT FROM pg_catalog.pg_statistic_ext AS s WHERE s.oid = x.oid AND @relation(s.stxrelid))"
+_ANY = f"@class(x.oid) OR @type(x.oid) OR @namespace(x.oid) OR {_OF_CONSTRAINT}"
+
+BY_OID: Final[Mapping[str, str]] = {
+    "pg_get_indexdef": "@class(x.oid)",
+    "pg_get_partkeydef": "@class(x.oid)",
+    "pg_get_replica_identity_index": "@class(x.oid)",
+    "pg_get_viewdef": "@class(x.oid)",
+    "pg_relation_is_publishable": "@class(x.oid)",
+    "col_description": "@class(x.oid)",
+    "obj_description": _ANY,
+    "format_type": "@type(x.oid)",
+    "pg_get_constraintdef": _OF_CONSTRAINT,
+    "pg_get_triggerdef": _OF_TRIGGER,
+    "pg_get_statisticsobjdef": _OF_STATISTICS,
+    "pg_get_statisticsobjdef_columns": _OF_STATISTICS,
+    "pg_get_statisticsobjdef_expressions": _OF_STATISTICS,
+    "pg_get_function_arguments": "@system(x.oid)",
+    "pg_get_function_identity_arguments": "@system(x.oid)",
+    "pg_get_function_result": "@system(x.oid)",
+    "pg_get_function_arg_default": "@system(x.oid)",
+    "pg_get_functiondef": "@system(x.oid)",
+    "pg_get_function_sqlbody": "@system(x.oid)",
+}
+
+
+def guard_catalog_functions(context: Context) -> None:
+    """Let functions that describe objects see the session's only; nothing to do in a database of one's own.
+
+    Runs after `guard_sources`, whose edits of an argument it encloses.
+    """
+    if context.access.isolation is Isolation.DATABASE:
+        return
+    for node in walk(context.statement.node):
+        if isinstance(node, ast.FuncCall) and node.args and _schema(node) in ("", "pg_catalog"):
+            condition = BY_OID.get(names_of(node.funcname)[-1])
+            if condition is not None:
+                _guard_argument(node, condition, context)
+
+
+def _schema(node: Node) -> str:
+    names = names_of(node.funcname)
+    return names[-2] if len(names) > 1 else ""
+
+
+def _guard_argument(node: Node, condition: str, context: Context) -> None:
+    argument = node.args[0]
+    start, end = _first_argument(node, context.tokens)
+    visible = visible_condition(condition, context.access, context.catalog)
+    before = ("(SELECT x.oid FROM (SELECT (",)
+    after = (")::pg_catalog.oid AS oid OFFSET 0) AS x WHERE ", *visible, ")")
+    context.wrap(start, end, before, after)
+    earlier = context.expected.get(id(argument))  # a column reference that lost its schema
+
+    def unwrap(found: Node) -> Node:
+        sample = parse_sample("SELECT %", (*before, "NULL", *after)).targetList[0].val
+        try:
+            inner = found.subselect.fromClause[0].subquery.targetList[0].val
+            client, inner.arg = inner.arg, sample.subselect.fromClause[0].subquery.targetList[0].val.arg
+        except (AttributeError, IndexError, TypeError):
+            raise failed("guard of an oid") from None
+        if not same_tree(found, sample):
+            raise failed("guard of an oid")
+        return client if earlier is None else earlier(client)
+
+    context.expect(argument, unwrap)
+
+
+def _first_argument(node: Node, tokens: Tokens) -> tuple[int, int]:
+    """Where the first argument stands in the text."""
+    bracket = tokens.qualified_name_end(tokens.index_at(node.location))
+    closing = tokens.closing(bracket)
+    after = tokens.find({"ASCII_44"}, bracket + 1)
+    named = isinstance(node.args[0], ast.NamedArgExpr) or node.func_variadic or node.agg_distinct
+    if tokens.name(bracket) != "ASCII_40" or named or not bracket + 1 < after <= closing:
+        raise UnsupportedStatement("write the arguments by position", position=node.location + 1)
+    return tokens.items[bracket + 1].start, tokens.end_before(after)
