@@ -10,12 +10,21 @@ from __future__ import annotations
 from policy.sql.shape import shape_of
 
 from policy.access import Access
+from policy.errors import StatementRefused
 from policy.sql.catalog import Catalog
 from policy.sql.compile import compile_query
 from policy.sql.plan import CompiledQuery
 
 NO_LITERALS: tuple[str, ...] = ()
 MAX_KEPT_CHARACTERS = 16_384  # longer texts are compiled each time: what is kept must stay bounded
+
+
+class CompilationFailed(StatementRefused):
+    """Compiling ended in an unexpected error: the statement is refused, the client gets an id, the log the cause."""
+
+    kind = "bug"
+    default_sqlstate = "XX000"
+    public = False
 
 
 class PlanScope:
@@ -52,7 +61,10 @@ class PlanScope:
 
     def _compile(self, text: str, key: str | None, literals: tuple[str, ...]) -> tuple[CompiledQuery, tuple[str, ...]]:
         self.misses += 1
-        compiled = compile_query(text, self.access, self.catalog, schema=self.schema)
+        try:
+            compiled = compile_query(text, self.access, self.catalog, schema=self.schema)
+        except Exception as error:  # a bug of ours must neither let the statement pass nor end the session
+            raise CompilationFailed("the statement could not be compiled") from error
         if compiled.by_shape and key is not None:
             _keep(self._by_shape, key, compiled, self.capacity)
             return compiled, literals

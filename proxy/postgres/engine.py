@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import CompiledQuery, StatementKind
+from proxy.audit.errors import AuditUnavailable
 from proxy.errors import RemoteProtocolError
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
@@ -36,6 +37,7 @@ _NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement
 _FAILING_BIND = messages.encode_bind_nothing(_NOWHERE)
 _FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
 _MAX_HELD_BYTES = 1024 * 1024
+_REFUSALS = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
 
 
 class Engine:
@@ -167,13 +169,14 @@ class Engine:
         body = messages.decode_query(message)
         try:
             text = self._text(body)
-        except TenantGateError as error:
+        except _REFUSALS as error:
             self._refuse_query(error, body.decode("utf-8", "replace"), None)
             return
-        compiled, literals = self._judge(text)
+        compiled: CompiledQuery | None = None
         try:
+            compiled, literals = self._judge(text)
             self._admit_query(compiled)
-        except TenantGateError as error:
+        except _REFUSALS as error:
             self._refuse_query(error, text, compiled)
             return
         template = self.session.template(compiled)
@@ -224,10 +227,10 @@ class Engine:
         text, compiled = query.decode("utf-8", "replace"), None
         try:
             text = self._text(query)
-            prepared = self._prepare(text, types)
-            compiled = prepared.compiled
+            compiled, literals = self._judge(text)
+            prepared = self._prepare(text, types, compiled, literals)
             self._statements.announce(name, prepared)
-        except TenantGateError as error:
+        except _REFUSALS as error:
             if not name:
                 self._statements.confirm(name, None)
             self._fail(error, text, compiled)
@@ -235,8 +238,7 @@ class Engine:
         self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
         self._out.append(messages.encode_parse(name, prepared.sent.encode(), types))
 
-    def _prepare(self, text: str, types: bytes) -> Prepared:
-        compiled, literals = self._judge(text)
+    def _prepare(self, text: str, types: bytes, compiled: CompiledQuery, literals: tuple[str, ...]) -> Prepared:
         denial = compiled.denial
         if denial is not None:
             raise denial
@@ -258,7 +260,7 @@ class Engine:
                 check_parameters(plan, message, rest, self.session.tenant.value)
             if portal not in self._portals and len(self._portals) >= self._statements.limit:
                 raise UnsupportedStatement("too many open portals", sqlstate="54000", hint="Close portals.")
-        except TenantGateError as error:
+        except _REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
             return
         self._portals[portal] = prepared
@@ -271,7 +273,7 @@ class Engine:
             self.refresh(self.session)
         if prepared.generation == self.session.generation:
             return prepared
-        again = self._prepare(prepared.text, prepared.types)
+        again = self._prepare(prepared.text, prepared.types, *self._judge(prepared.text))
         if again.sent != prepared.sent:
             self.queue.append(expected.SWALLOW_CLOSE)
             self.queue.append(Expected(expected.PARSE, forward=False, name=name, prepared=again))
@@ -289,7 +291,7 @@ class Engine:
                 self._statements.find(name)
             else:
                 self._portal(name)
-        except TenantGateError as error:
+        except _REFUSALS as error:
             self._fail(error, "", None)
             return
         self.queue.append(EXPECT_DESCRIBE)
@@ -310,7 +312,7 @@ class Engine:
                 if plan.session_action:
                     self._sql_prepared.admit(plan, self._statements, self.session.generation)
             self._admit()
-        except TenantGateError as error:
+        except _REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
             return
         rewritten = prepared.sent if prepared.rewritten else ""
