@@ -234,14 +234,13 @@ class Pool:
         try:
             backend = await self._connect()
         except TargetUnavailable as error:
-            self._connecting -= 1
             self._on_failure(error)
             return
-        except BaseException:
-            self._connecting -= 1
+        except Exception:
             self._on_failure(TargetUnavailable(f'target "{self.target.name}" cannot be used'))
             raise
-        self._connecting -= 1
+        finally:
+            self._connecting -= 1
         backend.on_lost = self._on_lost
         self._circuit.close()
         self._give(backend, Tenure.begin(_now(), self.target.max_lifetime_s))
@@ -262,6 +261,8 @@ class Pool:
     def _probe(self) -> None:
         """One connection tries whether the target is back, if anybody asked; until it succeeds all others fail fast."""
         self._retry = None
+        if not self._circuit.open:
+            return
         wanted = self._circuit.asked or len(self._waiters) > 0
         self._circuit.asked = False
         if not wanted or not self._has_room():
