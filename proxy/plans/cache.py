@@ -7,13 +7,12 @@ Versions are read when the scope is taken, before anything is compiled under it.
 
 from __future__ import annotations
 
-from policy.sql.shape import shape_of
-
 from policy.access import Access
 from policy.errors import StatementRefused
 from policy.sql.catalog import Catalog
 from policy.sql.compile import compile_query
 from policy.sql.plan import CompiledQuery
+from policy.sql.shape import shape_of
 
 NO_LITERALS: tuple[str, ...] = ()
 MAX_KEPT_CHARACTERS = 16_384  # longer texts are compiled each time: what is kept must stay bounded
