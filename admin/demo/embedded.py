@@ -35,7 +35,7 @@ class EmbeddedError(RuntimeError):
 
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     """Return a TCP port that is free now: the first one from `preferred` on, or any when it is 0."""
-    for port in [*range(preferred, preferred + 100)] if preferred else []:
+    for port in range(preferred, min(preferred + 100, 65536)) if preferred else ():
         with contextlib.suppress(OSError):
             return _bind_once(host, port)
     return _bind_once(host, 0)

@@ -1,0 +1,51 @@
+"""What the documents claim and a test can see."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from proxy import config
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = (
+    config.ListenConfig,
+    config.TlsConfig,
+    config.IssuerConfig,
+    config.ServiceAccountConfig,
+    config.CertificateConfig,
+    config.TargetConfig,
+    config.AuditConfig,
+    config.LogConfig,
+    config.LimitsConfig,
+)
+# Named by the section's header instead of a key.
+HEADERS = {"name", "common_name"}
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_key_of_the_configuration_is_documented(section: type) -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    keys = {field.name for field in dataclasses.fields(section)} - HEADERS
+    assert {key for key in keys if f"`{key}`" not in text} == set()
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", document.read_text())
+    missing = [a or b for a, b in targets if not (document.parent / (a or b)).exists()]
+    assert missing == []
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text()))
+    assert named
+    assert {target for target in named if not re.search(rf"^{target}:", makefile, re.M)} == set()
