@@ -42,9 +42,11 @@ class _Handler:
         self._open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; whatever happens, the connection is gone after the time-out."""
+        """Answer one request; the connection is gone after the time-out, at once if it is one too many."""
         self._open += 1
         try:
+            if self._open > _MAX_CONNECTIONS:
+                return
             async with asyncio.timeout(self._timeout_s):
                 writer.write(await self._reply(reader))
                 await writer.drain()
@@ -52,13 +54,13 @@ class _Handler:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away, or was too slow: nobody is left to be told
+        except asyncio.CancelledError:
+            pass  # the loop ends; asyncio's streams log a cancelled handler as an error
         finally:
             self._open -= 1
             writer.transport.abort()
 
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:
-        if self._open > _MAX_CONNECTIONS:
-            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:

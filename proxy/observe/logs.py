@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -24,13 +25,15 @@ _WORDS = (
 _JWT = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*)*")
 _KEYED = re.compile(
     rf"""(?ix) ({_WORDS} ["']? \s* (?: [=:] | => ) \s* (?: (?:bearer|basic) \s+ )? )"""
-    r"""(?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.|'')*' | [^\s,;&'")}\]]+ )"""
+    r"""(?: "(?:[^"\\]|\\.)*"? | '(?:[^'\\]|\\.|'')*'? | \S+ )"""  # rather too much than a secret's end
 )
 _SQL_PASSWORD = re.compile(r"(?i)(\bpassword\s+)(?:E?'(?:[^'\\]|\\.|'')*'?)")
+_AUTHORIZATION = re.compile(r"(?i)(\bauthorization[\"']?\s*[=:]\s*)[^\r\n]+")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}")
 _SCRAM = re.compile(r"SCRAM-SHA-256\$[^\s'\",]+")
-_URL_PASSWORD = re.compile(r"(\b[a-zA-Z][\w+.-]{0,20}://[^\s:/@]*:)[^\s@/]+(@)")
+_URL_PASSWORD = re.compile(r"(\b[a-zA-Z][\w+.-]{0,20}://[^\s:/@]*:)\S{1,200}(@)")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_MAX_DEPTH = 4
 _SECRET_NAME = re.compile(rf"(?i)(?:^|[_.-]){_WORDS}s?$")
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {10: "\\n", 13: "\\r", 9: "\\t"}
@@ -62,6 +65,7 @@ def redact(text: str) -> str:
     text = _SCRAM.sub(REDACTED, text)
     text = _URL_PASSWORD.sub(rf"\g<1>{REDACTED}\g<2>", text)
     text = _SQL_PASSWORD.sub(rf"\g<1>{REDACTED}", text)
+    text = _AUTHORIZATION.sub(rf"\g<1>{REDACTED}", text)
     text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
     return _KEYED.sub(rf"\g<1>{REDACTED}", text)
 
@@ -90,11 +94,17 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
 
 
-def _safe_field(name: str, value: object) -> object:
+def _safe_field(name: str, value: object, depth: int = 0) -> object:
     if _SECRET_NAME.search(name) and value not in (None, ""):
         return REDACTED
     if value is None or isinstance(value, int | float):
         return value
+    if depth < _MAX_DEPTH:
+        # One level at a time: the repr of a container escapes quotes, behind which a secret could hide.
+        if isinstance(value, Mapping):
+            return {str(key): _safe_field(str(key), item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_safe_field(name, item, depth + 1) for item in value]
     return redact(str(value))
 
 
