@@ -245,6 +245,8 @@ class _Collector:
                     self._add(node, _NO_CTES, scope, place)
                 case ast.ColumnRef():
                     scope.columns.append(node)
+                case ast.LockingClause():
+                    pass  # FOR UPDATE OF names what FROM has named already
                 case _:
                     stack.extend(child_nodes(node))
 

@@ -8,6 +8,7 @@ masked or on the nullable side of an outer join, keeps the sub-select.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
@@ -152,20 +153,32 @@ def _groups_by_key(reference: Reference, resolved: Resolved, context: Context) -
     node = reference.scope.node
     assert resolved.relation is not None
     key = set(resolved.relation.primary_key)
-    grouped = {
-        fields[-1]
-        for expression in node.groupClause or ()
-        if isinstance(expression, ast.ColumnRef)
-        for fields in (names_of(expression.fields),)
-        if fields and (len(fields) == 1 or fields[-2] == reference.visible_name)
-    }
+    grouped = {name for name in map(partial(_own_column, reference), _grouped(node, context)) if name}
     if not key or not key <= grouped:
         return False
-    columns = {column.name for column in resolved.relation.columns} - grouped
-    return any(
-        names and names[-1] in columns and (len(names) == 1 or names[-2] == reference.visible_name)
-        for names in (names_of(column.fields) for column in reference.scope.columns)
-    ) or any(isinstance(column.fields[-1], ast.A_Star) for column in reference.scope.columns)
+    others = {column.name for column in resolved.relation.columns} - grouped
+    used = reference.scope.columns
+    return any(_own_column(reference, c) in others or isinstance(c.fields[-1], ast.A_Star) for c in used)
+
+
+def _grouped(node: Node, context: Context) -> list[Node]:
+    """The expressions of GROUP BY; a number there stands for an item of the select list."""
+    found: list[Node] = []
+    for expression in node.groupClause or ():
+        if isinstance(expression, ast.A_Const) and isinstance(expression.val, ast.Integer):
+            context.pin()
+            position = int(expression.val.ival) - 1
+            items = node.targetList or ()
+            found += [items[position].val] if 0 <= position < len(items) else []
+        else:
+            found.append(expression)
+    return found
+
+
+def _own_column(reference: Reference, node: Node) -> str:
+    """The column's name, if the expression is a column that may be the reference's."""
+    names = names_of(node.fields) if isinstance(node, ast.ColumnRef) else ()
+    return names[-1] if names and (len(names) == 1 or names[-2] == reference.visible_name) else ""
 
 
 # -- what a sub-select hides -------------------------------------------------------------------------------------
