@@ -7,7 +7,7 @@ t seconds at most burst + rate * t statements are admitted; after the wait it na
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 
 _TICKS_PER_S = 1_000_000  # times are kept in whole microseconds: floats hold those exactly until the year 2255
 
@@ -25,7 +25,7 @@ class TokenBucket:
         self._gain = exact.numerator
         self._cost = _TICKS_PER_S * exact.denominator
         self._capacity = self._level = burst * self._cost
-        self._ticks = floor(now * _TICKS_PER_S)
+        self._ticks = round(now * _TICKS_PER_S)
 
     def take(self, now: float) -> float:
         """Take a token: 0.0 when there was one, else the seconds until there is (none is taken)."""
@@ -34,7 +34,7 @@ class TokenBucket:
             self._level -= self._cost
             return 0.0
         missing_ticks = -(-(self._cost - self._level) // self._gain)
-        return (missing_ticks + 1) / _TICKS_PER_S  # one more: `now` was cut to a whole tick
+        return (missing_ticks + 1) / _TICKS_PER_S  # one more: `now` was rounded to a whole tick
 
     def resized(self, rate: float, burst: int, now: float) -> TokenBucket:
         """A bucket with other limits that lacks the tokens that this one lacks."""
@@ -45,7 +45,7 @@ class TokenBucket:
         return bucket
 
     def _refill(self, now: float) -> None:
-        ticks = floor(now * _TICKS_PER_S)
+        ticks = round(now * _TICKS_PER_S)
         if ticks > self._ticks:  # a clock that steps back gives nothing and takes nothing
             self._level = min(self._capacity, self._level + (ticks - self._ticks) * self._gain)
             self._ticks = ticks
