@@ -1,0 +1,162 @@
+"""COPY: out of a table as a guarded query, into a tenant table with its rows stamped on the way.
+
+The options are PostgreSQL's, each reviewed: what the stream's stamping (proxy/postgres/copy_stamp.py) does not
+understand is refused, and so is anything that reaches a file or a program of the server.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policy.errors import AccessDenied, InvalidStatement, UnsupportedStatement
+from policy.sql import parse
+from policy.sql.catalog import Column, Relation
+from policy.sql.context import Context
+from policy.sql.guard import Pieces, guarded_relation, note_guard
+from policy.sql.parse import Node
+from policy.sql.plan import StatementKind, quote_identifier
+from policy.sql.references import Place, Reference, names_of
+from policy.sql.resolve import SYSTEM_SCHEMAS, Resolved, resolve
+from policy.sql.rules.copy_options import copy_stamp, review_options
+from policy.sql.rules.target import check_defaults, generated_columns, resolve_target
+from policy.sql.verify import failed, parse_sample, same_tree
+
+ast: Any = parse.ast
+
+
+def rewrite_copy(node: Node, context: Context) -> None:
+    """Guard or stamp a COPY. Raises a StatementRefused."""
+    position = context.statement.start + 1
+    if node.is_program or node.filename is not None:
+        raise AccessDenied(
+            "COPY to or from a file or program of the server is not allowed",
+            hint="Use COPY … FROM STDIN or TO STDOUT; psql's \\copy does.",
+            position=position,
+        )
+    if node.options:
+        context.pin()
+    review_options(node, position)
+    context.command = "COPY"
+    context.kind = StatementKind.COPY_IN if node.is_from else StatementKind.COPY_OUT
+    if node.is_from:
+        _copy_in(node, context)
+    elif node.query is not None:
+        _check_sources(context)
+    else:
+        _copy_out(node, context)
+
+
+def _check_sources(context: Context) -> None:
+    """COPY (query): every relation that it reads needs the permission to be copied, too."""
+    for reference in context.references.all:
+        catalog = reference.schema in SYSTEM_SCHEMAS or (reference.schema is None and reference.name.startswith("pg_"))
+        if reference.cte is None and reference.place is Place.FROM and not catalog:
+            resolve(reference, "copy", context)
+
+
+# -- out ------------------------------------------------------------------------------------------------------
+
+
+def _copy_out(node: Node, context: Context) -> None:
+    reference = context.target_of(node)
+    resolved = resolve(reference, "copy", context)
+    resolve(reference, "read", context)
+    relation = resolved.relation
+    if relation is None:
+        context.reach(resolved.schema, resolved.name)
+        return
+    note_guard(resolved, context)
+    columns = ", ".join(quote_identifier(name) for name in _columns(node, relation, reference))
+    only = relation.kind == "r"  # COPY of a table leaves its children out
+    source = guarded_relation(resolved, only, context)
+    query: Pieces = (f"(SELECT {columns} FROM ", *source, f" AS {quote_identifier(resolved.name)})")  # noqa: S608
+    context.replace(reference.start, _end_of_columns(node, reference, context), *query)
+
+    def unwrap(found: Node) -> Node:
+        expected = parse_sample("COPY % TO STDOUT", query)
+        if found.relation is not None or found.query is None or not same_tree(found.query, expected.query):
+            raise failed("COPY")
+        found.relation, found.attlist, found.query = node.relation, node.attlist, None
+        return found
+
+    context.expect(node, unwrap)
+
+
+def _columns(node: Node, relation: Relation, reference: Reference) -> list[str]:
+    """The columns of the stream: those named, else all that are not generated."""
+    known = {column.name: column for column in relation.columns}
+    if not node.attlist:
+        return [c.name for c in relation.columns if c.generated not in ("stored", "virtual")]
+    names = list(names_of(node.attlist))
+    for name in names:
+        if name not in known:
+            raise InvalidStatement(
+                f'column "{name}" of relation "{relation.name}" does not exist',
+                sqlstate="42703",
+                position=reference.position,
+            )
+        if known[name].generated in ("stored", "virtual"):
+            raise InvalidStatement(
+                f'column "{name}" is a generated column',
+                sqlstate="42P10",
+                detail="Generated columns cannot be used in COPY.",
+                position=reference.position,
+            )
+    if len(set(names)) != len(names):
+        raise InvalidStatement("a column is named more than once", sqlstate="42701", position=reference.position)
+    return names
+
+
+def _end_of_columns(node: Node, reference: Reference, context: Context) -> int:
+    if not node.attlist:
+        return reference.end
+    brackets = _brackets(reference, context)
+    return context.tokens.items[brackets[1]].end
+
+
+def _brackets(reference: Reference, context: Context) -> tuple[int, int]:
+    index = context.tokens.index_at(reference.end)
+    if context.tokens.name(index) != "ASCII_40":
+        raise UnsupportedStatement("COPY is not understood", position=reference.position)
+    return index, context.tokens.closing(index)
+
+
+# -- in -------------------------------------------------------------------------------------------------------
+
+
+def _copy_in(node: Node, context: Context) -> None:
+    reference, resolved = resolve_target(node, context)
+    resolve(reference, "copy", context)
+    relation = resolved.relation
+    if relation is None:
+        return
+    names = _columns(node, relation, reference)
+    tenant = resolved.tenant_column
+    filled = [c for c in relation.columns if c.name not in names and c is not tenant]
+    check_defaults([*filled, *generated_columns(resolved)], reference, resolved, context)
+    if tenant is None:
+        return
+    context.note(f"{resolved.name}: rows are stamped with {tenant.name}")
+    context.copy_stamp = copy_stamp(node, names, tenant)
+    _write_columns(node, names, tenant, reference, resolved, context)
+
+
+def _write_columns(
+    node: Node, names: list[str], tenant: Column, reference: Reference, resolved: Resolved, context: Context
+) -> None:
+    """The columns of the stamped stream, written out."""
+    sent = names if tenant.name in names else [*names, tenant.name]
+    listed = " (" + ", ".join(quote_identifier(name) for name in sent) + ")"
+    if node.attlist:
+        start, end = _brackets(reference, context)
+        context.replace(context.tokens.items[start].start, context.tokens.items[end].end, listed)
+    else:
+        context.insert(reference.end, listed)
+
+    def unwrap(found: Node) -> Node:
+        if list(names_of(found.attlist)) != sent:
+            raise failed("COPY")
+        found.attlist = node.attlist
+        return found
+
+    context.expect(node, unwrap)
