@@ -23,7 +23,7 @@ from proxy.postgres.backend import BackendConnection
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, Running
-from proxy.postgres.guards import check_parameter_types, check_parameters, check_values
+from proxy.postgres.guards import check_parameter_types, check_parameters
 from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
@@ -191,7 +191,6 @@ class Engine:
         for plan in compiled.plans:
             if plan.parameter_checks:
                 raise UnsupportedStatement("parameters of a tenant column need the extended protocol")
-            check_values(plan, self.session.tenant.value)
             if plan.session_action:
                 self._sql_prepared.admit(plan, self._statements, self.session.generation)
         self._admit()
@@ -245,7 +244,6 @@ class Engine:
         if len(compiled.plans) > 1:
             raise InvalidStatement("cannot insert multiple commands into a prepared statement")
         for plan in compiled.plans:
-            check_values(plan, self.session.tenant.value)
             check_parameter_types(plan, types)
         template = self.session.template(compiled)
         sent = template.text(literals)

@@ -27,12 +27,6 @@ _DECLARABLE = {
 }
 
 
-def check_values(plan: Plan, tenant: str) -> None:
-    """Literals for the tenant column equal the tenant's value. Raises AccessDenied."""
-    if any(value != tenant for value in plan.required_tenant_values):
-        raise foreign_tenant()
-
-
 def check_parameter_types(plan: Plan, types: bytes) -> None:
     """Declared types (count and OIDs of a Parse) of checked parameters are the column's. Raises AccessDenied."""
     if not plan.parameter_checks:
