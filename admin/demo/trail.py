@@ -23,11 +23,17 @@ def collect(log: Path, application: str, expected: int) -> list[Event]:
     """Return the events of this application, waiting a little until `expected` statements are there."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        events = [event for event in _read(log) if event.get("application") == application]
+        events = _of_application(_read(log), application)
         found = sum(event["event"] == "statement" for event in events)
         if found >= expected or time.monotonic() > deadline:
             return events
         time.sleep(0.05)
+
+
+def _of_application(events: Sequence[Event], application: str) -> list[Event]:
+    """Return the events of its sessions; the session is what a login has in common with its statements."""
+    sessions = {event["session"] for event in events if event.get("application") == application}
+    return [event for event in events if event.get("session") in sessions]
 
 
 def compare(events: Sequence[Event], outcomes: Sequence[Outcome]) -> str | None:
@@ -63,8 +69,8 @@ def _verify(lines: list[bytes], path: Path) -> tuple[bool, str]:
     path.write_bytes(b"".join(lines))
     command = [sys.executable, "-m", "admin.cli.main", "audit", "verify", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    said = (done.stdout.strip() or done.stderr.strip()).replace(f"{path.parent}/", "")
-    return done.returncode == 0, said
+    said = (done.stdout.strip() or done.stderr.strip() or "nothing").replace(f"{path.parent}/", "")
+    return done.returncode == 0, said.splitlines()[0]
 
 
 def _whole_lines(log: Path) -> list[bytes]:
