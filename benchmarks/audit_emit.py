@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--fsync", action="store_true")
     args = parser.parse_args()
     events = [sample_event(number) for number in range(args.events)]
+    gc.freeze()  # a gateway does not hold all these events at once
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "audit.jsonl"
         total, in_emit = asyncio.run(emit_all(events, AuditConfig(path=path, fsync=args.fsync)))
