@@ -51,18 +51,20 @@ class Show:
             self.console.print(line)
 
     def events(self, events: Sequence[Event]) -> None:
-        table = _table("seq", "event", "who", "tenant", "decision", "outcome", "rows", "µs", "statement")
-        for event in events:
+        """Print the statements; logins and logouts are counted only."""
+        table = _table("seq", "who", "tenant", "decision", "outcome", "rows", "µs", "statement")
+        statements = [event for event in events if event["event"] == "statement"]
+        for event in statements:
             statement = " ".join(str(event["statement"]).split())
-            refused = event["outcome"] not in {"ok"}
             table.add_row(
-                *(str(event[key]) for key in ("seq", "event", "subject", "tenant", "decision", "outcome")),
+                *(str(event[key]) for key in ("seq", "subject", "tenant", "decision", "outcome")),
                 str(event["rows"]),
                 str(event["duration_us"]),
-                statement if len(statement) <= 34 else statement[:33] + "…",
-                style="yellow" if refused else None,
+                statement if len(statement) <= 40 else statement[:39] + "…",
+                style=None if event["outcome"] == "ok" else "yellow",
             )
         self.console.print(table)
+        self.say(f"and {len(events) - len(statements)} logins and logouts")
 
     def ready(self, port: int, admin_port: int, tokens: Mapping[str, str], directory: Path) -> None:
         self.title("Now it is yours", "The password is the JWT. Each block is one line to paste into a shell.")
@@ -89,25 +91,27 @@ class Show:
         if outcome.statement:
             self._statement(outcome.statement, outcome.person)
         if outcome.error:
-            state = f" [dim]({outcome.sqlstate})[/dim]" if len(outcome.sqlstate) == 5 else ""
-            self.console.print("[red]ERROR[/red] ", Text(outcome.error), state, sep="", highlight=False)
+            state = f" ({outcome.sqlstate})" if len(outcome.sqlstate) == 5 else ""
+            self.console.print(Text.assemble(("ERROR  ", "red"), outcome.error, (state, "dim")))
             if outcome.hint:
-                self.console.print(Text.assemble(("HINT  ", "cyan"), outcome.hint))
+                self.console.print(Text.assemble(("HINT   ", "cyan"), outcome.hint))
         elif outcome.columns:
             table = _table(*outcome.columns)
             for row in outcome.rows:
                 table.add_row(*(str(_plain(value)) for value in row))
-            if not outcome.rows:
-                table.add_row("[dim](no rows)[/dim]")
-            self.console.print(table)
+            self.console.print(table if outcome.rows else Text("(no rows)", "dim"))
         else:
-            self.console.print(outcome.tag, style="dim", highlight=False)
+            self.console.print(Text(outcome.tag, "dim"))
 
     def _statement(self, statement: str, person: Person | None = None) -> None:
-        if person is not None:
-            self.console.print(f"[bold]{person.name}@{person.tenant}[/bold]", highlight=False, end=" ")
-            self.console.print("[dim]asks[/dim]")
-        self.console.print(Syntax(statement + ";", "sql", theme="ansi_dark", background_color="default"))
+        prompt = "" if person is None else f"{person.name}@{person.tenant}=> "
+        code = self._highlighted(statement.replace("\n", "\n" + " " * len(prompt)) + ";")
+        self.console.print(Text.assemble((prompt, "bold")).append_text(code))
+
+    def _highlighted(self, statement: str) -> Text:
+        code = Syntax("", "sql", theme="ansi_dark", background_color="default").highlight(statement)
+        code.rstrip()
+        return code
 
 
 def psql_line(person: Person, port: int, token: str) -> str:
@@ -121,7 +125,7 @@ def psql_line(person: Person, port: int, token: str) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         numeric = column in {"rows", "µs", "seq", "orders", "buyers", "turnover", "count", "notes", "found"}
         table.add_column(column, justify="right" if numeric else "left", no_wrap=column != "statement")

@@ -25,7 +25,7 @@ def run_node(gateway: DemoGateway, person: Person, *checks: str) -> list[str]:
         missing("Node.js or its package pg", f"apt-get install nodejs npm && (cd {DIRECTORY} && npm ci)")
     arguments = [str(gateway.port), person.tenant, person.name, str(gateway.ca_file), *checks]
     done = subprocess.run(
-        [node, "client.mjs", *arguments],
+        [node, "--no-deprecation", "client.mjs", *arguments],
         cwd=DIRECTORY,
         env={"TOKEN": gateway.tokens[person.name], "PATH": "/usr/bin:/bin"},
         capture_output=True,
