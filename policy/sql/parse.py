@@ -27,6 +27,7 @@ __all__ = [
     "fingerprint_of",
     "is_node",
     "parse_statements",
+    "repeats_source",
     "scan",
     "walk",
 ]
@@ -37,10 +38,11 @@ MAX_TEXT_CHARS = 1_000_000
 MAX_CHAIN_TOKENS = 5_000
 
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
-_OPENING = frozenset({"ASCII_40", "ASCII_91"})
-_CLOSING = frozenset({"ASCII_41", "ASCII_93"})
-_CHAINING = frozenset({"UNION", "INTERSECT", "EXCEPT", "JOIN"})
+_BRACKETS = {"ASCII_40": "ASCII_41", "ASCII_91": "ASCII_93", "CASE": "END_P"}
+_CLOSING = frozenset(_BRACKETS.values())
 _COMMA = "ASCII_44"
+_SEPARATING = frozenset({_COMMA, "WHEN", "THEN", "ELSE"})
+_CHAINING = frozenset({"UNION", "INTERSECT", "EXCEPT", "JOIN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,27 @@ def parse_statements(text: str, tokens: Tokens | None = None) -> tuple[Statement
     """
     tokens = scan(text) if tokens is None else tokens
     found = []
+    multiple = _may_assign_lists(tokens)
     for raw in _parse(text):
+        if multiple:
+            _keep_one_source(raw)
         end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)
         found.append(Statement(raw.stmt, raw.stmt_location, tokens.end_before(tokens.index_at(end))))
     return tuple(found)
+
+
+def _may_assign_lists(tokens: Tokens) -> bool:
+    """Whether `SET (a, b) = …` may occur."""
+    return any(
+        token.name == "ASCII_61" and tokens.name(index - 1) == "ASCII_41" for index, token in enumerate(tokens.items)
+    )
+
+
+def _keep_one_source(root: Node) -> None:
+    """`SET (a, b) = (SELECT …)` has the sub-select once per column in the tree: leave it with the first only."""
+    for node in walk(root):
+        if isinstance(node, ast.MultiAssignRef) and node.colno != 1:
+            node.source = None
 
 
 def _parse(text: str) -> tuple[Any, ...]:
@@ -107,34 +126,59 @@ def scan(text: str) -> Tokens:
     return Tokens(text, tokens)
 
 
+@dataclass(slots=True)
+class _Level:
+    """What is between two brackets: the element since the last comma, and the deepest one before."""
+
+    closes: str
+    tokens: int = 0
+    deepest: int = 0  # of the brackets in this element
+    elements: int = 0  # depth of the deepest element that is over
+    joins: int = 0  # chained across commas: joins and set operations
+
+    def end_element(self) -> None:
+        self.elements = max(self.elements, self.tokens + self.deepest)
+        self.tokens = self.deepest = 0
+
+    def depth(self) -> int:
+        return max(self.elements, self.tokens + self.deepest) + self.joins
+
+
 def _bound_depth(tokens: tuple[Token, ...]) -> None:
-    """Estimate the tree's depth from above: tokens since the last comma, over all open brackets."""
-    closed: list[int] = []  # what the enclosing brackets had counted
-    total = 0  # sum of `closed`
-    chain = 0
-    joins = 0
+    """Bound the tree's depth from above: a chain is at most as deep as it has tokens, plus its deepest bracket."""
+    levels = [_Level("")]
     for token in tokens:
         name = token.name
-        if name in _OPENING:
-            closed.append(chain + 1)
-            total += chain + 1
-            chain = 0
+        level = levels[-1]
+        if name in _BRACKETS:
+            level.tokens += 1
+            levels.append(_Level(_BRACKETS[name]))
         elif name in _CLOSING:
-            if closed:
-                chain = closed.pop()
-                total -= chain
-        elif name == _COMMA:
-            chain = 0
+            _close(levels, name)
+        elif name in _SEPARATING and (name == _COMMA or level.closes == "END_P"):
+            level.end_element()
         else:
-            chain += 1
-            joins += name in _CHAINING
-        if total + chain + joins > MAX_CHAIN_TOKENS:
+            level.tokens += 1
+            level.joins += name in _CHAINING
+        if levels[-1].depth() > MAX_CHAIN_TOKENS:
             raise UnsupportedStatement(
                 "statement is nested too deeply or has too long an expression",
                 sqlstate="54001",
                 position=token.start + 1,
                 hint="Use IN (…) or = ANY (…) instead of a long chain of OR, or split the statement.",
             )
+
+
+def _close(levels: list[_Level], name: str) -> None:
+    """Leave a level. END may be a name: it closes a CASE only; a bracket also closes what is left of a CASE in it."""
+    if name == "END_P" and levels[-1].closes != name:
+        levels[-1].tokens += 1
+        return
+    while len(levels) > 1:
+        inner = levels.pop()
+        levels[-1].deepest = max(levels[-1].deepest, inner.depth())
+        if inner.closes != "END_P" or name == "END_P":
+            return
 
 
 def fingerprint_of(text: str) -> str:
@@ -144,7 +188,10 @@ def fingerprint_of(text: str) -> str:
 
 _NODE = ast.Node
 _FIELDS: dict[type, tuple[str, ...]] = {}
-_POSITIONS = frozenset({"location", "stmt_location", "stmt_len", "rexpr_list_start", "rexpr_list_end"})
+_POSITIONS = frozenset({"location", "stmt_location", "stmt_len", "rexpr_list_start", "rexpr_list_end"}) | {
+    "list_start",
+    "list_end",
+}  # of A_ArrayExpr
 
 
 def fields_of(cls: type) -> tuple[str, ...]:
@@ -160,8 +207,18 @@ def is_node(value: object) -> bool:
     return isinstance(value, _NODE)
 
 
+def repeats_source(node: Node) -> bool:
+    """Whether a node only repeats what an earlier one holds: of `SET (a, b) = (SELECT …)` each column has the query."""
+    return isinstance(node, ast.MultiAssignRef) and node.colno != 1
+
+
 def child_nodes(node: Node, skip: Container[str] = ()) -> Iterator[Node]:
-    """The nodes directly below one, in field order, without the fields in `skip`; nested lists are flattened."""
+    """The nodes directly below one, in field order, without the fields in `skip`; nested lists are flattened.
+
+    What is repeated in the tree but stands in the text once (see `repeats_source`) comes once.
+    """
+    if repeats_source(node):
+        return
     for name in fields_of(type(node)):
         if name in skip:
             continue

@@ -14,7 +14,7 @@ from typing import Any
 
 from policy.errors import StatementRefused, UnsupportedStatement
 from policy.sql.context import Context
-from policy.sql.parse import ast, fields_of, is_node, parse_statements, scan
+from policy.sql.parse import ast, fields_of, is_node, parse_statements, repeats_source, scan
 from policy.sql.plan import ClientText, Piece, Plan, SlotValues, StatementKind, render
 from policy.sql.references import Place, Reference, collect_references
 
@@ -108,6 +108,8 @@ def _push_parts(a: Any, b: Any, pending: list[tuple[Any, Any]]) -> bool:
     if type(a) is not type(b):
         return False
     if is_node(a):
+        if repeats_source(a) and repeats_source(b):
+            return bool((a.colno, a.ncolumns) == (b.colno, b.ncolumns))
         pending.extend((getattr(a, name), getattr(b, name)) for name in fields_of(type(a)))
         return True
     if isinstance(a, tuple):
