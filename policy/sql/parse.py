@@ -146,6 +146,8 @@ class _Level:
 
 def _bound_depth(tokens: tuple[Token, ...]) -> None:
     """Bound the tree's depth from above: a chain is at most as deep as it has tokens, plus its deepest bracket."""
+    if len(tokens) <= MAX_CHAIN_TOKENS:
+        return
     levels = [_Level("")]
     for token in tokens:
         name = token.name
@@ -160,6 +162,8 @@ def _bound_depth(tokens: tuple[Token, ...]) -> None:
         else:
             level.tokens += 1
             level.joins += name in _CHAINING
+            if level.tokens + level.deepest + level.joins <= MAX_CHAIN_TOKENS:
+                continue
         if levels[-1].depth() > MAX_CHAIN_TOKENS:
             raise UnsupportedStatement(
                 "statement is nested too deeply or has too long an expression",

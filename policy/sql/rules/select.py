@@ -79,6 +79,10 @@ def _guard_source(reference: Reference, context: Context) -> Resolved | tuple[st
 
 def _put_source(reference: Reference, pieces: Pieces, context: Context) -> None:
     """Put a sub-select in a relation's place, under the name that the client knows it by."""
+    before = context.tokens.index_at(reference.start) - 1
+    if context.tokens.name(before) == "TABLE":  # TABLE t is SELECT * FROM t
+        keyword = context.tokens.items[before]
+        context.replace(keyword.start, keyword.end, "SELECT * FROM")
     alias = () if reference.has_alias else (f" AS {quote_identifier(reference.name)}",)
     context.replace(reference.start, reference.end, *pieces, *alias)
     expect_source(reference, pieces, context)
@@ -167,7 +171,7 @@ def _grouped(node: Node, context: Context) -> list[Node]:
     for expression in node.groupClause or ():
         if isinstance(expression, ast.A_Const) and isinstance(expression.val, ast.Integer):
             context.pin()
-            position = int(expression.val.ival) - 1
+            position = int(expression.val.ival or 0) - 1
             items = node.targetList or ()
             found += [items[position].val] if 0 <= position < len(items) else []
         else:
