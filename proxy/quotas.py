@@ -44,10 +44,14 @@ class TenantUsage:
             raise LocalProtocolError("a connection was released that had not been admitted")
         self.connections -= 1
 
-    def admit_statement(self, now: float) -> None:
-        """Count a running statement. `now`: seconds of a clock that does not step. Raises QuotaExceeded (53400)."""
+    def admit_statement(self, now: float, *, pipelined: bool = False) -> None:
+        """Count a running statement. `now`: seconds of a clock that does not step. Raises QuotaExceeded (53400).
+
+        pipelined: behind another statement of its session, so that it does not run at the same time; it counts for
+        the rate only, and has no `end_statement` of its own.
+        """
         limit = self._limits.concurrent_statements
-        if limit is not None and self.statements >= limit:
+        if limit is not None and self.statements >= limit and not pipelined:
             message = f'too many concurrent statements for tenant "{self.tenant}" (limit {limit})'
             raise QuotaExceeded(message, retry_after_s=CONCURRENCY_RETRY_S)
         if self._bucket is not None and (wait_s := self._bucket.take(now)):
@@ -55,7 +59,7 @@ class TenantUsage:
                 f'too many statements per second for tenant "{self.tenant}" (limit {self._limits.statements_per_s:g})'
             )
             raise QuotaExceeded(message, retry_after_s=ceil(wait_s * 1000) / 1000)  # the detail shows milliseconds
-        self.statements += 1
+        self.statements += not pipelined
 
     def end_statement(self) -> None:
         if self.statements == 0:

@@ -53,6 +53,7 @@ class Engine:
         "_held_bytes",
         "_out",
         "_portals",
+        "_running",
         "_sql_prepared",
         "_statements",
         "backend",
@@ -113,6 +114,7 @@ class Engine:
         self._copy: CopyIn | None = None
         self._held: deque[tuple[int, bytes]] = deque()
         self._held_bytes = 0
+        self._running = 0  # statements admitted and not ended
         self._out: list[bytes] = []
 
     # From the client
@@ -197,7 +199,8 @@ class Engine:
 
     def _admit(self) -> None:
         self.recorder.check_available()
-        self.session.usage.admit_statement(self.clock())
+        self.session.usage.admit_statement(self.clock(), pipelined=self._running > 0)
+        self._running += 1
 
     def _begin(self, kind: int, compiled: CompiledQuery, literals: tuple[str, ...], text: str, rewritten: str) -> None:
         now = self.clock()
@@ -443,7 +446,9 @@ class Engine:
         if plan is not None and plan.session_action and outcome == "ok":
             self._sql_prepared.apply(plan, self.session.generation)
         if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.compiled.plans):
-            self.session.usage.end_statement()
+            self._running -= 1
+            if not self._running:
+                self.session.usage.end_statement()
         if running.failed and running.error is not None:
             self._record_refusal(running.error, running.text, running.compiled, "copy")
             return
@@ -497,6 +502,9 @@ class Engine:
             if isinstance(entry, Running):
                 entry.failed = True
                 self.statement_ended(entry, outcome, "", 0, 0)
+        if self._running:  # admitted, but an error came before it was sent
+            self._running = 0
+            self.session.usage.end_statement()
 
 
 _SYNC, _FLUSH, _TERMINATE, _STATEMENT = b"SHXS"

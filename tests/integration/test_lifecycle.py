@@ -177,6 +177,8 @@ def test_drain_tells_the_idle_and_lets_a_transaction_finish(own_gateway: DemoGat
         idle.execute("SELECT 1")
     assert busy.execute("SELECT 2").fetchone() == (2,)
     busy.commit()
+    idle.close()
+    busy.close()
     stopper.join(10)
     assert not stopper.is_alive()
 

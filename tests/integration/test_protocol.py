@@ -82,6 +82,7 @@ def test_a_pipeline_of_requests(client: WireClient) -> None:
     for number in range(50):
         client.send(parse("", f"SELECT {number}"), bind("", ""), execute(), SYNC)
     answer = client.receive(ready=50)
+    assert not answer.errors
     assert answer.rows == [[str(number)] for number in range(50)]
 
 
