@@ -1,0 +1,110 @@
+"""The examples in deploy/ can be used as they are, and the documents name every key."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from policy import document, document_tenants
+from policy.document import load_policy
+from policy.permissions import ACTIONS
+from proxy import config
+from proxy.config_file import read_config
+from proxy.postgres.wire.scram import make_verifier
+
+ROOT = Path(__file__).resolve().parents[3]
+DEPLOY = ROOT / "deploy"
+
+
+@pytest.fixture
+def example(base: Path) -> Path:
+    """The example with the files that it names."""
+    for name in ("tls", "keys"):
+        (base / name).mkdir()
+    for source, name in [
+        ("server.pem", "tls/server.crt"),
+        ("server.key", "tls/server.key"),
+        ("ca.pem", "tls/clients-ca.crt"),
+        ("ca.pem", "tls/internal-ca.crt"),
+        ("issuer.pem", "keys/globex.pub.pem"),
+    ]:
+        (base / name).write_bytes((base / source).read_bytes())
+    (base / "keys/reporting.scram").write_text(make_verifier("x"))
+    (base / "keys/main.password").write_text("secret\n")
+    for path in (*base.glob("keys/*"), base / "tls/server.key"):
+        path.chmod(0o600)
+    (base / "policy.yaml").write_bytes((DEPLOY / "policy.example.yaml").read_bytes())
+    (base / "tenantgate.toml").write_bytes((DEPLOY / "tenantgate.example.toml").read_bytes())
+    return base / "tenantgate.toml"
+
+
+def test_the_example_loads_without_a_warning(example: Path) -> None:
+    from admin.cli.cross_check import cross_check
+
+    reading = read_config(example, {"EU_PASSWORD": "x"})
+    assert (reading.problems, reading.warnings) == ((), ())
+    assert reading.config is not None
+    assert reading.config.targets["main"].host == "pg-main.internal"
+    snapshot = load_policy(
+        reading.config.policy_file, version=1, targets=reading.config.targets, databases=reading.databases
+    )
+    assert cross_check(reading.config, snapshot) == []
+    assert set(snapshot.tenants) == {"acme", "globex", "initech", "umbrella", "hooli"}
+
+
+def test_the_policy_of_the_compose_file_loads() -> None:
+    assert load_policy(DEPLOY / "config/policy.yaml", version=1, targets={"shop"}).tenants
+
+
+def test_configuration_md_names_every_key() -> None:
+    words = set(re.findall(r"[a-z0-9_]+", " ".join(re.findall(r"`([^`]+)`", _read("configuration.md")))))
+    sections = {"policy_file", "name", "common_name", "auth", "issuers"}  # NAME, CN and section titles
+    fields = {
+        field.name
+        for value in vars(config).values()
+        if dataclasses.is_dataclass(value)
+        for field in dataclasses.fields(value)
+    }
+    assert fields - sections - words == set()
+
+
+def test_configuration_md_has_the_right_defaults() -> None:
+    text = _read("configuration.md")
+    for section, defaults in (("listen", config.ListenConfig()), ("limits", config.LimitsConfig())):
+        rows = text.partition(f"`[{section}]`")[2].partition("\n| `[")[0]
+        for field in dataclasses.fields(defaults):
+            row = next(line for line in rows.splitlines() if f"`{field.name}`" in line)
+            keys, shown = (re.split(r",\s*", cell) for cell in row.split("|")[-4:-2])
+            value = shown[keys.index(next(key for key in keys if field.name in key))].strip()
+            assert value in _ways_to_write(getattr(defaults, field.name)), field.name
+
+
+def _ways_to_write(value: object) -> set[str]:
+    if isinstance(value, float):
+        return {f"{value:g}"}
+    ways = {str(value)}
+    if isinstance(value, int):
+        ways |= {f"{value // 1024} kB", f"{value // 1024**2} MB"}
+    return ways
+
+
+def test_policy_md_names_every_key_and_permission() -> None:
+    text = _read("policy.md")
+    keys = {*document._SECTIONS, *document_tenants._FIELDS, *document_tenants._QUOTAS}
+    keys |= {"permissions", "row_filters", "masks", "tenant_column", "global", "denied"}
+    keys |= {*ACTIONS, *(action for actions in ACTIONS.values() for action in actions if action != "*")}
+    assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()
+
+
+def test_examples_in_policy_md_are_policies() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", _read("policy.md"), re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        assert document.parse_policy(block, version=1, targets={"shop"})
+
+
+def _read(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
