@@ -57,7 +57,8 @@ def wait_until_gone(directory: Path) -> list[str]:
     return left
 
 
-def test_the_tour_is_right_and_a_second_start_reuses_the_data(directory: Path) -> None:
+def test_the_tour_is_right_and_a_second_start_reuses_the_data(tmp_path: Path) -> None:
+    directory = tmp_path / ".demo"
     first = check(directory)
     assert "rows loaded for four tenants" in first
     assert "every step is right" in first
