@@ -40,6 +40,7 @@ from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
 from policy.sql.rules import session, utility
+from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.select import guard_sources
@@ -130,6 +131,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     if rule is not None:
         rule(node, context)
     guard_sources(context)
+    guard_catalog_functions(context)
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)
     pieces = splice(context.text, context.statement.start, context.statement.end, context.edits)
