@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from policy.sql.shape import shape_of
-
 from policy.errors import StatementRefused
 from policy.rbac import resolve_access
 from policy.sql.compile import compile_query
 from policy.sql.plan import Plan, Slot, SlotKind, SlotValues, render
+from policy.sql.shape import shape_of
 from proxy.session import slot_values
 
 if TYPE_CHECKING:

@@ -188,3 +188,14 @@ def test_the_statement_is_not_run(explain: Explain, postgres: PostgresServer, da
     outcome = explain("--tenant", "acme", "--role", "writer", "INSERT INTO orders (id) VALUES (99)")
     assert outcome.status == 0, outcome.out
     assert postgres.execute("SELECT count(*) FROM orders WHERE id = 99", database) == [(0,)]
+
+
+def test_roles_together_on_real_rows(explain: Explain, postgres: PostgresServer, database: str) -> None:
+    """A mask that one role has and another has not for its own rows: what is sent runs, and shows the union."""
+    rows = "('acme', 1, 'eu', '1111'), ('acme', 2, 'us', '2222'), ('globex', 1, 'eu', '3333')"
+    postgres.execute(f"INSERT INTO orders VALUES {rows}", database)
+    roles = ("--role", "masked", "--role", "regional", "--attr", "region=eu")
+    outcome = explain("--tenant", "acme", *roles, "--json", "SELECT id, card FROM orders ORDER BY id")
+    assert outcome.status == 0, outcome.out
+    sent = json.loads(outcome.out)["statements"][0]["sent"]
+    assert postgres.execute(sent, database) == [(1, "1111"), (2, "x2222")]
