@@ -19,13 +19,16 @@ import pytest
 from tests.harness.gateway import GatewayProcess
 from tests.security import corpus, fixture
 from tests.security.conftest import CorpusServer
-from tests.security.known import KNOWN_ATTACKS, KNOWN_CORRECTNESS
+from tests.security.known import KNOWN_ATTACKS, KNOWN_CORRECTNESS, KNOWN_REFLECTION
 from tests.security.score import SCORES
 
 CATEGORIES = ("reads-basic", "dml", "extended-protocol", "wire-level")
 GROUPS = ("dml", "sql", "prepared", "copy")
+FOREIGN_NAMES = ("globex", "exports", "mv_top_secrets")
 ATTACKS = [case for case in corpus.attack_cases() if case["category"] in CATEGORIES and case["mode"] == "shared"]
+REFLECTING_GROUPS = ("psql", "jdbc", "sqlalchemy", "django", "asyncpg")
 BENIGN = [case for case in corpus.correctness_cases() if case["group"] in GROUPS]
+REFLECTION = [case for case in corpus.correctness_cases() if case["group"] in REFLECTING_GROUPS]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,22 @@ def test_benign_case_answers_as_a_database_of_its_own(case: corpus.Case, environ
     problem = "" if got == expected else _difference(got, expected)
     SCORES.add("benign cases correct", case["group"], case["id"], not problem)
     _judge(case["id"], problem, KNOWN_CORRECTNESS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("case", REFLECTION, ids=[case["id"] for case in REFLECTION])
+def test_tools_get_answers_from_the_catalogs(case: corpus.Case, environment: Any) -> None:
+    """Not the same answers: the reference shows all relations, the gateway only those that acme may read."""
+    expected = json.loads((corpus.require() / case["expected"]["file"]).read_text(encoding="utf-8"))
+    got = corpus.correctness().run_on(environment, case, fixture.DATABASE, fixture.TEMPLATE, "protected", False)
+    errors = [step["errors"] for step in got["results"]]
+    problem = "" if errors == [step["errors"] for step in expected["results"]] else f"errors: {errors}"
+    for name in FOREIGN_NAMES:
+        if name in json.dumps(got):
+            problem += f" shows {name}"
+    SCORES.add("reflection answered", case["group"], case["id"], not problem)
+    SCORES.add("reflection the same", case["group"], case["id"], got == expected)
+    _judge(case["id"], problem, KNOWN_REFLECTION)
 
 
 def _judge(case_id: str, problem: str, known: dict[str, str]) -> None:

@@ -1,0 +1,81 @@
+"""Functions that describe objects by oid, compiled and run: an oid that is counted up shows nothing of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from policy.access import Access, TableAccess
+from policy.model import Isolation, TableClass, TableRule
+from policy.sql.catalog import Catalog
+from policy.sql.compile import compile_query
+from policy.sql.plan import SlotValues, render
+from policy.sql.shape import shape_of
+from tests.harness.postgres import PostgresServer
+from tests.harness.simple_query import load_catalog_from
+
+SCHEMA = """
+CREATE TABLE public.orders (tenant_id text, id integer CHECK (id > 0), PRIMARY KEY (tenant_id, id));
+CREATE DOMAIN public.positive AS integer CONSTRAINT own_domain CHECK (VALUE > 0);
+COMMENT ON TABLE public.orders IS 'own comment';
+CREATE TABLE public.foreign_secrets (id integer PRIMARY KEY CONSTRAINT foreign_check CHECK (id <> 4711));
+COMMENT ON TABLE public.foreign_secrets IS 'foreign comment';
+COMMENT ON COLUMN public.foreign_secrets.id IS 'foreign column';
+CREATE TYPE public.pair AS (a foreign_secrets);
+"""
+ACCESS = Access(
+    "1", Isolation.SHARED, "main", TableAccess(read=True), {},
+    {("public", "orders"): TableRule("public", "orders", TableClass.TENANT, "tenant_id")},
+)  # fmt: skip
+EVERY_OID = "FROM (SELECT o::oid AS oid FROM generate_series(16384, 17384) AS o) AS x"
+
+
+@pytest.fixture(scope="module")
+def database(postgres: PostgresServer) -> Iterator[tuple[psycopg.Connection[Any], Catalog]]:
+    postgres.create_database("described")
+    postgres.execute(SCHEMA, "described")
+    catalog = asyncio.run(load_catalog_from(postgres.conninfo("described")))
+    with psycopg.connect(postgres.conninfo("described"), autocommit=True) as connection:
+        connection.execute("SET search_path = pg_catalog, public")
+        yield connection, catalog
+    postgres.drop_database("described")
+
+
+def _run(text: str, database: tuple[psycopg.Connection[Any], Catalog]) -> list[Any]:
+    connection, catalog = database
+    compiled = compile_query(text, ACCESS, catalog)
+    assert compiled.denial is None, compiled.denial
+    shape = shape_of(text) if compiled.by_shape else None
+    values = SlotValues("'acme'", '""', "'alice'", {})
+    sql = render(compiled.plans[0], values, shape.literals if shape is not None else ())
+    return [value for (value,) in connection.execute(sql.encode()).fetchall() if value is not None]
+
+
+@pytest.mark.parametrize(
+    ("call", "own"),
+    [
+        ("pg_get_indexdef(x.oid)", "orders_pkey"),
+        ("pg_catalog.pg_get_constraintdef(x.oid, true)", "CHECK (id > 0)"),
+        ("pg_get_constraintdef(x.oid)", "CHECK ((VALUE > 0))"),
+        ("obj_description(x.oid, 'pg_class')", "own comment"),
+        ("format_type(x.oid, NULL)", "positive"),
+        ("col_description ( x.oid , 1 )", None),
+        ("pg_get_triggerdef(x.oid)", None),
+    ],
+)
+def test_only_visible_objects_are_described(
+    database: tuple[psycopg.Connection[Any], Catalog], call: str, own: str | None
+) -> None:
+    found = "\n".join(_run(f"SELECT {call} {EVERY_OID}", database))
+    assert "foreign" not in found
+    assert "4711" not in found
+    assert own is None or own in found
+
+
+def test_the_servers_own_objects_are_described_as_ever(database: tuple[psycopg.Connection[Any], Catalog]) -> None:
+    assert _run("SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a WHERE a.attname = 'relname'", database)
+    assert _run("SELECT pg_get_indexdef(pg_catalog.pg_index.indexrelid) FROM pg_catalog.pg_index", database)
