@@ -222,7 +222,7 @@ def _check_logins(table: Table, listen: ListenConfig, tls: TlsConfig, auth: Auth
         section.warn("mode", "is off: nobody is asked for a password", "Set TLS up, or auth.plaintext_loopback.")
     if tls.mode != "require" and not _is_local(listen.host):
         section.warn("mode", f"is {tls.mode} and {listen.host} can be reached from outside", 'Set mode = "require".')
-    if auth.certificates and tls.client_ca is None:
+    if auth.certificates and not section.has("client_ca"):
         section.warn("client_ca", "is missing: auth.certificates have no effect", "Name the CA of the certificates.")
 
 

@@ -285,3 +285,10 @@ def test_any_value_anywhere_is_an_answer_not_a_crash(base: Path, data: object, k
         problems = Problems()
         _read_all(Table(Reading(problems, ENVIRON, base), "", values))
         assert problems.found
+
+
+def test_a_client_ca_that_cannot_be_read_is_not_also_called_missing(read: Write) -> None:
+    text = MINIMAL + "[auth.certificates.cn]\ntenants = []\nroles = []\n"
+    reading = read(text.replace('mode = "off"', 'mode = "off"\nclient_ca = "nowhere"'))
+    assert _keys(reading) == ["tls.client_ca"]
+    assert _warned(reading) == []
