@@ -46,6 +46,6 @@ def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
 
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.M))
     assert named
     assert {target for target in named if not re.search(rf"^{target}:", makefile, re.M)} == set()
