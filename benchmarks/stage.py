@@ -47,7 +47,7 @@ class Stage:
     def __init__(self, scale: int) -> None:
         self.scale = scale
         self.directory = Path(tempfile.mkdtemp(prefix="tenantgate-bench-"))
-        self.postgres = PostgresServer("embedded", settings={"shared_buffers": "512MB"})
+        self.postgres = PostgresServer("embedded", settings={"shared_buffers": "512MB", "max_connections": "500"})
         self.pgbouncers: dict[str, subprocess.Popen[bytes]] = {}
         self.gateway: GatewayProcess | None = None
         self.ways: list[Way] = []
