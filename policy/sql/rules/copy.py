@@ -14,7 +14,7 @@ from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, guarded_relation, note_guard
 from policy.sql.parse import Node
-from policy.sql.plan import StatementKind, quote_identifier
+from policy.sql.plan import Piece, StatementKind, quote_identifier
 from policy.sql.references import Place, Reference, names_of
 from policy.sql.resolve import SYSTEM_SCHEMAS, Resolved, resolve
 from policy.sql.rules.copy_options import copy_stamp, review_options
@@ -70,7 +70,9 @@ def _copy_out(node: Node, context: Context) -> None:
     only = relation.kind == "r"  # COPY of a table leaves its children out
     source = guarded_relation(resolved, only, context)
     query: Pieces = (f"(SELECT {columns} FROM ", *source, f" AS {quote_identifier(resolved.name)})")  # noqa: S608
-    context.replace(reference.start, _end_of_columns(node, reference, context), *query)
+    end = _end_of_columns(node, reference, context)
+    context.replace(reference.start, end, *query)
+    _modern_options(end, context)
 
     def unwrap(found: Node) -> Node:
         expected = parse_sample("COPY % TO STDOUT", query)
@@ -119,6 +121,26 @@ def _brackets(reference: Reference, context: Context) -> tuple[int, int]:
     if context.tokens.name(index) != "ASCII_40":
         raise UnsupportedStatement("COPY is not understood", position=reference.position)
     return index, context.tokens.closing(index)
+
+
+def _modern_options(end_of_table: int, context: Context) -> None:
+    """`COPY BINARY t TO STDOUT USING DELIMITERS '|'` is of tables only; a query takes these words after WITH."""
+    tokens = context.tokens
+    verb = tokens.index_at(context.statement.start)
+    options: list[Piece] = []
+    if tokens.name(verb + 1) == "BINARY":
+        context.replace(tokens.items[verb + 1].start, tokens.items[verb + 1].end)
+        options.append(" BINARY")
+    begin = end = tokens.index_at(end_of_table) + 2  # after TO STDOUT
+    if tokens.name(end) == "USING":
+        end += 1
+    if tokens.name(end) == "DELIMITERS":
+        delimiter = tokens.items[end + 1]
+        options += [" DELIMITER ", context.client_text(delimiter.start, delimiter.end)]
+        end += 2
+    if options:
+        end += tokens.name(end) in ("WITH", "WITH_LA")
+        context.replace(tokens.end_before(begin), tokens.end_before(end), " WITH", *options)
 
 
 # -- in -------------------------------------------------------------------------------------------------------

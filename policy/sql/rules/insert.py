@@ -206,6 +206,8 @@ def _check_given(node: Node, columns: list[str], tenant: Column, layout: InsertL
         raise foreign_value(tenant, node.cols[number].location)
     query = node.selectStmt
     if query.op == enums.SetOperation.SETOP_NONE and query.valuesLists:
+        if any(len(row) < len(columns) for row in query.valuesLists):
+            raise _too_few(context)
         return _check_rows(query, number, tenant, layout, context)
     if _can_be_checked_in_place(query, number):
         return _check_target(query, number, tenant, layout, context)
@@ -217,8 +219,6 @@ def _check_rows(query: Node, number: int, tenant: Column, layout: InsertLayout, 
     (arm,) = arms_of(query, layout, context)
     unwraps: list[Unwrap] = []
     for row, (open_, close) in zip(query.valuesLists, layout_of.rows_of(arm, context), strict=True):
-        if len(row) <= number:
-            raise _too_few(context)
         start, end = layout_of.nth_item(open_ + 1, close, number, context)
         unwraps.append(_stamp_at(row[number], (start, end), tenant, context))
 

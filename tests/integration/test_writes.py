@@ -1,0 +1,267 @@
+"""Rewritten writes on a real server: acme's rows end as in a database of acme's alone, the others' stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql as psycopg_sql
+
+from policy.errors import StatementRefused
+from policy.sql.rules.stamp import MARKER
+from tests.harness.postgres import PostgresServer
+from tests.unit.sql.shop import DDL, MASKED, ROWS, TABLES, rewritten, shared_access
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+State = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def shop(postgres: PostgresServer) -> Iterator[Connection]:
+    """All tenants' rows."""
+    yield from _connected(postgres, "writes_shop", "")
+
+
+@pytest.fixture(scope="module")
+def acme_only(postgres: PostgresServer) -> Iterator[Connection]:
+    """The same database with acme's rows only, where acme is the default tenant: the oracle."""
+    own = "".join(
+        f"DELETE FROM {table} WHERE tenant_id IS DISTINCT FROM 'acme';"
+        f"ALTER TABLE {table} ALTER tenant_id SET DEFAULT 'acme';"
+        for table in ("orders", "notes", "cards", "drafts")
+    )
+    yield from _connected(postgres, "writes_acme", own)
+
+
+def _connected(postgres: PostgresServer, name: str, more: str) -> Iterator[Connection]:
+    postgres.create_database(name)
+    with psycopg.connect(postgres.conninfo(name)) as connection:
+        connection.execute(DDL + ROWS + more)
+        connection.commit()
+        yield connection
+        connection.rollback()
+    postgres.drop_database(name)
+
+
+def state(connection: Connection, *, own: bool) -> State:
+    found: State = {}
+    for table in TABLES:
+        test = "AND r.tenant_id IS NOT DISTINCT FROM 'acme'" if own else "AND r.tenant_id IS DISTINCT FROM 'acme'"
+        if table in ("units", "countries"):
+            test = "" if own else "AND false"
+        query = psycopg_sql.SQL(f"SELECT r::text FROM {table} r WHERE true {test} ORDER BY 1")
+        found[table] = [row[0] for row in connection.execute(query)]
+    return found
+
+
+def run(connection: Connection, sql: str) -> tuple[str, list[tuple[Any, ...]]]:
+    cursor = connection.execute(sql)
+    return cursor.statusmessage or "", sorted(cursor.fetchall(), key=str) if cursor.description else []
+
+
+SAME_AS_ALONE = [
+    # INSERT
+    "INSERT INTO orders (id, amount) VALUES (7, 1.5), (8, DEFAULT) RETURNING *",
+    "INSERT INTO orders (id, tenant_id, amount) VALUES (7, 'acme', 1), (8, DEFAULT, 2) RETURNING *",
+    "INSERT INTO orders VALUES ('acme', 9, 3, DEFAULT, DEFAULT) RETURNING cents",
+    "INSERT INTO orders AS o (id) VALUES (9) RETURNING o.tenant_id, o.id",
+    "INSERT INTO notes (body) VALUES ('it''s -- fine'), ('two') RETURNING body",
+    "INSERT INTO notes (id, body) OVERRIDING SYSTEM VALUE SELECT id + 10, status FROM orders RETURNING id",
+    "INSERT INTO orders (id, amount) SELECT id + 10, amount * 2 FROM orders WHERE status = 'open' RETURNING id, amount",
+    "INSERT INTO orders (id, amount) SELECT id + 10, amount FROM orders WHERE 10 / (id - 30) < 0",
+    "INSERT INTO orders (id, status) SELECT 41, 'x' UNION ALL SELECT 42, 'y' UNION (SELECT 43, 'z' ORDER BY 1)",
+    "INSERT INTO orders (id, amount) VALUES (51, 1) UNION ALL VALUES (52, 2), (53, 3)",
+    "INSERT INTO orders (id, amount) (SELECT id + 60, amount FROM orders ORDER BY id LIMIT 2)",
+    "INSERT INTO orders (id, amount) WITH c AS (SELECT id FROM orders) (SELECT id + 60, 1 FROM c)",
+    "WITH c AS (SELECT id FROM orders) INSERT INTO orders (id) SELECT id + 60 FROM c RETURNING id",
+    "INSERT INTO orders (id, tenant_id, amount) SELECT id + 70, tenant_id, amount FROM orders",
+    "INSERT INTO orders (tenant_id, id) SELECT DISTINCT tenant_id, 80 FROM orders ORDER BY tenant_id",
+    "INSERT INTO orders (tenant_id, id, amount, status) SELECT o.tenant_id, id + 80 AS n, amount, 'x' u FROM orders o",
+    "INSERT INTO cards SELECT tenant_id, id + 5, 'x', status FROM orders",
+    "INSERT INTO cards (tenant_id, id) SELECT * FROM (SELECT tenant_id, id + 9 FROM orders) s",
+    "INSERT INTO cards (tenant_id, id) SELECT * FROM unnest(ARRAY['acme', 'acme'], ARRAY[91, 92])",
+    "WITH c AS (SELECT 7 AS id, status FROM orders WHERE id = 1) INSERT INTO drafts (id, snapshot) TABLE c",
+    "INSERT INTO drafts SELECT 'acme', id + 3, status IS DISTINCT FROM 'open' FROM orders",
+    "INSERT INTO drafts (id, snapshot) SELECT count(*) + 7, string_agg(status, ',') FROM orders GROUP BY status",
+    "INSERT INTO notes (body) SELECT max(amount)::text FROM orders HAVING count(*) > 2",
+    "INSERT INTO notes (author, body) SELECT c.code, c.name FROM countries c",
+    "WITH i AS (INSERT INTO notes (body) VALUES ('x') RETURNING body) SELECT * FROM i",
+    "WITH d AS (DELETE FROM notes WHERE author = 'bob' RETURNING body) INSERT INTO notes (body) SELECT body FROM d",
+    # ON CONFLICT
+    "INSERT INTO orders (id, amount) VALUES (1, 5) ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id",
+    "INSERT INTO orders (id, amount) VALUES (1, 5), (30, 6) ON CONFLICT (tenant_id, id) DO UPDATE"
+    " SET amount = orders.amount + excluded.amount, status = DEFAULT RETURNING *",
+    "INSERT INTO orders AS o (id, amount) VALUES (2, 5) ON CONFLICT ON CONSTRAINT orders_pkey DO UPDATE"
+    " SET amount = excluded.amount WHERE o.status = 'paid' OR true RETURNING id",
+    "INSERT INTO orders (tenant_id, id, amount) VALUES ('acme', 2, 5) ON CONFLICT (id, tenant_id) DO UPDATE"
+    " SET (amount, status) = (excluded.amount, 'new'), tenant_id = excluded.tenant_id",
+    "INSERT INTO orders (id, amount) VALUES (1, 5) ON CONFLICT DO NOTHING",
+    # UPDATE
+    "UPDATE orders SET amount = 0.01",
+    "UPDATE orders SET status = 'x' WHERE id = -1 OR true RETURNING *",
+    "UPDATE ONLY orders AS o SET status = o.status || '!', amount = DEFAULT WHERE o.id = 1 RETURNING o.*",
+    "UPDATE orders SET tenant_id = 'acme', status = 'y' WHERE id IS DISTINCT FROM 1",
+    "UPDATE orders SET tenant_id = DEFAULT, status = 'y'",
+    "UPDATE orders SET status = n.body FROM notes n WHERE n.id = orders.id RETURNING orders.id, n.author",
+    "UPDATE orders SET status = (SELECT string_agg(body, ',' ORDER BY id) FROM notes) WHERE id = 1 RETURNING status",
+    "UPDATE orders SET (status, amount) = (SELECT author, 5 FROM notes WHERE notes.id = orders.id) WHERE id < 3",
+    "UPDATE orders SET status = 'z' WHERE (10 / (id - 30)) IS NOT NULL",
+    "UPDATE notes SET body = upper(body) WHERE body LIKE 'pub%' AND author IN (SELECT author FROM notes)",
+    "UPDATE public.orders SET status = 'q' WHERE public.orders.id = 2",
+    "WITH u AS (UPDATE orders SET amount = 1 RETURNING id) SELECT count(*) FROM u",
+    # DELETE
+    "DELETE FROM orders",
+    "DELETE FROM orders o USING notes n WHERE n.id = o.id AND n.author = 'ann' RETURNING o.id, n.body",
+    "DELETE FROM notes WHERE tenant_id <> 'acme' RETURNING body",
+    "DELETE FROM notes WHERE tenant_id IS NULL OR body LIKE 'GLOBEX%'",
+    "DELETE FROM orders WHERE id IN (SELECT max(id) FROM orders) RETURNING id",
+    "WITH gone AS (DELETE FROM orders WHERE id = 1 RETURNING *) DELETE FROM notes USING gone WHERE notes.id = gone.id",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", SAME_AS_ALONE)
+def test_a_write_has_the_effect_that_it_has_alone(sql: str, shop: Connection, acme_only: Connection) -> None:
+    foreign = state(shop, own=False)
+    try:
+        expected = run(acme_only, sql)
+        assert run(shop, rewritten(sql)) == expected
+        assert state(shop, own=True) == state(acme_only, own=True)
+        assert state(shop, own=False) == foreign
+    finally:
+        shop.rollback()
+        acme_only.rollback()
+
+
+FOREIGN = [
+    "INSERT INTO orders (tenant_id, id) VALUES ('globex', 77)",
+    "INSERT INTO orders (id, tenant_id) VALUES (77, 'acme'), (78, 'glo' || 'bex')",
+    "INSERT INTO orders VALUES ('ACME', 77)",
+    "INSERT INTO orders (id, tenant_id) SELECT 77, 'globex'",
+    "INSERT INTO orders (id, tenant_id) SELECT 77, 'acme' UNION SELECT 78, 'acme '",
+    "INSERT INTO orders (tenant_id, id) SELECT * FROM unnest(ARRAY['acme', 'globex'], ARRAY[91, 92])",
+    "INSERT INTO notes (tenant_id, body) SELECT nullif('a', 'a'), 'x'",
+    "UPDATE orders SET tenant_id = 'globex' WHERE id = 1",
+    "UPDATE orders SET tenant_id = lower('GLOBEX') WHERE id = 1",
+    "INSERT INTO orders (id) VALUES (1) ON CONFLICT (tenant_id, id) DO UPDATE SET tenant_id = 'globex'",
+    "WITH u AS (UPDATE orders SET tenant_id = 'globex' RETURNING 1) SELECT * FROM u",
+]
+
+
+@pytest.mark.parametrize("sql", FOREIGN)
+def test_another_tenants_value_raises_what_the_data_plane_knows(sql: str, shop: Connection) -> None:
+    with pytest.raises(psycopg.errors.UndefinedObject, match=MARKER):
+        run(shop, rewritten(sql))
+    shop.rollback()
+
+
+def test_a_foreign_value_that_no_row_meets_raises_nothing(shop: Connection) -> None:
+    assert run(shop, rewritten("UPDATE orders SET tenant_id = 'globex' WHERE id = -1")) == ("UPDATE 0", [])
+    shop.rollback()
+
+
+def test_a_uuid_tenant(shop: Connection) -> None:
+    tenant = "6f1cc8a2-9c6b-4c59-8c22-0f6b6a3e1a11"
+    run(shop, rewritten("INSERT INTO units (id, name) VALUES (1, 'a')", tenant=tenant))
+    upper = f"INSERT INTO units VALUES ('{tenant.upper()}', 2, 'b')"
+    run(shop, rewritten(upper, tenant=tenant))
+    assert run(shop, rewritten("UPDATE units SET name = 'c' RETURNING id", tenant=tenant))[1] == [(1,), (2,)]
+    other = "00000000-0000-0000-0000-000000000001"
+    assert run(shop, rewritten("DELETE FROM units RETURNING id", tenant=other))[1] == []
+    shop.rollback()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE notes SET author = 'x' WHERE has_schema_privilege('public', 'usage') AND 1 / (id - 101) IS NOT NULL",
+        "DELETE FROM notes WHERE 1 / (id - 101) > 5",
+        "UPDATE notes SET author = 'x' WHERE body::regtype IS NOT NULL OR true",
+        "INSERT INTO drafts (id, snapshot) SELECT id, body FROM notes WHERE 1 / (id - 101) < 5 AND id < 3"
+        " ON CONFLICT (tenant_id, id) DO UPDATE SET snapshot = 'y'"
+        " WHERE 1 / length(replace(drafts.snapshot, 'GLOBEX', '')) >= 0",
+    ],
+)
+def test_a_failing_condition_tells_nothing_of_other_tenants_rows(
+    sql: str, shop: Connection, acme_only: Connection
+) -> None:
+    outcomes = []
+    for connection, text in ((acme_only, sql), (shop, rewritten(sql))):
+        try:
+            outcomes.append(str(run(connection, text)))
+        except psycopg.Error as error:
+            outcomes.append(f"{error.sqlstate} {error.diag.message_primary}")
+        connection.rollback()
+    assert outcomes[0] == outcomes[1]
+
+
+def test_the_plain_form_would_have_told(shop: Connection) -> None:
+    """The attack is real: without the CASE the function meets the other tenant's row."""
+    with pytest.raises(psycopg.errors.InvalidSchemaName, match="GLOBEX-SECRET"):
+        run(shop, "DELETE FROM notes WHERE has_schema_privilege(body, 'usage') AND tenant_id = 'acme'")
+    shop.rollback()
+
+
+def test_row_filters_confine_writes(shop: Connection) -> None:
+    access = shared_access(orders=MASKED.__class__(read=True, write=True, row_filter="status = 'open'"))
+    assert run(shop, rewritten("UPDATE orders SET amount = 1 RETURNING id", access))[1] == [(1,), (3,)]
+    assert run(shop, rewritten("DELETE FROM orders WHERE id < 3 RETURNING id", access))[1] == [(1,)]
+    upsert = "INSERT INTO orders (id) VALUES (2) ON CONFLICT (tenant_id, id) DO UPDATE SET amount = 7 RETURNING id"
+    assert run(shop, rewritten(upsert, access))[1] == []
+    shop.rollback()
+
+
+def test_copy_out_gives_own_rows_and_masks(shop: Connection) -> None:
+    def copied(sql: str) -> bytes:
+        with shop.cursor().copy(rewritten(sql)) as copy:
+            return b"".join(bytes(chunk) for chunk in copy)
+
+    assert copied("COPY orders TO STDOUT").count(b"\n") == 3
+    assert (
+        copied("COPY public.orders (id, status) TO STDOUT (FORMAT csv, HEADER)")
+        == b"id,status\n1,open\n2,paid\n3,open\n"
+    )
+    assert copied("COPY cards (card) TO STDOUT") == b"****1111\n"
+    assert copied("COPY orders (id) TO STDOUT DELIMITERS '|' WITH NULL AS ''") == b"1\n2\n3\n"
+    assert copied("COPY BINARY orders (id) TO STDOUT").startswith(b"PGCOPY")
+    assert copied("COPY (SELECT count(*) FROM orders) TO STDOUT") == b"3\n"
+    assert copied("COPY (DELETE FROM orders RETURNING id) TO STDOUT (FORMAT csv)") == b"1\n2\n3\n"
+    shop.rollback()
+
+
+def test_copy_in_names_the_stamped_columns(shop: Connection) -> None:
+    with shop.cursor().copy(rewritten("COPY orders (id, amount) FROM STDIN")) as copy:
+        copy.write(b"91\t1.5\tacme\n")  # as the stream comes out of the stamping
+    with shop.cursor().copy(rewritten("COPY cards FROM STDIN (FORMAT csv)")) as copy:
+        copy.write(b"acme,92,c,h\n")
+    assert run(shop, "SELECT tenant_id FROM orders WHERE id = 91")[1] == [("acme",)]
+    assert run(shop, "SELECT tenant_id FROM cards WHERE id = 92")[1] == [("acme",)]
+    shop.rollback()
+
+
+def test_the_attack_list_changes_nothing(shop: Connection) -> None:
+    """What is not refused runs, fails or does nothing, and nobody else's rows change."""
+    attacks = [
+        "INSERT INTO notes (id, tenant_id, body) VALUES (101, 'acme', 'o') ON CONFLICT (id) DO UPDATE SET body = 'o'",
+        "INSERT INTO orders (id) VALUES (1) ON CONFLICT (tenant_id, id) DO UPDATE SET tenant_id = 'b'",
+        "UPDATE notes SET \"tenant_id\" = 'globex'",
+        "UPDATE notes SET U&\"tenant\\005fid\" = 'globex' WHERE id = 1",
+        "UPDATE notes SET (body, tenant_id) = ROW('planted', 'glo' || 'bex') WHERE id = 1",
+        "UPDATE v_orders SET status = 'x'",
+        "DELETE FROM countries",
+        "INSERT INTO notes (tenant_id, body) VALUES (NULL, 'x')",
+        "COPY orders TO '/tmp/x'",
+        "MERGE INTO orders o USING notes n ON o.id = n.id WHEN MATCHED THEN DELETE",
+        "UPDATE orders SET status = 'x' WHERE CURRENT OF c",
+    ]
+    before = state(shop, own=False)
+    for attack in attacks:
+        try:
+            run(shop, rewritten(attack))
+        except (StatementRefused, psycopg.Error):
+            shop.rollback()
+            continue
+        assert state(shop, own=False) == before, attack
+        shop.rollback()
+    assert state(shop, own=False) == before
