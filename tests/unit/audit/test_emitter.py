@@ -325,11 +325,8 @@ async def test_events_of_every_batch_are_synced(path: Path, monkeypatch: pytest.
 
 async def test_a_failed_sync_is_not_forgotten(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
+        time.sleep(0.02)
         raise OSError(errno.EIO, "Input/output error")
-
-    emitter = started(path, fsync=True)
-    monkeypatch.setattr(os, "fsync", fail)
-    emitter.emit(numbered(0))
 
     def refused() -> bool:
         try:
@@ -338,12 +335,19 @@ async def test_a_failed_sync_is_not_forgotten(path: Path, monkeypatch: pytest.Mo
             return True
         return False
 
-    await until(refused)
-    monkeypatch.undo()
-    await asyncio.sleep(0.6)  # longer than the time after which a write is tried again
+    emitter = AuditEmitter(AuditConfig(path=path, fsync=True, flush_interval_s=0.1))
+    emitter.start()
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        emitter.emit(numbered(0))
+        await until(lambda: emitter.queued == 0)
+        emitter.emit(numbered(1))  # its flush comes after the failure, when the disk is well again
+        await until(refused)
+    await asyncio.sleep(0.2)
     assert refused()
     path.rename(path.with_suffix(".1"))
     emitter.reopen()
     assert not refused()
     await emitter.close()
     assert verify_files([path.with_suffix(".1"), path]).ok
+    assert "SELECT 1" in path.read_text()

@@ -128,6 +128,14 @@ def test_a_line_forged_with_a_right_hash_breaks_the_chain_behind_it(log: Path, t
     assert problem_of(verify_changed(log, forge)) == (target + 2, "replaced")
 
 
+@pytest.mark.parametrize(("offset", "kind"), [(1, "missing"), (-1, "reordered")])
+def test_a_wrong_seq_is_found_even_with_right_hashes(log: Path, offset: int, kind: str) -> None:
+    head = read_head(log)
+    line, _ = chain_event(numbered(99), head.seq + 1 + offset, head.hash)
+    log.write_bytes(log.read_bytes() + line)
+    assert problem_of(verify_file(log)) == (_LINES + 1, kind)
+
+
 def read_head_of(log: Path, lines: list[bytes]) -> tuple[int, str]:
     scratch = log.with_name("prefix.jsonl")
     write_lines(scratch, lines)
