@@ -20,6 +20,7 @@ from policy.sql import builtin_functions as builtin
 from policy.sql import parse
 from policy.sql.catalog import Catalog, Relation
 from policy.sql.parse import Node, enums, parse_statements, walk
+from policy.sql.rules.catalog_functions import GUARDED
 
 ast: Any = parse.ast
 _REASONS = tuple((re.compile(pattern), reason) for pattern, reason in builtin.REFUSAL_REASONS)
@@ -137,6 +138,8 @@ class _Reviewer:
             return self._sequence_call(name, arguments)
         if name in builtin.PRIVILEGE_TESTS:
             return self._own_database or all(_is_constant(argument) for argument in arguments)
+        if name in GUARDED and not self._own_database:
+            return True  # guard_catalog_functions lets it see the session's objects only
         if name in builtin.DEFINITION_READERS:
             return self._own_database or (bool(arguments) and _is_column(arguments[0]))
         return self._own_database and (

@@ -39,14 +39,5 @@ KNOWN_CORRECTNESS: dict[str, str] = {
 }
 """Benign cases that a running gateway answers differently from a database with acme's rows only."""
 
-_SIZE = "sizes of shared tables tell of other tenants' rows"
-
-KNOWN_REFLECTION: dict[str, str] = {
-    "PSQL-008": _SIZE,
-    "PSQL-011": _SIZE,
-    "PSQL-012": _SIZE,
-    "PSQL-027": "pg_tablespace_location() tells of the server's files",
-    "SQLA-014": "bodies of views may name other tenants",
-    "JDBC-017": "a chain of several hundred WHEN is deeper than the gateway lets statements be",
-}
+KNOWN_REFLECTION: dict[str, str] = {}
 """Questions of tools to the catalogs that are refused."""

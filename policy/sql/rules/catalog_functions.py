@@ -20,6 +20,7 @@ from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import ast, walk
 from policy.sql.references import names_of
+from policy.sql.rules.catalog_tables import NOTHING
 from policy.sql.rules.catalogs import visible_condition
 from policy.sql.tokens import Tokens
 from policy.sql.verify import failed, parse_sample, same_tree
@@ -39,6 +40,8 @@ BY_OID: Final[Mapping[str, str]] = {
     "pg_get_partkeydef": "@class(x.oid)",
     "pg_get_replica_identity_index": "@class(x.oid)",
     "pg_get_viewdef": "@class(x.oid)",
+    "pg_get_ruledef": NOTHING,
+    "pg_partition_ancestors": "@class(x.oid)",
     "pg_relation_is_publishable": "@class(x.oid)",
     "col_description": "@class(x.oid)",
     "obj_description": _ANY,
@@ -54,7 +57,13 @@ BY_OID: Final[Mapping[str, str]] = {
     "pg_get_function_arg_default": "@system(x.oid)",
     "pg_get_functiondef": "@system(x.oid)",
     "pg_get_function_sqlbody": "@system(x.oid)",
+    "pg_tablespace_location": NOTHING,
 }
+SIZES: Final = frozenset({"pg_table_size", "pg_relation_size", "pg_total_relation_size", "pg_indexes_size"})
+"""How big a relation is: not known (NULL) where tenants share it. The argument is a regclass: a name, too."""
+
+GUARDED: Final = frozenset(BY_OID) | SIZES
+"""Functions whose argument is guarded here, so that they may be called with any oid."""
 
 
 def guard_catalog_functions(context: Context) -> None:
@@ -66,9 +75,11 @@ def guard_catalog_functions(context: Context) -> None:
         return
     for node in walk(context.statement.node):
         if isinstance(node, ast.FuncCall) and node.args and _schema(node) in ("", "pg_catalog"):
-            condition = BY_OID.get(names_of(node.funcname)[-1])
-            if condition is not None:
-                _guard_argument(node, condition, context)
+            name = names_of(node.funcname)[-1]
+            if name in SIZES:
+                _guard_argument(node, NOTHING if context.shared else "@class(x.oid)", "regclass", context)
+            elif name in BY_OID:
+                _guard_argument(node, BY_OID[name], "oid", context)
 
 
 def _schema(node: Node) -> str:
@@ -76,12 +87,12 @@ def _schema(node: Node) -> str:
     return names[-2] if len(names) > 1 else ""
 
 
-def _guard_argument(node: Node, condition: str, context: Context) -> None:
+def _guard_argument(node: Node, condition: str, type_name: str, context: Context) -> None:
     argument = node.args[0]
     start, end = _first_argument(node, context.tokens)
     visible = visible_condition(condition, context.access, context.catalog)
     before = ("(SELECT x.oid FROM (SELECT (",)
-    after = (")::pg_catalog.oid AS oid OFFSET 0) AS x WHERE ", *visible, ")")
+    after = (f")::pg_catalog.{type_name} AS oid OFFSET 0) AS x WHERE ", *visible, ")")
     context.wrap(start, end, before, after)
     earlier = context.expected.get(id(argument))  # a column reference that lost its schema
 
