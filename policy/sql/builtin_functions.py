@@ -150,14 +150,14 @@ ALLOWED: frozenset[str] = frozenset().union(
     CATALOG_HELPERS,
 )
 
-# Definitions by oid. Allowed in shared databases only with an oid that comes out of a (virtual) catalog's column, so
-# that nobody counts oids up; view and function bodies not at all, they may name other tenants.
-DEFINITION_READERS = _names("""
-    pg_get_constraintdef pg_get_indexdef pg_get_partkeydef pg_get_statisticsobjdef pg_get_statisticsobjdef_columns
-    pg_get_triggerdef pg_get_function_arguments pg_get_function_identity_arguments pg_get_function_result
-    pg_get_function_arg_default pg_get_replica_identity_index pg_get_serial_sequence
+# About an object by its oid: rules/catalog_functions.py lets them answer for objects that the session may see.
+GUARDED_BY_OID = _names("""
+    pg_get_constraintdef pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments
+    pg_get_function_result pg_get_functiondef pg_get_indexdef pg_get_partkeydef pg_get_replica_identity_index
+    pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef
+    pg_get_viewdef pg_get_ruledef pg_indexes_size pg_partition_ancestors pg_relation_size pg_table_size
+    pg_tablespace_location pg_total_relation_size
 """)
-BODY_READERS = _names("pg_get_viewdef pg_get_ruledef pg_get_functiondef pg_get_function_sqlbody")
 
 # They print their argument in an error or tell whether an object exists.
 PRIVILEGE_TESTS = _names("""
@@ -171,8 +171,8 @@ NAME_RESOLVERS = _names("""
 
 # Harmless where nobody else's data is in the database: allowed in the database strategy.
 OWN_DATABASE_ONLY = _names("""
-    pg_database_size pg_indexes_size pg_relation_size pg_table_size pg_total_relation_size pg_tablespace_size
-    pg_relation_filenode pg_partition_ancestors pg_partition_root pg_partition_tree pg_get_partition_constraintdef
+    pg_database_size pg_tablespace_size pg_get_serial_sequence pg_get_function_sqlbody
+    pg_relation_filenode pg_partition_root pg_partition_tree pg_get_partition_constraintdef
     pg_sequence_last_value pg_sequence_parameters pg_column_is_updatable pg_relation_is_updatable
     txid_current txid_current_if_assigned txid_status txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax
     txid_snapshot_xmin txid_visible_in_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_xact_status
@@ -182,6 +182,12 @@ OWN_DATABASE_ONLY = _names("""
     pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
     pg_try_advisory_xact_lock_shared
     pg_describe_object pg_identify_object pg_identify_object_as_address
+""")
+
+# Well-known extensions' generators. The database's owner put them into a column's default, so there, and only there, a
+# user-defined function of such a name is taken for what it says.
+DEFAULT_GENERATORS = _names("""
+    nextval gen_random_uuid uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 uuid_generate_v7
 """)
 
 SEQUENCES = _names("nextval currval setval lastval")

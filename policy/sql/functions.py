@@ -59,21 +59,18 @@ def review_code(
 
 
 def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bool:
-    """Whether a column's default or generation expression runs reviewed code only (nextval may stand in a default)."""
+    """Whether a column's default or generation expression runs reviewed code only, or a generator of ids."""
     try:
         expression = parse_statements(f"SELECT {default_sql}")[0].node
-        calls = {call.location for call in walk(expression) if _is_nextval(call)}
+        calls = {call.location for call in walk(expression) if _is_generator(call)}
         review_code(expression, access, catalog, answered_calls=calls)
     except StatementRefused:
         return False
     return True
 
 
-def _is_nextval(node: Node) -> bool:
-    return isinstance(node, ast.FuncCall) and _schema_and_name(node.funcname) in (
-        ("", "nextval"),
-        ("pg_catalog", "nextval"),
-    )
+def _is_generator(node: Node) -> bool:
+    return isinstance(node, ast.FuncCall) and _schema_and_name(node.funcname)[1] in builtin.DEFAULT_GENERATORS
 
 
 class _Reviewer:
@@ -140,11 +137,9 @@ class _Reviewer:
             return self._own_database or all(_is_constant(argument) for argument in arguments)
         if name in GUARDED and not self._own_database:
             return True  # guard_catalog_functions lets it see the session's objects only
-        if name in builtin.DEFINITION_READERS:
-            return self._own_database or (bool(arguments) and _is_column(arguments[0]))
-        return self._own_database and (
-            name in builtin.BODY_READERS or name in builtin.NAME_RESOLVERS or name in builtin.OWN_DATABASE_ONLY
-        )
+        if name in builtin.GUARDED_BY_OID:
+            return True
+        return self._own_database and (name in builtin.NAME_RESOLVERS or name in builtin.OWN_DATABASE_ONLY)
 
     def _own_setting(self, arguments: tuple[Node, ...]) -> bool:
         setting = _text_constant(arguments[0]) if arguments else None
@@ -354,10 +349,6 @@ def _strip_casts(node: Node) -> Node:
 
 def _is_constant(node: Node) -> bool:
     return isinstance(_strip_casts(node), (ast.A_Const, ast.ParamRef, ast.SQLValueFunction))
-
-
-def _is_column(node: Node) -> bool:
-    return isinstance(_strip_casts(node), ast.ColumnRef)
 
 
 def _text_constant(node: Node) -> str | None:
