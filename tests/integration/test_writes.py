@@ -87,6 +87,15 @@ SAME_AS_ALONE = [
     "INSERT INTO drafts (id, snapshot) SELECT count(*) + 7, string_agg(status, ',') FROM orders GROUP BY status",
     "INSERT INTO notes (body) SELECT max(amount)::text FROM orders HAVING count(*) > 2",
     "INSERT INTO notes (author, body) SELECT c.code, c.name FROM countries c",
+    "INSERT INTO drafts (id, snapshot) SELECT DISTINCT ON (status) id + 7, status FROM orders ORDER BY status, id",
+    "INSERT INTO drafts (id, snapshot) SELECT ALL id + 7, status AS from FROM orders",
+    "INSERT INTO notes (body) SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY status) FROM orders",
+    "INSERT INTO orders (id) WITH RECURSIVE a(x) AS (VALUES (71) UNION ALL SELECT x + 1 FROM a WHERE x < 75)"
+    " SEARCH DEPTH FIRST BY x SET o SELECT x FROM a",
+    "INSERT INTO orders (id) WITH values AS (SELECT 71 AS x) SELECT x FROM values",
+    "INSERT INTO orders (id) ((SELECT 81) UNION (SELECT 82 EXCEPT SELECT 83)) INTERSECT SELECT 82",
+    "INSERT INTO orders /* c */ ( id /* ( */ ) VALUES /* , */ ( 81 -- x\n ) RETURNING /* on */ id",
+    "INSERT INTO orders (id) (VALUES (81), (82)) ON CONFLICT DO NOTHING",
     "WITH i AS (INSERT INTO notes (body) VALUES ('x') RETURNING body) SELECT * FROM i",
     "WITH d AS (DELETE FROM notes WHERE author = 'bob' RETURNING body) INSERT INTO notes (body) SELECT body FROM d",
     # ON CONFLICT
@@ -113,6 +122,8 @@ SAME_AS_ALONE = [
     "WITH u AS (UPDATE orders SET amount = 1 RETURNING id) SELECT count(*) FROM u",
     # DELETE
     "DELETE FROM orders",
+    "DELETE FROM orders * WHERE id = 1",
+    "DELETE FROM ONLY (orders) WHERE id = 1",
     "DELETE FROM orders o USING notes n WHERE n.id = o.id AND n.author = 'ann' RETURNING o.id, n.body",
     "DELETE FROM notes WHERE tenant_id <> 'acme' RETURNING body",
     "DELETE FROM notes WHERE tenant_id IS NULL OR body LIKE 'GLOBEX%'",

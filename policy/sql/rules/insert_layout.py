@@ -124,8 +124,8 @@ def _skip_with(start: int, end: int, tokens: Tokens) -> int:
     index = start + 1
     while index < end:
         name = tokens.name(index)
-        if name in ("SELECT", "VALUES", "TABLE") and tokens.name(index - 1) == _CLOSE:
-            return index
+        if name in ("SELECT", "TABLE") or (name == "VALUES" and tokens.name(index - 1) == _CLOSE):
+            return index  # VALUES may be a CTE's name, too
         if name == _OPEN:
             if tokens.name(index - 1) == _CLOSE:
                 return index
@@ -136,12 +136,13 @@ def _skip_with(start: int, end: int, tokens: Tokens) -> int:
 
 def find_clause(names: frozenset[str], index: int, tokens: Tokens) -> int:
     """The next keyword of `names` at this depth that begins a clause: no label (`AS from`), no IS DISTINCT FROM, no
-    WITHIN GROUP."""
+    DISTINCT ON, no WITHIN GROUP."""
     found = tokens.find(names, index)
     while tokens.name(found) in names and tokens.name(found) not in CLOSE:
         before = tokens.name(found - 1)
         distinct_from = tokens.name(found) == "FROM" and before == "DISTINCT"
-        if before not in ("AS", "WITHIN") and not distinct_from:
+        distinct_on = tokens.name(found) == "ON" and tokens.name(found + 1) != "CONFLICT"
+        if before not in ("AS", "WITHIN") and not distinct_from and not distinct_on:
             break
         found = tokens.find(names, found + 1)
     return found
