@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import secrets
 
-from policy.sql.shape import shape_of
-
 from policy.model import Principal, Tenant
 from policy.sql.plan import (
     ClientText,
@@ -19,9 +17,11 @@ from policy.sql.plan import (
     Slot,
     SlotKind,
     SlotValues,
+    fill_slot,
     quote_identifier,
     quote_literal,
 )
+from policy.sql.shape import shape_of
 from proxy.plans.cache import PlanScope
 from proxy.quotas import TenantUsage
 
@@ -70,17 +70,7 @@ def _text(piece: Piece, values: SlotValues) -> str:
         return piece
     if isinstance(piece, ClientText):
         return piece.text
-    match piece.kind:
-        case SlotKind.TENANT:
-            return values.tenant
-        case SlotKind.SCHEMA:
-            return values.schema
-        case SlotKind.SUBJECT:
-            return values.subject
-        case SlotKind.ATTRIBUTE:
-            return values.attributes.get(piece.name, "NULL")
-        case _:
-            raise ValueError(piece.kind)
+    return fill_slot(piece, values)
 
 
 class TenantTotals:

@@ -158,11 +158,12 @@ def render(plan: Plan, values: SlotValues, literals: Sequence[str] = ()) -> str:
         elif isinstance(piece, ClientText):
             out.append(piece.text)
         else:
-            out.append(_fill(piece, values, literals))
+            out.append(fill_slot(piece, values, literals))
     return "".join(out)
 
 
-def _fill(slot: Slot, values: SlotValues, literals: Sequence[str]) -> str:
+def fill_slot(slot: Slot, values: SlotValues, literals: Sequence[str] = ()) -> str:
+    """The SQL text that stands for a slot in one session."""
     match slot.kind:
         case SlotKind.TENANT:
             return values.tenant
