@@ -234,6 +234,8 @@ def classify(context: Context) -> Outcome:
     _check_nodes(node, context)
     if context.references.writes:
         context.write = True
+        if context.kind is StatementKind.READ:
+            context.kind = StatementKind.WRITE
     return outcome
 
 

@@ -69,6 +69,7 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
     if reference.catalog is not None and reference.catalog != context.catalog.database:
         raise UnsupportedStatement(
             f'cross-database references are not implemented: "{reference.catalog}.{reference.written}"',
+            hint="Leave the database out.",
             position=reference.position,
         )
     match context.access.isolation:
@@ -151,7 +152,11 @@ def _in_own_schema(reference: Reference, context: Context) -> Resolved:
 def _in_own_database(reference: Reference, context: Context) -> Resolved:
     schema = reference.schema or DEFAULT_SCHEMA
     if schema in SYSTEM_SCHEMAS or schema.startswith("pg_"):
-        raise AccessDenied(f"permission denied for schema {schema}", position=reference.position)
+        raise AccessDenied(
+            f"permission denied for schema {schema}",
+            hint="It belongs to the server; use pg_catalog and information_schema.",
+            position=reference.position,
+        )
     relation = context.catalog.relations.get((schema, reference.name))
     return _unclassified(schema, relation, context.access.table(schema, reference.name), reference)
 

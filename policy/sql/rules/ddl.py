@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
+from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.guard import note_guard
 from policy.sql.parse import ast, enums, walk
@@ -88,9 +89,16 @@ def _check_listed(names: Iterator[tuple[str, ...]], qualified_parts: int, contex
         check_schema(schema, parts[1 - qualified_parts] if schema else parts[0], position, context)
 
 
+def _check_cascade(node: Node, context: Context) -> None:
+    """What depends on a tenant's table may be somebody else's, where schemas share a database."""
+    if node.behavior == enums.DropBehavior.DROP_CASCADE and context.access.isolation is Isolation.SCHEMA:
+        raise _unsupported("CASCADE", "Drop what depends on it first.", context)
+
+
 def alter_table(node: Node, context: Context) -> None:
     check_names(context)
     for command in node.cmds:
+        _check_cascade(command, context)
         if command.subtype not in _ALTERATIONS:
             raise _unsupported(
                 f"ALTER TABLE {command.subtype.name.removeprefix('AT_')}", "Ask your administrator.", context
@@ -100,6 +108,7 @@ def alter_table(node: Node, context: Context) -> None:
 def drop(node: Node, context: Context) -> None:
     if node.removeType not in _OBJECTS:
         raise _unsupported("DROP of this kind of object", "Tables, views, indexes and sequences can be.", context)
+    _check_cascade(node, context)
     context.command = f"DROP {node.removeType.name.removeprefix('OBJECT_')}"
     _check_listed((_parts(o) for o in node.objects), 2, context)
 
@@ -163,6 +172,7 @@ def _refuse_guarded(command: str, context: Context) -> None:
 
 
 def truncate(node: Node, context: Context) -> None:
+    _check_cascade(node, context)
     _writable_whole(context, "Use DELETE.")
 
 

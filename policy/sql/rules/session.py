@@ -31,7 +31,7 @@ SETTINGS: dict[str, Values] = {
     "application_name": None,
     "bytea_output": None,
     "client_encoding": _UTF8,
-    "client_min_messages": None,
+    "client_min_messages": frozenset({"notice", "warning", "error", "info", "log"}),
     "datestyle": None,
     "default_transaction_deferrable": _SWITCH,
     "default_transaction_isolation": None,

@@ -12,9 +12,9 @@ from policy.sql.shape import Shape, literal_spans, shape_of
 
 LITERALS = {"SCONST", "ICONST", "FCONST"}
 
-_LITERALS = "'a' 'it''s' '' 'é' '--' 1 42 2147483647 2147483648 0007 1.5 1e5 .5 1.".split()
-_WORDS = """select a b1 é1 x$1 _9 interval e u& n x "q" "q'1" "a""b" $1 $2 😀 0x1F 1_000""".split()
-_SIGNS = """, ( ) + - -- / /* */ * = . .. :: ; [ ] ' " $$ $t$ \\ % & ||""".split()
+_LITERALS = ["'a'", "'it''s'", "''", "'é'", "'--'", "1", "42", "2147483647", "2147483648", "0007", "1.5", "1e5", "1."]
+_WORDS = ["select", "a", "b1", "é1", "x$1", "_9", "interval", "e", "u&", "n", "x", '"q"', '"q\'1"', '"a""b"', "😀"]
+_SIGNS = [*",()+-/*=.;[]'\"\\%&", "--", "/*", "*/", "..", "::", "||", "$$", "$t$", "$1", "$2", ".5", "0x1F", "1_000"]
 FRAGMENTS = st.sampled_from([*_LITERALS, *_WORDS, *_SIGNS, " ", "  ", "\n", "\t"])
 TEXTS = st.lists(FRAGMENTS, max_size=12).map("".join)
 

@@ -1,0 +1,49 @@
+-- schema: names are qualified [schema]
+SELECT o.id, orders.total FROM orders o, customers JOIN initech.orders ON true
+=>
+SELECT o.id, orders.total FROM "initech"."orders" o, "initech"."customers" JOIN "initech"."orders" ON true
+
+-- schema: three parts [schema]
+SELECT initech.orders.id FROM initech.orders
+=>
+SELECT initech.orders.id FROM "initech"."orders"
+
+-- schema: unknown names are PostgreSQL's matter [schema]
+SELECT * FROM not_there
+=>
+SELECT * FROM not_there
+
+-- schema: writes [schema]
+UPDATE orders SET total = 7 WHERE id IN (SELECT id FROM customers)
+=>
+UPDATE "initech"."orders" SET total = 7 WHERE id IN (SELECT id FROM "initech"."customers")
+
+-- schema: cte [schema]
+WITH orders AS (SELECT * FROM orders) SELECT * FROM orders
+=>
+WITH orders AS (SELECT * FROM "initech"."orders") SELECT * FROM orders
+
+-- database: text passes [database]
+SELECT * FROM orders JOIN globex.orders g USING (id)
+=>
+SELECT * FROM orders JOIN globex.orders g USING (id)
+
+-- schema: create table [schema-ddl]
+CREATE TABLE IF NOT EXISTS items (id serial PRIMARY KEY, order_id int REFERENCES initech.orders (id), at timestamptz DEFAULT now(), CHECK (id > 7))
+=>
+CREATE TABLE IF NOT EXISTS items (id serial PRIMARY KEY, order_id int REFERENCES initech.orders (id), at timestamptz DEFAULT now(), CHECK (id > 7))
+
+-- schema: alter, index, drop [schema-ddl]
+ALTER TABLE orders ADD COLUMN x int DEFAULT 7, ALTER note SET NOT NULL; CREATE INDEX i ON initech.orders (lower(note)); DROP INDEX i; ALTER TABLE orders RENAME COLUMN x TO y
+=>
+ALTER TABLE orders ADD COLUMN x int DEFAULT 7, ALTER note SET NOT NULL; CREATE INDEX i ON initech.orders (lower(note)); DROP INDEX i; ALTER TABLE orders RENAME COLUMN x TO y
+
+-- schema: view and table from a query [schema-ddl]
+CREATE VIEW v AS SELECT * FROM orders; CREATE TABLE t AS SELECT * FROM orders
+=>
+CREATE VIEW v AS SELECT * FROM "initech"."orders"; CREATE TABLE t AS SELECT * FROM "initech"."orders"
+
+-- schema: comment, type, sequence [schema-ddl]
+COMMENT ON COLUMN orders.note IS 'x'; CREATE TYPE initech.mood AS ENUM ('ok'); CREATE SEQUENCE s OWNED BY orders.id; TRUNCATE orders
+=>
+COMMENT ON COLUMN orders.note IS 'x'; CREATE TYPE initech.mood AS ENUM ('ok'); CREATE SEQUENCE s OWNED BY orders.id; TRUNCATE orders
