@@ -65,6 +65,9 @@ def _run(text: str, database: tuple[psycopg.Connection[Any], Catalog]) -> list[A
         ("format_type(x.oid, NULL)", "positive"),
         ("col_description ( x.oid , 1 )", None),
         ("pg_get_triggerdef(x.oid)", None),
+        ("pg_get_viewdef(x.oid)", None),
+        ("pg_get_functiondef(x.oid)", None),
+        ("(SELECT string_agg(a::text, ',') FROM pg_partition_ancestors(x.oid) AS a)", None),
     ],
 )
 def test_only_visible_objects_are_described(
@@ -74,6 +77,11 @@ def test_only_visible_objects_are_described(
     assert "foreign" not in found
     assert "4711" not in found
     assert own is None or own in found
+
+
+def test_sizes_of_shared_tables_are_not_known(database: tuple[psycopg.Connection[Any], Catalog]) -> None:
+    for call in ("pg_table_size('orders')", "pg_total_relation_size(x.oid)", "pg_relation_size('pg_class'::regclass)"):
+        assert _run(f"SELECT {call} {EVERY_OID}", database) == []
 
 
 def test_the_servers_own_objects_are_described_as_ever(database: tuple[psycopg.Connection[Any], Catalog]) -> None:
