@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+class AuditEvent(NamedTuple):
     """One line of the audit log, before it is chained. Times are seconds since the epoch, durations microseconds.
 
     event: statement | login | logout | cancel.  decision: allowed | rewritten | refused.
-    outcome: ok | error | refused | cancelled | lost.
+    outcome: ok | error | refused | cancelled | lost | skipped (pipelined behind an error, so not run).
     """
 
     event: str

@@ -89,13 +89,19 @@ class InvalidStatement(StatementRefused):
 
 
 class QuotaExceeded(StatementRefused):
-    """A quota is used up: 53300 for connections, 53400 otherwise; `retry_after_s` goes to the detail."""
+    """A quota is used up: 53300 for connections, 53400 otherwise; `retry_after_s` goes to the detail.
+
+    quota: which one, as in `QuotaLimits` (a metric label).
+    """
 
     kind = "quota"
     default_sqlstate = "53400"
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, sqlstate: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, quota: str, retry_after_s: float | None = None, sqlstate: str | None = None
+    ) -> None:
         detail = None if retry_after_s is None else f"Retry after {retry_after_s:.3f} s."
         super().__init__(message, sqlstate=sqlstate, detail=detail, hint="Wait, or ask your administrator to raise the quota.")
         self.retry_after_s = retry_after_s
+        self.quota = quota

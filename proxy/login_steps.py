@@ -82,22 +82,30 @@ async def _authenticate(gateway: Gateway, frontend: Frontend, startup: StartupMe
         certificate_cn=identity.certificate_cn if identity else None,
         server_end_point=gateway.server_end_point if identity else None,
     )
-    user = startup.parameters.get("user", "")
+    user, application = startup.parameters.get("user", ""), startup.parameters.get("application_name", "")
     try:
         return await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants)
     except AuthenticationError as error:
-        _record_refusal(gateway, frontend, user, error)
+        _record_refusal(gateway, frontend, user, application, error)
         await asyncio.sleep(_FAILURE_PAUSE_S)
         raise AuthenticationError(f'password authentication failed for user "{user[:63]}"') from None
     except TenantGateError as error:
-        _record_refusal(gateway, frontend, user, error)
+        _record_refusal(gateway, frontend, user, application, error)
         raise
 
 
-def _record_refusal(gateway: Gateway, frontend: Frontend, user: str, error: TenantGateError) -> None:
+def _record_refusal(
+    gateway: Gateway, frontend: Frontend, user: str, application: str, error: TenantGateError
+) -> None:
     logger.warning("login refused: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
     gateway.recorder.login(
-        session="", tenant="", subject=user[:63], client=frontend.address, outcome=error.kind, reason=error.message
+        session="",
+        tenant="",
+        subject=user[:63],
+        client=frontend.address,
+        outcome=error.kind,
+        application=application,
+        reason=error.message,
     )
 
 
@@ -143,7 +151,12 @@ async def _open_tenant_session(
     frontend.lease = lease
     frontend.write(_greeting(backend, result.user) + replies.backend_key_data(key_id, key) + replies.READY_IDLE)
     gateway.recorder.login(
-        session=session.id, tenant=tenant.id, subject=session.principal.subject, client=frontend.address, outcome="ok"
+        session=session.id,
+        tenant=tenant.id,
+        subject=session.principal.subject,
+        client=frontend.address,
+        outcome="ok",
+        application=session.application_name,
     )
     frontend.begin(engine)
 

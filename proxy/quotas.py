@@ -36,7 +36,7 @@ class TenantUsage:
         limit = self._limits.connections
         if limit is not None and self.connections >= limit:
             message = f'too many connections for tenant "{self.tenant}" (limit {limit})'
-            raise QuotaExceeded(message, sqlstate="53300")
+            raise QuotaExceeded(message, quota="connections", sqlstate="53300")
         self.connections += 1
 
     def release_connection(self) -> None:
@@ -53,12 +53,13 @@ class TenantUsage:
         limit = self._limits.concurrent_statements
         if limit is not None and self.statements >= limit and not pipelined:
             message = f'too many concurrent statements for tenant "{self.tenant}" (limit {limit})'
-            raise QuotaExceeded(message, retry_after_s=CONCURRENCY_RETRY_S)
+            raise QuotaExceeded(message, quota="concurrent_statements", retry_after_s=CONCURRENCY_RETRY_S)
         if self._bucket is not None and (wait_s := self._bucket.take(now)):
             message = (
                 f'too many statements per second for tenant "{self.tenant}" (limit {self._limits.statements_per_s:g})'
             )
-            raise QuotaExceeded(message, retry_after_s=ceil(wait_s * 1000) / 1000)  # the detail shows milliseconds
+            retry_after_s = ceil(wait_s * 1000) / 1000  # the detail shows milliseconds
+            raise QuotaExceeded(message, quota="statements_per_s", retry_after_s=retry_after_s)
         self.statements += not pipelined
 
     def end_statement(self) -> None:

@@ -17,6 +17,7 @@ from policy.sql.plan import (
     Slot,
     SlotKind,
     SlotValues,
+    StatementKind,
     fill_slot,
     quote_identifier,
     quote_literal,
@@ -29,12 +30,17 @@ _MAX_TEMPLATES = 256
 
 
 class Template:
-    """A compiled query with this session's values filled in; only client literals are left open."""
+    """A compiled query with this session's values filled in; only client literals are left open.
 
-    __slots__ = ("compiled", "format", "literals", "rewritten")
+    plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
+    """
+
+    __slots__ = ("compiled", "first", "format", "literals", "plain", "rewritten")
 
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
+        self.first = compiled.plans[0] if compiled.plans else None
+        self.plain = all(_is_plain(plan) for plan in compiled.plans)
         self.literals: tuple[int, ...] | None = None
         self.rewritten = any(_is_ours(piece) for plan in compiled.plans for piece in plan.pieces)
         parts: list[str] = []
@@ -59,6 +65,11 @@ class Template:
         if self.literals is None:
             return self.format
         return self.format % tuple([literals[index] for index in self.literals])
+
+
+def _is_plain(plan: Plan) -> bool:
+    special = plan.kind in (StatementKind.COPY_IN, StatementKind.DDL)
+    return not (special or plan.denial or plan.session_action)
 
 
 def _is_ours(piece: Piece) -> bool:
@@ -143,6 +154,9 @@ class Session:
                 self._templates.clear()
             template = self._templates[id(compiled)] = Template(compiled, self.values)
         return template
+
+
+NO_VALUES = SlotValues("", "", "", {})
 
 
 def slot_values(principal: Principal, tenant: Tenant) -> SlotValues:

@@ -16,7 +16,7 @@ The interface of a rule: `rule(node, context) -> None`; node is of the client's 
     rule handles its target only (`context.target_of(node)`, `resolve(reference, "write", context)` of resolve.py,
     tests from guard.py), encloses a client's condition with `context.wrap`, never replaces it.
   - For each change a rule tells verify.py how to take it away again: `context.expect(node, unwrap)`.
-  - It records what it did: `context.note`, `context.reach`, `context.parameter_checks`, `context.copy_stamp` …
+  - It records what it did: `context.note`, `context.reach`, `context.copy_stamp` …
   - Before it looks at the value of a literal it calls `context.pin()`: whether a plan is pinned may depend on the
     shape of the statement only, never on what the literal turned out to be.
 """
@@ -153,7 +153,6 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         relations=tuple(context.relations),
         rules=tuple(context.rules),
         write=context.write,
-        parameter_checks=tuple(context.parameter_checks),
         copy_stamp=context.copy_stamp,
         session_action=context.session_action,
         has_runtime_check=context.has_runtime_check,

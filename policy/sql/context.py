@@ -14,7 +14,7 @@ from policy.access import Access
 from policy.model import Isolation
 from policy.sql.catalog import Catalog
 from policy.sql.parse import Statement
-from policy.sql.plan import ClientText, CopyStamp, ParameterCheck, Piece, StatementKind
+from policy.sql.plan import ClientText, CopyStamp, Piece, StatementKind
 from policy.sql.references import Reference, References
 from policy.sql.rewrite import Edit
 from policy.sql.tokens import Tokens
@@ -29,8 +29,6 @@ class Context:
 
     schema: the session's own schema (schema strategy), else "". text and tokens are of the whole query string; all
     offsets refer to it.
-    sql_prepare: the statement stands inside a SQL-level PREPARE, so its parameters come with EXECUTE and no
-    `parameter_check` can see them.
     pinned: a rule read a literal's value, so the plan holds for this very text only.
     """
 
@@ -45,14 +43,12 @@ class Context:
     command: str = ""
     write: bool = False
     pinned: bool = False
-    sql_prepare: bool = False
     has_runtime_check: bool = False
     copy_stamp: CopyStamp | None = None
     session_action: tuple[str, ...] = ()
     edits: list[Edit] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     relations: list[str] = field(default_factory=list)
-    parameter_checks: list[ParameterCheck] = field(default_factory=list)
     expected: dict[int, Unwrap] = field(default_factory=dict)
     leakproof: bool | None = None  # answered once, see guard.needs_barrier
 

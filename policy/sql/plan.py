@@ -57,15 +57,6 @@ Piece = str | ClientText | Slot
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterCheck:
-    """Client parameter `number` (1-based) must equal the session's tenant value (an INSERT's tenant column)."""
-
-    number: int
-    type_name: str  # of the column: decides the binary format
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
 class CopyStamp:
     """COPY … FROM STDIN into a tenant table: how the data stream is stamped or checked.
 
@@ -102,7 +93,6 @@ class Plan:
     rules: tuple[str, ...] = ()
     write: bool = False
     denial: StatementRefused | None = None
-    parameter_checks: tuple[ParameterCheck, ...] = ()
     copy_stamp: CopyStamp | None = None
     session_action: tuple[
         str, ...

@@ -12,7 +12,7 @@ can be mistaken for anything else, since strings and numbers are always taken ou
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_SHAPED_CHARS = 16_384
 
@@ -44,8 +44,7 @@ _STRING, _INTEGER, _NUMBER, _UNREADABLE = 2, 3, 4, 5
 _LARGEST_INTEGER = 2_147_483_647
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """`key` names the shape; `literals` are the client's, as written, in order."""
 
     key: str

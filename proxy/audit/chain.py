@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from json.encoder import encode_basestring as _quote
 
 from policy.audit_event import AuditEvent
@@ -146,8 +146,7 @@ def _bounded(event: AuditEvent) -> AuditEvent:
     """The event with every field but the two texts cut to a sane size, so that a line stays readable."""
     names = [name[:_MAX_RELATION_CHARS] for name in event.relations[:_MAX_RELATIONS]]
     more = len(event.relations) - len(names)
-    return replace(
-        event,
+    return event._replace(
         relations=(*names, f"... and {more} more") if more else tuple(names),
         **{name: getattr(event, name)[:_MAX_FIELD_CHARS] for name in _SHORT_FIELDS},
     )

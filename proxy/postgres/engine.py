@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
-from policy.sql.plan import CompiledQuery, StatementKind
+from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.errors import RemoteProtocolError
 from proxy.postgres import expected
@@ -23,14 +23,14 @@ from proxy.postgres.backend import BackendConnection
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, Running
-from proxy.postgres.guards import check_parameter_types, check_parameters
+from proxy.postgres.parameter_types import check_declared_types
 from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.sql_prepared import SqlPrepared
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
-from proxy.session import Session, client_position
+from proxy.session import NO_VALUES, Session, Template, client_position
 
 _IDLE = ord("I")
 _NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement has this name
@@ -126,8 +126,12 @@ class Engine:
             for tag, message in self.reader.feed(data):
                 if self.waiting:
                     self._hold(tag, message)
+                elif self._copy is not None:
+                    self._on_message_in_copy(tag, message)
+                elif self.skipping and tag not in (_SYNC, _TERMINATE):
+                    continue
                 else:
-                    self._dispatch(tag, message)
+                    _HANDLERS[tag](self, message)
                 if self.ended:
                     break
         finally:
@@ -136,11 +140,8 @@ class Engine:
     def _dispatch(self, tag: int, message: bytes) -> None:
         if self._copy is not None:
             self._on_message_in_copy(tag, message)
-        elif not self.skipping or tag == _SYNC or tag == _TERMINATE:
-            handler = _HANDLERS.get(tag)
-            if handler is None:
-                raise RemoteProtocolError(f"invalid frontend message type {tag}")
-            handler(self, message)
+        elif not self.skipping or tag in (_SYNC, _TERMINATE):
+            _HANDLERS[tag](self, message)
 
     def _flush(self) -> None:
         if self._out:
@@ -174,48 +175,45 @@ class Engine:
         except _REFUSALS as error:
             self._refuse_query(error, body.decode("utf-8", "replace"), None)
             return
-        compiled: CompiledQuery | None = None
+        template: Template | None = None
         try:
-            compiled, literals = self._judge(text)
-            self._admit_query(compiled)
+            template, literals = self._judge(text)
+            if not template.plain:
+                self._check_special(template)
+            self._admit()
         except _REFUSALS as error:
-            self._refuse_query(error, text, compiled)
+            self._refuse_query(error, text, template)
             return
-        template = self.session.template(compiled)
-        sent = template.text(literals)
-        self._begin(expected.QUERY, compiled, literals, text, sent if template.rewritten else "")
-        self._out.append(messages.encode_query(sent.encode()))
+        self._begin(expected.QUERY, template, literals, text)
+        self._out.append(messages.encode_query(template.text(literals).encode()))
 
-    def _admit_query(self, compiled: CompiledQuery) -> None:
-        denial = compiled.denial
+    def _check_special(self, template: Template) -> None:
+        """Refuse what is refused, check what needs the session's state."""
+        denial = template.compiled.denial
         if denial is not None:
             raise denial
-        for plan in compiled.plans:
-            if plan.parameter_checks:
-                raise UnsupportedStatement("parameters of a tenant column need the extended protocol")
+        for plan in template.compiled.plans:
             if plan.session_action:
                 self._sql_prepared.admit(plan, self._statements, self.session.generation)
-        self._admit()
 
     def _admit(self) -> None:
+        """Audit can take it, quotas have room for it. Raises AuditUnavailable or QuotaExceeded."""
         self.recorder.check_available()
         self.session.usage.admit_statement(self.clock(), pipelined=self._running > 0)
         self._running += 1
 
-    def _begin(self, kind: int, compiled: CompiledQuery, literals: tuple[str, ...], text: str, rewritten: str) -> None:
+    def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> None:
         now = self.clock()
-        deadline = now + self.timeout_s if self.timeout_s else 0.0
-        running = Running(kind, compiled, literals, text, rewritten, now, deadline)
+        running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
         running.start_bytes = self.relay.bytes_in
         self.queue.append(running)
-        for plan in compiled.plans:
-            if plan.kind is StatementKind.COPY_IN:
-                self.waiting = True
-            elif plan.kind is StatementKind.DDL:
-                self.ddl_pending = True
+        if not template.plain:
+            kinds = {plan.kind for plan in template.compiled.plans}
+            self.waiting = StatementKind.COPY_IN in kinds
+            self.ddl_pending = self.ddl_pending or StatementKind.DDL in kinds
 
-    def _refuse_query(self, error: TenantGateError, text: str, compiled: CompiledQuery | None) -> None:
-        self._record_refusal(error, text, compiled, "simple")
+    def _refuse_query(self, error: TenantGateError, text: str, template: Template | None) -> None:
+        self._record_refusal(error, text, template, "simple")
         if not self.queue and self.status == _IDLE and not self._out:
             self.client_write(error_reply(error) + replies.READY_IDLE)
             return
@@ -226,63 +224,57 @@ class Engine:
 
     def _on_parse(self, message: bytes) -> None:
         name, query, types = messages.decode_parse(message)
-        text, compiled = query.decode("utf-8", "replace"), None
+        text, template = query.decode("utf-8", "replace"), None
         try:
             text = self._text(query)
-            compiled, literals = self._judge(text)
-            prepared = self._prepare(text, types, compiled, literals)
+            template, literals = self._judge(text)
+            prepared = self._prepare(text, types, template, literals)
             self._statements.announce(name, prepared)
         except _REFUSALS as error:
             if not name:
                 self._statements.confirm(name, None)
-            self._fail(error, text, compiled)
+            self._fail(error, text, template)
             return
         self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
         self._out.append(messages.encode_parse(name, prepared.sent.encode(), types))
 
-    def _prepare(self, text: str, types: bytes, compiled: CompiledQuery, literals: tuple[str, ...]) -> Prepared:
-        denial = compiled.denial
+    def _prepare(self, text: str, types: bytes, template: Template, literals: tuple[str, ...]) -> Prepared:
+        denial = template.compiled.denial
         if denial is not None:
             raise denial
-        if len(compiled.plans) > 1:
+        if len(template.compiled.plans) > 1:
             raise InvalidStatement("cannot insert multiple commands into a prepared statement")
-        for plan in compiled.plans:
-            check_parameter_types(plan, types)
-        template = self.session.template(compiled)
-        sent = template.text(literals)
-        return Prepared(text, types, compiled, literals, sent, template.rewritten, self.session.generation)
+        if template.first is not None and not self.relay.verbatim_errors:
+            check_declared_types(template.first, types)
+        return Prepared(text, types, template, literals, self.session.generation)
 
     def _on_bind(self, message: bytes) -> None:
-        portal, name, rest = messages.decode_bind(message)
+        portal, name, _rest = messages.decode_bind(message)
         prepared: Prepared | None = None
         try:
-            prepared = self._current(name, self._statements.find(name))
-            for plan in prepared.compiled.plans:
-                check_parameters(plan, message, rest, self.session.tenant.value)
+            prepared = self._statements.find(name)
+            if prepared.generation != self.recorder.generation():
+                prepared = self._prepare_again(name, prepared)
             if portal not in self._portals and len(self._portals) >= self._statements.limit:
                 raise UnsupportedStatement("too many open portals", sqlstate="54000", hint="Close portals.")
         except _REFUSALS as error:
-            self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
+            self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
             return
         self._portals[portal] = prepared
         self.queue.append(EXPECT_BIND)
         self._out.append(message)
 
-    def _current(self, name: bytes, prepared: Prepared) -> Prepared:
-        """The statement under the policy of now: when that changed it is judged and prepared again, unseen."""
-        if self.session.generation != self.recorder.generation():
-            self.refresh(self.session)
-        if prepared.generation == self.session.generation:
-            return prepared
+    def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
+        """Policy or catalog changed: judge the statement anew and, when it became another, prepare it again, unseen."""
         again = self._prepare(prepared.text, prepared.types, *self._judge(prepared.text))
-        if again.sent != prepared.sent:
-            self.queue.append(expected.SWALLOW_CLOSE)
-            self.queue.append(Expected(expected.PARSE, forward=False, name=name, prepared=again))
-            self._out.append(messages.encode_close_statement(name))
-            self._out.append(messages.encode_parse(name, again.sent.encode(), again.types))
         self._statements.announce(name, again)
         if again.sent == prepared.sent:
             self._statements.confirm(name, again)
+            return again
+        self.queue.append(expected.SWALLOW_CLOSE)
+        self.queue.append(Expected(expected.PARSE, forward=False, name=name, prepared=again))
+        self._out.append(messages.encode_close_statement(name))
+        self._out.append(messages.encode_parse(name, again.sent.encode(), again.types))
         return again
 
     def _on_describe(self, message: bytes) -> None:
@@ -290,34 +282,23 @@ class Engine:
         try:
             if kind == _STATEMENT:
                 self._statements.find(name)
-            else:
-                self._portal(name)
         except _REFUSALS as error:
             self._fail(error, "", None)
             return
         self.queue.append(EXPECT_DESCRIBE)
         self._out.append(message)
 
-    def _portal(self, name: bytes) -> Prepared:
-        prepared = self._portals.get(name)
-        if prepared is None:
-            raise InvalidStatement(f'portal "{name.decode("utf-8", "replace")}" does not exist', sqlstate="34000")
-        return prepared
-
     def _on_execute(self, message: bytes) -> None:
         name, _max_rows = messages.decode_execute(message)
-        prepared: Prepared | None = None
+        portal = self._portals.get(name) or _cursor(name)
         try:
-            prepared = self._portal(name)
-            for plan in prepared.compiled.plans:
-                if plan.session_action:
-                    self._sql_prepared.admit(plan, self._statements, self.session.generation)
+            if not portal.template.plain:
+                self._check_special(portal.template)
             self._admit()
         except _REFUSALS as error:
-            self._fail(error, prepared.text if prepared else "", prepared.compiled if prepared else None)
+            self._fail(error, portal.text, portal.template)
             return
-        rewritten = prepared.sent if prepared.rewritten else ""
-        self._begin(expected.EXECUTE, prepared.compiled, prepared.literals, prepared.text, rewritten)
+        self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
         self._out.append(message)
 
     def _on_close(self, message: bytes) -> None:
@@ -349,15 +330,15 @@ class Engine:
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
         self._out.append(_FAILING_QUERY)
 
-    def _fail(self, error: TenantGateError, text: str, compiled: CompiledQuery | None) -> None:
+    def _fail(self, error: TenantGateError, text: str, template: Template | None) -> None:
         """Refuse a message of an extended request: the target fails in its place and skips to Sync."""
-        self._record_refusal(error, text, compiled, "extended")
+        self._record_refusal(error, text, template, "extended")
         self.queue.append(Expected(expected.REFUSED, error=error))
         self._out.append(_FAILING_BIND)
 
-    def _record_refusal(self, error: TenantGateError, text: str, compiled: CompiledQuery | None, protocol: str) -> None:
+    def _record_refusal(self, error: TenantGateError, text: str, template: Template | None, protocol: str) -> None:
         if isinstance(error, StatementRefused) and error.sqlstate not in ("26000", "34000"):
-            self.recorder.refused(self.session, error, text, compiled, protocol)
+            self.recorder.refused(self.session, error, text, template.compiled if template else None, protocol)
 
     # COPY FROM STDIN
 
@@ -392,7 +373,7 @@ class Engine:
         head = self.queue[0] if self.queue else None
         if not isinstance(head, Running) or head.kind != expected.QUERY:
             return False
-        return any(plan.kind is StatementKind.COPY_IN for plan in head.compiled.plans[head.index + 1 :])
+        return any(plan.kind is StatementKind.COPY_IN for plan in head.plans[head.index + 1 :])
 
     def copy_in_started(self, message: bytes) -> bytes | None:
         """The target asks for data (CopyInResponse); returns what the client is told instead, if anything."""
@@ -405,6 +386,9 @@ class Engine:
         return None
 
     # The rest
+
+    def _on_password(self, _message: bytes) -> None:
+        raise RemoteProtocolError("invalid frontend message type 112")
 
     def _on_terminate(self, _message: bytes) -> None:
         self.ended = True
@@ -423,12 +407,14 @@ class Engine:
                 "query string is not UTF-8", sqlstate="22021", hint="Set client_encoding to UTF8."
             ) from None
 
-    def _judge(self, text: str) -> tuple[CompiledQuery, tuple[str, ...]]:
+    def _judge(self, text: str) -> tuple[Template, tuple[str, ...]]:
+        """What the query string becomes under the policy of now, for this session."""
         session = self.session
         if session.generation != self.recorder.generation():
             self.refresh(session)
         assert session.scope is not None
-        return session.scope.plan(text)
+        compiled, literals = session.scope.plan(text)
+        return session.template(compiled), literals
 
     # From the backend
 
@@ -445,12 +431,12 @@ class Engine:
         plan = running.plan
         if plan is not None and plan.session_action and outcome == "ok":
             self._sql_prepared.apply(plan, self.session.generation)
-        if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.compiled.plans):
+        if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.plans):
             self._running -= 1
             if not self._running:
                 self.session.usage.end_statement()
         if running.failed and running.error is not None:
-            self._record_refusal(running.error, running.text, running.compiled, "copy")
+            self._record_refusal(running.error, running.text, running.template, "copy")
             return
         self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
 
@@ -472,10 +458,10 @@ class Engine:
 
     def map_position(self, entry: Expected, position: int) -> int:
         if isinstance(entry, Running):
-            return client_position(entry.compiled, position, self.session.values, entry.literals)
+            return client_position(entry.template.compiled, position, self.session.values, entry.literals)
         if entry.prepared is not None:
             prepared = entry.prepared
-            return client_position(prepared.compiled, position, self.session.values, prepared.literals)
+            return client_position(prepared.template.compiled, position, self.session.values, prepared.literals)
         return 0
 
     # For the frontend and the server
@@ -509,6 +495,15 @@ class Engine:
 
 _SYNC, _FLUSH, _TERMINATE, _STATEMENT = b"SHXS"
 
+
+def _cursor(name: bytes) -> Prepared:
+    """A portal that was not bound by the protocol: a cursor of SQL's DECLARE, judged when it was declared, or nothing
+    (34000 from the target)."""
+    text = f'portal "{name.decode("utf-8", "replace")}"'
+    plan = Plan(StatementKind.READ, "EXECUTE", (ClientText(text, 0),), text)
+    return Prepared(text, b"\0\0", Template(CompiledQuery((plan,), by_shape=False), NO_VALUES), (), 0)
+
+
 _HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {
     ord("Q"): Engine._on_query,
     ord("P"): Engine._on_parse,
@@ -520,6 +515,7 @@ _HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {
     ord("S"): Engine._on_sync,
     ord("F"): Engine._on_function_call,
     ord("X"): Engine._on_terminate,
+    ord("p"): Engine._on_password,
     ord("d"): Engine._on_stray_copy_message,
     ord("c"): Engine._on_stray_copy_message,
     ord("f"): Engine._on_stray_copy_message,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import deque
 
 from policy.errors import TenantGateError
-from policy.sql.plan import CompiledQuery, Plan
+from policy.sql.plan import Plan
 from proxy.postgres.prepared import Prepared
+from proxy.session import Template
 
 PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, QUERY, SYNC, REFUSED, REFUSED_QUERY = range(9)
 
@@ -43,54 +44,45 @@ class Expected:
 class Running(Expected):
     """A statement, or the statements of one Query, under way on the backend.
 
-    started: loop time in seconds. text: the client's query string; rewritten: what was sent in its place,
-    empty when that is the same. index: the statement
-    of `plans` that is running. failed: a Query's statement ended in an error, the rest is not run.
+    template: what was sent, to be rendered with `literals`; text: the client's query string. plan: the statement that
+    runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
+    failed: a Query's statement ended in an error, the rest is not run.
     """
 
-    __slots__ = (
-        "compiled",
-        "deadline",
-        "failed",
-        "index",
-        "literals",
-        "protocol",
-        "rewritten",
-        "start_bytes",
-        "started",
-        "text",
-    )
+    __slots__ = ("deadline", "failed", "index", "literals", "plan", "start_bytes", "started", "template", "text")
 
     def __init__(
-        self,
-        kind: int,
-        compiled: CompiledQuery,
-        literals: tuple[str, ...],
-        text: str,
-        rewritten: str,
-        started: float,
-        deadline: float,
+        self, kind: int, template: Template, literals: tuple[str, ...], text: str, started: float, deadline: float
     ) -> None:
         self.kind = kind
         self.forward = True
         self.name = None
         self.prepared = None
         self.error = None
-        self.compiled = compiled
+        self.template = template
         self.literals = literals
         self.text = text
-        self.rewritten = rewritten
         self.started = started
         self.deadline = deadline
         self.index = 0
+        self.plan = template.first
         self.start_bytes = 0
         self.failed = False
 
     @property
-    def plan(self) -> Plan | None:
-        """The plan of the statement that is running, None for an empty query string."""
-        plans = self.compiled.plans
-        return plans[self.index] if self.index < len(plans) else None
+    def plans(self) -> tuple[Plan, ...]:
+        return self.template.compiled.plans
+
+    @property
+    def rewritten(self) -> str:
+        """What was sent in place of the client's text, empty when that is the same."""
+        return self.template.text(self.literals) if self.template.rewritten else ""
+
+    def advance(self) -> None:
+        """The statement that ran has ended; the next one begins."""
+        self.index += 1
+        plans = self.template.compiled.plans
+        self.plan = plans[self.index] if self.index < len(plans) else None
 
 
 EXPECT_BIND = Expected(BIND)

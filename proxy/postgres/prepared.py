@@ -8,30 +8,20 @@ refused here, a name that only the target has lost is refused by the target.
 from __future__ import annotations
 
 from policy.errors import InvalidStatement, UnsupportedStatement
-from policy.sql.plan import CompiledQuery
+from proxy.session import Template
 
 
 class Prepared:
     """A statement as the client prepared it, and what was sent for it. `generation`: of the policy it was judged by."""
 
-    __slots__ = ("compiled", "generation", "literals", "rewritten", "sent", "text", "types")
+    __slots__ = ("generation", "literals", "sent", "template", "text", "types")
 
-    def __init__(
-        self,
-        text: str,
-        types: bytes,
-        compiled: CompiledQuery,
-        literals: tuple[str, ...],
-        sent: str,
-        rewritten: bool,
-        generation: int,
-    ) -> None:
+    def __init__(self, text: str, types: bytes, template: Template, literals: tuple[str, ...], generation: int) -> None:
         self.text = text
         self.types = types
-        self.compiled = compiled
+        self.template = template
         self.literals = literals
-        self.sent = sent
-        self.rewritten = rewritten
+        self.sent = template.text(literals)
         self.generation = generation
 
 

@@ -39,11 +39,14 @@ class Recorder:
     def ended(self, session: Session, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         """A statement was run to its end, or its error."""
         duration_s = self._clock() - running.started
+        duration_us = int(duration_s * 1e6)
         if outcome != "skipped":
             self._metrics.count_statement(session.counts, outcome, duration_s)
-        session.totals.bytes_sent += size
-        session.totals.query_us += int(duration_s * 1e6)
+        totals = session.totals
+        totals.bytes_sent += size
+        totals.query_us += duration_us
         plan = running.plan
+        rewritten = running.rewritten
         self._audit.emit(
             AuditEvent(
                 event="statement",
@@ -52,19 +55,19 @@ class Recorder:
                 tenant=session.tenant.id,
                 subject=session.principal.subject,
                 client=session.client_address,
-                decision="rewritten" if running.rewritten else "allowed",
+                decision="rewritten" if rewritten else "allowed",
                 outcome=outcome,
                 policy_version=session.generation,
                 protocol="simple" if running.kind == expected.QUERY else "extended",
                 command=plan.command if plan else "",
                 statement=running.text,
-                rewritten=running.rewritten,
+                rewritten=rewritten,
                 fingerprint=plan.fingerprint if plan else "",
                 relations=plan.relations if plan else (),
                 sqlstate=sqlstate,
                 rows=rows,
                 bytes=size,
-                duration_us=int(duration_s * 1e6),
+                duration_us=duration_us,
                 application=session.application_name,
             )
         )
@@ -76,7 +79,7 @@ class Recorder:
         session.counts["refused"] += 1
         self._metrics.count_denied(error.kind)
         if isinstance(error, QuotaExceeded):
-            self._metrics.count_quota_refused(session.tenant.id, error.sqlstate)
+            self._metrics.count_quota_refused(session.tenant.id, error.quota)
         plan = next((plan for plan in compiled.plans if plan.denial is not None), None) if compiled else None
         self._audit.emit(
             AuditEvent(
@@ -100,7 +103,9 @@ class Recorder:
             )
         )
 
-    def login(self, *, session: str, tenant: str, subject: str, client: str, outcome: str, reason: str = "") -> None:
+    def login(
+        self, *, session: str, tenant: str, subject: str, client: str, outcome: str, application: str, reason: str = ""
+    ) -> None:
         """A login succeeded (outcome ok) or was refused; `reason` is for the log and never reached the client."""
         self._metrics.count_login(outcome)
         self._audit.emit(
@@ -114,6 +119,7 @@ class Recorder:
                 decision="allowed" if outcome == "ok" else "refused",
                 outcome="ok" if outcome == "ok" else "refused",
                 reason=reason,
+                application=application,
             )
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from policy.errors import AccessDenied
 from proxy.errors import LocalProtocolError
 from proxy.postgres import expected
 from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, scrub, with_position
@@ -18,6 +19,7 @@ from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
 _DATA_ROW, _COPY_DATA = b"Dd"
 _MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
+_OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
 _HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
 
 
@@ -149,7 +151,7 @@ class ReplyRelay:
             raise LocalProtocolError("a statement ended that was not begun")
         assert isinstance(running, Running)
         self._listener.statement_ended(running, "ok", "", rows, stream_position - running.start_bytes)
-        running.index += 1
+        running.advance()
         running.start_bytes = stream_position
 
     def _on_ready(self, data: bytes, start: int, _stop: int) -> bytes | None:
@@ -167,6 +169,8 @@ class ReplyRelay:
         entry = self.queue[0]
         reply = self._present(entry, fields)
         sqlstate = fields.get("C", b"XX000").decode("ascii", "replace")
+        if FOREIGN_TENANT_MARKER in fields.get("M", b""):
+            sqlstate = AccessDenied.default_sqlstate
         if entry.kind == expected.QUERY:
             assert isinstance(entry, Running)
             self._fail(entry, sqlstate)
@@ -194,7 +198,7 @@ class ReplyRelay:
 
     def _fail(self, running: Running, sqlstate: str) -> None:
         running.failed = True
-        outcome = "cancelled" if sqlstate == "57014" else "error"
+        outcome = _OUTCOMES.get(sqlstate, "error")
         self._listener.statement_ended(running, outcome, sqlstate, 0, max(0, self.bytes_in - running.start_bytes))
 
     def _present(self, entry: Expected | None, fields: dict[str, bytes]) -> bytes:

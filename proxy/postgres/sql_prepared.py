@@ -29,13 +29,7 @@ class SqlPrepared:
             return
         known = self._generations.get(names[0])
         if known is None:
-            prepared = protocol_statements.find(names[0].encode())
-            if any(inner.parameter_checks for inner in prepared.compiled.plans):
-                raise UnsupportedStatement(
-                    "this statement sets the tenant column: EXECUTE cannot check that",
-                    hint="Run it through the extended protocol, or leave the tenant column out.",
-                )
-            known = prepared.generation
+            known = protocol_statements.find(names[0].encode()).generation
         if known != generation:
             raise InvalidStatement(
                 f'prepared statement "{names[0]}" was prepared under an older policy',

@@ -18,6 +18,7 @@ from proxy.postgres.expected import EXPECT_BIND, EXPECT_SYNC, Expected, Expected
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.messages import encode
+from proxy.session import NO_VALUES, Template
 
 PLAN = Plan(StatementKind.READ, "SELECT", (ClientText("SELECT 1", 0),), "SELECT 1")
 
@@ -48,11 +49,12 @@ class Story:
 
 
 def query(*plans: Plan) -> Running:
-    return Running(expected.QUERY, CompiledQuery(plans or (PLAN,), True), (), "SELECT 1", "", 0.0, 0.0)
+    template = Template(CompiledQuery(plans or (PLAN,), True), NO_VALUES)
+    return Running(expected.QUERY, template, (), "SELECT 1", 0.0, 0.0)
 
 
 def execute() -> Running:
-    return Running(expected.EXECUTE, CompiledQuery((PLAN,), True), (), "SELECT 1", "", 0.0, 0.0)
+    return Running(expected.EXECUTE, Template(CompiledQuery((PLAN,), True), NO_VALUES), (), "SELECT 1", 0.0, 0.0)
 
 
 def relay(chunks: list[bytes], entries: list[Expected], *, verbatim: bool = False) -> tuple[bytes, Story, ReplyRelay]:

@@ -1,9 +1,9 @@
 """A client's own value for the tenant column: what is stored is always the session's tenant.
 
-DEFAULT becomes it. A parameter is compared when it is bound. Any other expression is compared by the target itself, as
-its value is known to nobody else: `CASE WHEN (expression)::text = tenant THEN tenant ELSE <error> END`. The error
-comes from a function that is not immutable, so that planning does not raise it, and its text holds `MARKER`, by
-which the data plane knows it.
+DEFAULT becomes it. Any other expression, a parameter too, is compared by the target itself, as its value is known to
+nobody else (a parameter's type may have been settled elsewhere in the statement, so its bytes do not tell):
+`CASE WHEN (expression)::text = tenant THEN tenant ELSE <error> END`. The error comes from a function that is not
+immutable, so that planning does not raise it, and its text holds `MARKER`, by which the data plane knows it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from policy.sql.catalog import Column
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, tenant_value
 from policy.sql.parse import Node
-from policy.sql.plan import ParameterCheck, Piece
+from policy.sql.plan import Piece
 from policy.sql.verify import failed, parse_sample, same_tree
 
 ast: Any = parse.ast
@@ -37,9 +37,6 @@ def stamp_value(value: Node, start: int, end: int, column: Column, context: Cont
     if isinstance(value, ast.SetToDefault):
         context.replace(start, end, *tenant_value(column))
         return lambda found: _same(found, tenant_value(column), value)
-    if isinstance(value, ast.ParamRef) and value.number and not context.sql_prepare:
-        context.parameter_checks.append(ParameterCheck(value.number, column.type_name, column.name))
-        return lambda found: found
     if isinstance(value, ast.A_Const) and value.isnull:
         raise foreign_value(column, start)
     before, after = checked(column)

@@ -96,7 +96,6 @@ def _option_span(node: Node, context: Context) -> tuple[int, int]:
 
 def prepare(node: Node, context: Context) -> None:
     context.session_action = ("prepare", node.name)
-    context.sql_prepare = True
 
 
 def execute(node: Node, context: Context) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from policy.audit_event import AuditEvent
@@ -34,7 +33,7 @@ EVENT = AuditEvent(
 
 def numbered(number: int) -> AuditEvent:
     """An event that tells itself from the others."""
-    return replace(EVENT, statement=f"SELECT {number}")
+    return EVENT._replace(statement=f"SELECT {number}")
 
 
 async def write_log(path: Path, events: int) -> list[bytes]:

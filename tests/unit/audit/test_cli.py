@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 
@@ -113,7 +112,7 @@ def test_tail_shows_the_last_events_for_people(run: Run, log: Path) -> None:
 def test_tail_keeps_to_a_tenant(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(
-        b"".join(chain_event(replace(numbered(n), tenant="ab"[n % 2]), n + 1, NO_HASH)[0] for n in range(1000))
+        b"".join(chain_event(numbered(n)._replace(tenant="ab"[n % 2]), n + 1, NO_HASH)[0] for n in range(1000))
     )
     out = run("tail", "-n", "3", "--tenant", "b", "--json", path)[1]
     assert [json.loads(line)["statement"] for line in out.splitlines()] == ["SELECT 995", "SELECT 997", "SELECT 999"]
@@ -137,7 +136,7 @@ def test_a_statement_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     out = _Terminal()
-    line, _ = chain_event(replace(EVENT, statement="SELECT '\x1b[2J\x9b31m'\n\x07", outcome="refused"), 1, NO_HASH)
+    line, _ = chain_event(EVENT._replace(statement="SELECT '\x1b[2J\x9b31m'\n\x07", outcome="refused"), 1, NO_HASH)
     EventPrinter(out, tenant=None, as_json=as_json).line(line[:-1])
     text = out.getvalue()
     if not as_json:

@@ -1,0 +1,153 @@
+"""What the gateway's own code costs per transaction, without sockets: microseconds in engine, relay, audit and metrics.
+
+python -m benchmarks.engine_cpu [--profile MODE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from policy.access import Access, TableAccess
+from policy.model import Isolation, Principal, QuotaLimits, TableClass, TableRule, Tenant
+from policy.sql.catalog import Catalog, Column, Relation
+from proxy.audit.emitter import AuditEmitter
+from proxy.config import AuditConfig
+from proxy.observe.metrics import Metrics
+from proxy.plans.cache import PlanScope
+from proxy.postgres.backend import BackendConnection
+from proxy.postgres.engine import Engine
+from proxy.postgres.recorder import Recorder
+from proxy.postgres.wire import messages, replies
+from proxy.postgres.wire.framing import MessageReader
+from proxy.quotas import TenantUsage
+from proxy.session import Session, TenantTotals
+from tests.harness.wire_client import SYNC, bind, describe, execute, parse
+
+SQL = "SELECT abalance FROM pgbench_accounts WHERE aid = {};"
+ROW = replies.row_description([("abalance", 23)]), replies.data_row([b"0"]), replies.command_complete("SELECT 1")
+ROUNDS = 20_000
+
+
+class NoBackend:
+    """Takes what the engine sends and drops it."""
+
+    closed = False
+    sent = 0
+
+    def write(self, data: bytes) -> None:
+        self.sent += len(data)
+
+
+def make_engine(audit: AuditEmitter) -> Engine:
+    """An engine of a shared tenant with its policy, catalog, quotas, audit and metrics."""
+    columns = (Column("aid", 23, "integer", True), Column("abalance", 23, "integer"), Column("tenant_id", 25, "text"))
+    relation = Relation(
+        20000, "public", "pgbench_accounts", "r", columns, ("aid",), (("aid",),), ("pgbench_accounts_pkey",)
+    )
+    key = ("public", "pgbench_accounts")
+    access = Access(
+        "bench", Isolation.SHARED, "main", TableAccess(), {key: TableAccess(read=True, write=True)},
+        {key: TableRule("public", "pgbench_accounts", TableClass.TENANT, "tenant_id")},
+    )  # fmt: skip
+    catalog = Catalog(1, "bench", 180000, {key: relation}, leakproof_functions=frozenset({"int4eq", "texteq"}))
+    limits = QuotaLimits(connections=100, concurrent_statements=100, statements_per_s=1e9, burst=10**9)
+    tenant = Tenant("acme", Isolation.SHARED, "main", "acme", quotas=limits)
+    metrics = Metrics()
+    session = Session(
+        Principal("alice", frozenset({"acme"}), frozenset({"app"}), "jwt"), tenant, TenantUsage("acme", limits),
+        metrics.statement_counts("acme"), TenantTotals(), "127.0.0.1:5000", "bench",
+    )  # fmt: skip
+    session.enter(PlanScope(access, catalog, "", 1000), tenant, 1)
+    return Engine(
+        session,
+        cast(BackendConnection, NoBackend()),
+        client_write=lambda data: None,
+        pause_client=lambda paused: None,
+        refresh=lambda session: None,
+        recorder=Recorder(audit, metrics, time.monotonic, lambda: 1),
+        clock=time.monotonic,
+        reader=MessageReader(1 << 20),
+        max_prepared=1000,
+        max_query_bytes=1 << 20,
+        verbatim_errors=False,
+    )
+
+
+def simple(engine: Engine) -> Callable[[int], None]:
+    answer = b"".join(ROW) + replies.READY_IDLE
+
+    def once(number: int) -> None:
+        engine.client_data(messages.encode_query(SQL.format(number).encode()))
+        engine.backend_data(answer)
+
+    return once
+
+
+def extended(engine: Engine) -> Callable[[int], None]:
+    answer = replies.PARSE_COMPLETE + replies.BIND_COMPLETE + b"".join(ROW) + replies.READY_IDLE
+    request = parse("", SQL.format("$1")) + bind("", "", "17") + describe("P") + execute() + SYNC
+
+    def once(_: int) -> None:
+        engine.client_data(request)
+        engine.backend_data(answer)
+
+    return once
+
+
+def prepared(engine: Engine) -> Callable[[int], None]:
+    engine.client_data(parse("p", SQL.format("$1")) + SYNC)
+    engine.backend_data(replies.PARSE_COMPLETE + replies.READY_IDLE)
+    answer = replies.BIND_COMPLETE + b"".join(ROW) + replies.READY_IDLE
+    request = bind("", "p", "17") + describe("P") + execute() + SYNC
+
+    def once(_: int) -> None:
+        engine.client_data(request)
+        engine.backend_data(answer)
+
+    return once
+
+
+MODES = {"simple": simple, "extended": extended, "prepared": prepared}
+
+
+async def measure(mode: str, profile: bool) -> float:
+    """Microseconds per transaction; the audit log's batches included."""
+    with tempfile.TemporaryDirectory() as directory:
+        audit = AuditEmitter(AuditConfig(path=Path(directory) / "audit.jsonl"))
+        audit.start()
+        once = MODES[mode](make_engine(audit))
+        for number in range(1000):
+            once(number)
+        profiler = cProfile.Profile() if profile else None
+        if profiler is not None:
+            profiler.enable()
+        begin = time.process_time()
+        for number in range(ROUNDS):
+            once(number)
+        used = time.process_time() - begin
+        if profiler is not None:
+            profiler.disable()
+            pstats.Stats(profiler).sort_stats("tottime").print_stats(28)
+        await audit.close()
+    return used / ROUNDS * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", choices=sorted(MODES))
+    chosen = parser.parse_args().profile
+    for mode in [chosen] if chosen else MODES:
+        runs = [asyncio.run(measure(mode, bool(chosen))) for _ in range(1 if chosen else 3)]
+        print(f"{mode:9} {sorted(runs)[len(runs) // 2]:6.1f} us per transaction")
+
+
+if __name__ == "__main__":
+    main()
