@@ -8,14 +8,16 @@ masked or on the nullable side of an outer join, keeps the sub-select.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
+from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, filter_is_leaky, guarded_relation, needs_barrier, note_guard, row_test
-from policy.sql.parse import ast, walk
+from policy.sql.parse import ast, child_nodes, is_node, walk
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
@@ -26,7 +28,6 @@ from policy.sql.verify import expect_name, expect_source, failed, same_tree
 Node = Any
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-_HANDLED_ELSEWHERE = frozenset({Place.TARGET, Place.COPY})
 
 
 def guard_sources(context: Context) -> None:
@@ -101,11 +102,25 @@ def put_name(reference: Reference, resolved: Resolved, context: Context) -> None
 
 
 def _belongs_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
-    if reference.nullable or resolved.access.masks or not isinstance(reference.scope.node, ast.SelectStmt):
+    if not isinstance(reference.scope.node, ast.SelectStmt):
+        return False
+    depends = _depends_on_key(reference, resolved, context)
+    if not (_is_locked(reference) or depends):
+        return False
+    possible = _can_be_in_where(reference, resolved, context)
+    if depends and not possible:
+        raise UnsupportedStatement(
+            f"columns of {reference.visible_name} are used that GROUP BY does not list",
+            hint="List them in GROUP BY, beside the primary key.",
+            position=reference.position,
+        )
+    return possible
+
+
+def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
+    if reference.nullable or resolved.access.masks:
         return False
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
-        return False
-    if not (_is_locked(reference) or _groups_by_key(reference, resolved, context)):
         return False
     return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
 
@@ -152,7 +167,7 @@ def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> N
         )
 
 
-def _groups_by_key(reference: Reference, resolved: Resolved, context: Context) -> bool:
+def _depends_on_key(reference: Reference, resolved: Resolved, context: Context) -> bool:
     """Whether GROUP BY names all columns of the primary key, and another column is used that depends on it."""
     node = reference.scope.node
     assert resolved.relation is not None
@@ -161,8 +176,23 @@ def _groups_by_key(reference: Reference, resolved: Resolved, context: Context) -
     if not key or not key <= grouped:
         return False
     others = {column.name for column in resolved.relation.columns} - grouped
-    used = reference.scope.columns
+    used = _columns_after_grouping(node)
     return any(_own_column(reference, c) in others or isinstance(c.fields[-1], ast.A_Star) for c in used)
+
+
+def _columns_after_grouping(node: Node) -> Iterator[Node]:
+    """Column references of the select list, HAVING and ORDER BY that stand outside of aggregates and sub-selects."""
+    stack = [*(node.targetList or ()), *(node.sortClause or ()), *(node.distinctClause or ()), node.havingClause]
+    while stack:
+        found = stack.pop()
+        if isinstance(found, ast.ColumnRef):
+            yield found
+        elif is_node(found) and not isinstance(found, ast.SubLink) and not _is_aggregate(found):
+            stack.extend(child_nodes(found))
+
+
+def _is_aggregate(node: Node) -> bool:
+    return isinstance(node, ast.FuncCall) and node.over is None and names_of(node.funcname)[-1] in builtin.AGGREGATES
 
 
 def _grouped(node: Node, context: Context) -> list[Node]:

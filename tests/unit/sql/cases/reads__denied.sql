@@ -48,6 +48,21 @@ SELECT id INTO x FROM orders
 =>
 0A000 SELECT INTO is not supported through this gateway
 
+-- grouping by the key of a nullable side
+SELECT o.tenant_id, o.id, o.status FROM customers c LEFT JOIN orders o ON true GROUP BY 1, 2
+=>
+0A000 columns of o are used that GROUP BY does not list
+
+-- grouping by the key of a masked table [analyst]
+SELECT tenant_id, id, card FROM customers GROUP BY tenant_id, id
+=>
+0A000 columns of customers are used that GROUP BY does not list
+
+-- grouping by the key with conditions that may fail
+SELECT o.tenant_id, o.id, o.status FROM orders o JOIN customers c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id
+=>
+0A000 columns of o are used that GROUP BY does not list
+
 -- lock of a global table
 SELECT * FROM orders, countries FOR UPDATE
 =>
