@@ -133,8 +133,14 @@ def same_tree(a: Any, b: Any) -> bool:
 
 
 def parse_sample(sql: str, pieces: tuple[Piece, ...]) -> Node:
-    """The tree of `sql` with `%` replaced by rendered pieces."""
-    return parse_statements(sql.replace("%", _rendered(pieces)))[0].node
+    """The tree of `sql` with `%` replaced by rendered pieces. It is shared: nobody may change it."""
+    return _parsed(sql.replace("%", _rendered(pieces)))
+
+
+@lru_cache(maxsize=512)
+def _parsed(sql: str) -> Node:
+    """The same few guards come again in every statement."""
+    return parse_statements(sql)[0].node
 
 
 def parse_condition(pieces: tuple[Piece, ...]) -> Node:
@@ -146,7 +152,7 @@ def expect_source(reference: Reference, pieces: tuple[Piece, ...], context: Cont
     """A sub-select, `pieces`, stands in a relation's place and answers to its name."""
 
     def unwrap(found: Node) -> Node:
-        expected = _parsed_source(_rendered(pieces))
+        expected = parse_sample("SELECT FROM % AS x", pieces).fromClause[0]
         if not isinstance(found, ast.RangeSubselect) or found.lateral:
             raise failed(f"guard of {reference.written}")
         if not same_tree(found.subquery, expected.subquery) or not _answers_to(reference, found.alias):
@@ -154,12 +160,6 @@ def expect_source(reference: Reference, pieces: tuple[Piece, ...], context: Cont
         return reference.node
 
     context.expect(reference.node, unwrap)
-
-
-@lru_cache(maxsize=512)
-def _parsed_source(sql: str) -> Node:
-    """A guard's own tree, which nobody changes: the same few guards come again in every statement."""
-    return parse_statements(f"SELECT FROM {sql} AS x")[0].node.fromClause[0]
 
 
 def _answers_to(reference: Reference, alias: Node) -> bool:
