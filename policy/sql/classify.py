@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from policy.errors import AccessDenied, UnsupportedStatement
+from policy.errors import AccessDenied, InvalidStatement, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import enums, walk
@@ -221,6 +221,26 @@ _SESSION_NODES = KNOWN_NODES | _names(
 )
 
 
+_OLD_NUMBER = frozenset("0123456789.eE+-")
+
+# What an older server reads in another way: it would call a function of that name.
+_SINCE = {
+    **dict.fromkeys(
+        _names(
+            """
+            JsonAggConstructor JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonIsPredicate
+            JsonObjectAgg JsonObjectConstructor
+            """
+        ),
+        160000,
+    ),
+    **dict.fromkeys(
+        _names("JsonFuncExpr JsonParseExpr JsonScalarExpr JsonSerializeExpr JsonTable MergeSupportFunc"), 170000
+    ),
+    "ReturningOption": 180000,
+}
+
+
 def classify(context: Context) -> Outcome:
     """Look a statement up, set the context's kind and command, and refuse what may not go on (42501, 0A000)."""
     node = context.statement.node
@@ -231,6 +251,7 @@ def classify(context: Context) -> Outcome:
     context.command = outcome.command
     context.write = outcome.kind in (StatementKind.WRITE, StatementKind.DDL)
     _check_strategy(outcome, context)
+    _check_numbers(context)
     _check_nodes(node, context)
     if context.references.writes:
         context.write = True
@@ -274,6 +295,21 @@ def _check_nodes(node: Any, context: Context) -> None:
                 hint="The gateway does not know this part of the grammar; write the statement without it.",
                 position=position + 1,
             )
+        if _SINCE.get(type(found).__name__, 0) > context.catalog.server_version:
+            raise UnsupportedStatement(
+                f"{type(found).__name__} needs a newer PostgreSQL than the target's",
+                hint="Use what the target's version has.",
+                position=position + 1,
+            )
+
+
+def _check_numbers(context: Context) -> None:
+    """Refuse (42601) numbers such as 1_000 and 0x1F on a server before 16, which reads a number and an alias."""
+    if context.catalog.server_version >= 160000:
+        return
+    for index, token in enumerate(context.tokens.items):
+        if token.name in ("ICONST", "FCONST") and not _OLD_NUMBER.issuperset(context.tokens.word(index)):
+            raise InvalidStatement("trailing junk after numeric literal", position=token.start + 1)
 
 
 TRANSACTION_COMMANDS = {

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from policy.access import Access, TableAccess
 from policy.errors import StatementRefused
 from policy.sql.classify import KNOWN_NODES, OUTCOMES, Allowed
+from policy.sql.compile import compile_query
 from policy.sql.parse import ast, fingerprint_of
 from policy.sql.plan import ClientText, Slot, SlotKind, StatementKind
-from tests.unit.sql.sample import ANALYST, DATABASE, SCHEMA, SHARED, becomes, compiled, denial, plan_of
+from tests.unit.sql.sample import ANALYST, CATALOG, DATABASE, SCHEMA, SHARED, becomes, compiled, denial, plan_of
 
 
 def test_a_plan_says_what_it_does() -> None:
@@ -143,6 +144,15 @@ def test_a_policy_that_cannot_be_applied_refuses_the_statement() -> None:
         error = denial("SELECT * FROM customers", access)
         assert error.sqlstate == "42501", broken
         assert error.message.startswith("the row filter of customers cannot be applied"), broken
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1_000 FROM orders", "SELECT 0x1F", "SELECT JSON_SCALAR(1)", "SELECT JSON_ARRAY(1)"]
+)
+def test_what_an_older_server_reads_otherwise_is_refused_for_it(sql: str) -> None:
+    assert compiled(sql).denial is None
+    older = compile_query(sql, SHARED, replace(CATALOG, server_version=150018))
+    assert isinstance(older.denial, StatementRefused)
 
 
 def test_every_statement_class_has_a_deliberate_outcome() -> None:
