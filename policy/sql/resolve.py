@@ -162,6 +162,12 @@ def _in_own_database(reference: Reference, context: Context) -> Resolved:
 
 
 def _unclassified(schema: str, relation: Relation | None, access: TableAccess, reference: Reference) -> Resolved:
+    if reference.name.startswith("pg_"):  # an extension's view of the whole server, or a catalog not known to us
+        raise AccessDenied(
+            f"permission denied for relation {reference.name}",
+            hint="Relations whose names begin with pg_ belong to the server.",
+            position=reference.position,
+        )
     if relation is None and (access.row_filter is not None or access.masks):
         raise _missing(reference)  # without its columns neither can be applied
     return Resolved(schema, reference.name, relation, access)

@@ -93,6 +93,16 @@ CREATE TABLE x (a text DEFAULT pg_read_file('x'))
 =>
 42883 function pg_read_file does not exist
 
+-- schema: a catalog that is not known [schema]
+SELECT * FROM pg_new_catalog
+=>
+42501 permission denied for relation pg_new_catalog
+
+-- database: an extension's view of the server [database]
+SELECT * FROM public.pg_stat_statements
+=>
+42501 permission denied for relation pg_stat_statements
+
 -- schema: path [schema]
 SET search_path = globex
 =>
