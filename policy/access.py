@@ -42,9 +42,9 @@ NO_ACCESS = TableAccess()
 class Access:
     """Everything the SQL rules need of policy. `id` identifies the permission set in plan-cache keys.
 
-    tables: by (schema, name) for relations that roles name or that patterns were expanded to; `default` answers for all others
-    (from `table:*:…` and `database:*`). rules: classification of shared relations by (schema, name).
-    In the schema strategy, tables of the tenant's own schema are looked up under schema "" .
+    tables: by (schema, name) for relations that roles name or that patterns were expanded to; `default` answers for
+    all others (from `table:*:…` and `database:*`). rules: classification of shared relations by (schema, name).
+    In the schema strategy, tables of the tenant's own schema are looked up under schema "".
     """
 
     id: str

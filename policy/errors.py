@@ -102,6 +102,7 @@ class QuotaExceeded(StatementRefused):
         self, message: str, *, quota: str, retry_after_s: float | None = None, sqlstate: str | None = None
     ) -> None:
         detail = None if retry_after_s is None else f"Retry after {retry_after_s:.3f} s."
-        super().__init__(message, sqlstate=sqlstate, detail=detail, hint="Wait, or ask your administrator to raise the quota.")
+        hint = "Wait, or ask your administrator to raise the quota."
+        super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
         self.retry_after_s = retry_after_s
         self.quota = quota
