@@ -23,6 +23,7 @@ from policy.sql.plan import (
     quote_literal,
 )
 from policy.sql.shape import shape_of
+from proxy.audit.statement import StatementFrame
 from proxy.plans.cache import PlanScope
 from proxy.quotas import TenantUsage
 
@@ -35,10 +36,11 @@ class Template:
     plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
     """
 
-    __slots__ = ("compiled", "first", "format", "literals", "plain", "rewritten")
+    __slots__ = ("compiled", "first", "format", "frame", "literals", "plain", "rewritten")
 
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
+        self.frame: StatementFrame | None = None  # the recorder's, for audit events of the first statement
         self.first = compiled.plans[0] if compiled.plans else None
         self.plain = all(_is_plain(plan) for plan in compiled.plans)
         self.literals: tuple[int, ...] | None = None

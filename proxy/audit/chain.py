@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring as _quote
 
 from policy.audit_event import AuditEvent
+from proxy.audit.statement import StatementEvent, encode_statement
 
 FORMAT = 1
 NO_HASH = "0" * 64
@@ -50,11 +51,17 @@ class ChainHead:
     hash: str = NO_HASH
 
 
-def chain_event(event: AuditEvent, seq: int, prev: str) -> tuple[bytes, str]:
+def chain_event(event: AuditEvent | StatementEvent, seq: int, prev: str) -> tuple[bytes, str]:
     """The line (with newline) of `event` as number `seq` after the line with hash `prev`, and its own hash."""
-    left, right = _encode(event, seq, prev)
-    if len(left) + len(right) > _LARGE_PART_CHARS:
-        left, right = _encode(_bounded(event), seq, prev)
+    statement, rewritten = event.statement, event.rewritten
+    statement = _quote(statement) if len(statement) <= _SURELY_SHORT else _cut("statement", statement)
+    rewritten = _quote(rewritten) if len(rewritten) <= _SURELY_SHORT else _cut("rewritten", rewritten)
+    if isinstance(event, StatementEvent):
+        left, right = encode_statement(event, statement, rewritten, seq, prev)
+    else:
+        left, right = _encode(event, statement, rewritten, seq, prev)
+        if len(left) + len(right) > _LARGE_PART_CHARS:
+            left, right = _encode(bounded(event), statement, rewritten, seq, prev)
     return _seal(left, right, prev)
 
 
@@ -107,17 +114,13 @@ def chain_id_of(header: bytes) -> str:
 
 def _seal(left: str, right: str, prev: str) -> tuple[bytes, str]:
     # A lone surrogate cannot be UTF-8; backslashreplace writes it as JSON's own escape.
-    head, tail = left.encode("utf-8", "backslashreplace"), right.encode("utf-8", "backslashreplace")
-    digest = hashlib.sha256(b"%b%b%b" % (prev.encode(), head, tail)).hexdigest()
-    return b'%b,"hash":"%b"%b\n' % (head, digest.encode(), tail), digest
+    digest = hashlib.sha256(f"{prev}{left}{right}".encode("utf-8", "backslashreplace")).hexdigest()
+    return f'{left},"hash":"{digest}"{right}\n'.encode("utf-8", "backslashreplace"), digest
 
 
-def _encode(e: AuditEvent, seq: int, prev: str) -> tuple[str, str]:
+def _encode(e: AuditEvent, statement: str, rewritten: str, seq: int, prev: str) -> tuple[str, str]:
     """The canonical text before and after the `hash` member; `tests` hold it equal to the json module's."""
     q = _quote
-    statement, rewritten = e.statement, e.rewritten
-    statement = q(statement) if len(statement) <= _SURELY_SHORT else _cut("statement", statement)
-    rewritten = q(rewritten) if len(rewritten) <= _SURELY_SHORT else _cut("rewritten", rewritten)
     left = (
         f'{{"application":{q(e.application)},"bytes":{e.bytes},"client":{q(e.client)},"command":{q(e.command)}'
         f',"decision":{q(e.decision)},"duration_us":{e.duration_us},"event":{q(e.event)}'
@@ -142,7 +145,7 @@ def _cut(name: str, text: str) -> str:
     return f'{_quote(kept)},"{name}_bytes":{len(data)},"{name}_sha256":"{whole}"'
 
 
-def _bounded(event: AuditEvent) -> AuditEvent:
+def bounded(event: AuditEvent) -> AuditEvent:
     """The event with every field but the two texts cut to a sane size, so that a line stays readable."""
     names = [name[:_MAX_RELATION_CHARS] for name in event.relations[:_MAX_RELATIONS]]
     more = len(event.relations) - len(names)

@@ -21,6 +21,7 @@ from policy.audit_event import AuditEvent
 from proxy.audit.chain import FORMAT, ChainHead, MalformedLine, chain_event, chain_fields, chain_id_of, head_of
 from proxy.audit.errors import AuditUnavailable
 from proxy.audit.file_sink import FileSink, Tail, sync_descriptor
+from proxy.audit.statement import StatementEvent
 from proxy.config import AuditConfig
 from proxy.observe.version import product_version
 
@@ -63,7 +64,7 @@ class AuditEmitter:
     def __init__(self, config: AuditConfig, *, clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self._clock = clock
-        self._pending: list[AuditEvent] = []
+        self._pending: list[AuditEvent | StatementEvent] = []
         self._chars = 0
         self._chain = ""
         self._flush_at = min(_BATCH_EVENTS, config.max_queue)
@@ -108,7 +109,7 @@ class AuditEmitter:
             raise self._unusable(error) from error
         self._sink, self._failure = sink, None
 
-    def emit(self, event: AuditEvent) -> None:
+    def emit(self, event: AuditEvent | StatementEvent) -> None:
         """Keep `event`. Raises AuditUnavailable when that cannot be promised (58030)."""
         if self._failure is not None:
             self._keep_if_room(event)
@@ -229,7 +230,7 @@ class AuditEmitter:
         if self._config.fsync:
             self._start_sync()
 
-    def _keep_if_room(self, event: AuditEvent) -> None:
+    def _keep_if_room(self, event: AuditEvent | StatementEvent) -> None:
         if self._sink is None:
             return
         if len(self._pending) < self._config.max_queue and self._chars < _KEPT_CHARS:

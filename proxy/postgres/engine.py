@@ -249,7 +249,7 @@ class Engine:
         return Prepared(text, types, template, literals, self.session.generation)
 
     def _on_bind(self, message: bytes) -> None:
-        portal, name, _rest = messages.decode_bind(message)
+        portal, name = messages.decode_bind(message)
         prepared: Prepared | None = None
         try:
             prepared = self._statements.find(name)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from policy.audit_event import AuditEvent
 from policy.errors import QuotaExceeded, TenantGateError
 from policy.sql.plan import CompiledQuery
+from proxy.audit.chain import bounded
 from proxy.audit.emitter import AuditEmitter
+from proxy.audit.statement import StatementEvent, StatementFrame
 from proxy.observe.metrics import Metrics
 from proxy.postgres import expected
 from proxy.postgres.expected import Running
@@ -45,32 +47,48 @@ class Recorder:
         totals = session.totals
         totals.bytes_sent += size
         totals.query_us += duration_us
-        plan = running.plan
-        rewritten = running.rewritten
+        template = running.template
+        frame = template.frame if running.index == 0 else None
+        if frame is None:
+            frame = self._frame(session, running)
+        protocol = "simple" if running.kind == expected.QUERY else "extended"
         self._audit.emit(
-            AuditEvent(
-                event="statement",
-                time=time.time(),
-                session=session.id,
-                tenant=session.tenant.id,
-                subject=session.principal.subject,
-                client=session.client_address,
-                decision="rewritten" if rewritten else "allowed",
-                outcome=outcome,
-                policy_version=session.generation,
-                protocol="simple" if running.kind == expected.QUERY else "extended",
-                command=plan.command if plan else "",
-                statement=running.text,
-                rewritten=rewritten,
-                fingerprint=plan.fingerprint if plan else "",
-                relations=plan.relations if plan else (),
-                sqlstate=sqlstate,
-                rows=rows,
-                bytes=size,
-                duration_us=duration_us,
-                application=session.application_name,
+            StatementEvent(
+                frame,
+                time.time(),
+                protocol,
+                outcome,
+                sqlstate,
+                running.text,
+                running.rewritten,
+                rows,
+                size,
+                duration_us,
             )
         )
+
+    def _frame(self, session: Session, running: Running) -> StatementFrame:
+        """What all runs of this statement share; kept with the first (most often the only) one of its query string."""
+        plan = running.plan
+        event = AuditEvent(
+            event="statement",
+            time=0.0,
+            session=session.id,
+            tenant=session.tenant.id,
+            subject=session.principal.subject,
+            client=session.client_address,
+            decision="rewritten" if running.template.rewritten else "allowed",
+            outcome="",
+            policy_version=session.generation,
+            command=plan.command if plan else "",
+            fingerprint=plan.fingerprint if plan else "",
+            relations=plan.relations if plan else (),
+            application=session.application_name,
+        )
+        frame = StatementFrame(bounded(event))
+        if running.index == 0:
+            running.template.frame = frame
+        return frame
 
     def refused(
         self, session: Session, error: TenantGateError, text: str, compiled: CompiledQuery | None, protocol: str

@@ -20,6 +20,7 @@ from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 _DATA_ROW, _COPY_DATA = b"Dd"
 _MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
 _OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
+_ENDED_BY_READY = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
 _HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
 
 
@@ -129,12 +130,16 @@ class ReplyRelay:
         return None if entry.forward else b""
 
     def _on_row_description(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
-        if self._head_kind() == expected.DESCRIBE:
-            self.queue.popleft()
+        queue = self.queue
+        if not queue:
+            raise LocalProtocolError("the target speaks unasked")
+        if queue[0].kind == expected.DESCRIBE:
+            queue.popleft()
         return None
 
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
-        self._end_statement(_rows(data, start, stop), self.bytes_in + stop)
+        word = data[start + HEADER_BYTES : stop - 1].rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
+        self._end_statement(int(word) if word.isdigit() else 0, self.bytes_in + stop)
         return None
 
     def _on_no_rows(self, _data: bytes, _start: int, stop: int) -> bytes | None:
@@ -142,23 +147,21 @@ class ReplyRelay:
         return None
 
     def _end_statement(self, rows: int, stream_position: int) -> None:
-        kind = self._head_kind()
-        if kind == expected.EXECUTE:
-            running = self.queue.popleft()
-        elif kind == expected.QUERY:
-            running = self.queue[0]
-        else:
+        queue = self.queue
+        running = queue[0] if queue else None
+        if not isinstance(running, Running):
             raise LocalProtocolError("a statement ended that was not begun")
-        assert isinstance(running, Running)
+        if running.kind == expected.EXECUTE:
+            queue.popleft()
         self._listener.statement_ended(running, "ok", "", rows, stream_position - running.start_bytes)
         running.advance()
         running.start_bytes = stream_position
 
     def _on_ready(self, data: bytes, start: int, _stop: int) -> bytes | None:
-        kind = self._head_kind()
-        if kind not in (expected.SYNC, expected.QUERY, expected.REFUSED_QUERY):
+        queue = self.queue
+        if not queue or queue[0].kind not in _ENDED_BY_READY:
             raise LocalProtocolError("the target is ready before its time")
-        self.queue.popleft()
+        queue.popleft()
         self._listener.ready(data[start + HEADER_BYTES])
         return None
 
@@ -168,7 +171,8 @@ class ReplyRelay:
             return self._present(None, fields)
         entry = self.queue[0]
         reply = self._present(entry, fields)
-        sqlstate = fields.get("C", b"XX000").decode("ascii", "replace")
+        code = fields.get("C", b"")
+        sqlstate = code.decode() if len(code) == 5 and code.isalnum() else "XX000"
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
             sqlstate = AccessDenied.default_sqlstate
         if entry.kind == expected.QUERY:
@@ -233,21 +237,10 @@ class ReplyRelay:
     def _forward(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         return None
 
-    def _head_kind(self) -> int:
-        if not self.queue:
-            raise LocalProtocolError("the target speaks unasked")
-        return self.queue[0].kind
-
     def _take(self, kind: int) -> Expected:
         if not self.queue or self.queue[0].kind != kind:
             raise LocalProtocolError(f"the target answered what was not asked ({kind})")
         return self.queue.popleft()
-
-
-def _rows(data: bytes, start: int, stop: int) -> int:
-    """The count at the end of a CommandComplete tag: `SELECT 5`, `INSERT 0 1`, `COPY 7`; else 0."""
-    word = data[start + HEADER_BYTES : stop - 1].rpartition(b" ")[2]
-    return int(word) if word.isdigit() else 0
 
 
 _HANDLERS: dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]] = {

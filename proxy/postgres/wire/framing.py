@@ -20,16 +20,19 @@ SMALL_TAGS = frozenset(b"SHEDCcX")
 LARGE_TAGS = frozenset(b"QPBdfFp")
 
 
+_SMALL = dict.fromkeys(SMALL_TAGS, SMALL_MESSAGE_BYTES)
+
+
 class MessageReader:
     """Feed bytes, take whole messages with their headers.
 
-    Memory is bounded by `limit` (one message) plus one received chunk. After an error the reader is unusable.
+    Memory is bounded by `limit` bytes (one message) plus one received chunk. After an error the reader is unusable.
     """
 
-    __slots__ = ("_needed", "_pending", "limit")
+    __slots__ = ("_limits", "_needed", "_pending")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self._limits = _SMALL | dict.fromkeys(LARGE_TAGS, limit)
         self._pending = bytearray()
         self._needed = HEADER_BYTES
 
@@ -49,31 +52,27 @@ class MessageReader:
         position, end = 0, len(data)
         while end - position >= HEADER_BYTES:
             tag = data[position]
-            stop = position + 1 + self._checked_length(tag, unpack_length(data, position + 1)[0])
+            length = unpack_length(data, position + 1)[0]
+            if not 4 <= length <= self._limits.get(tag, 0):
+                raise self._invalid(tag, length)
+            stop = position + 1 + length
             if stop > end:
                 break
             message = data[position:stop]
             position = stop
             yield tag, message
-        self._hold(data, position, end)
+        if position != end:
+            self._hold(data, position, end)
 
     def _hold(self, data: bytes, position: int, end: int) -> None:
-        if position == end:
-            return
         self._pending += memoryview(data)[position:]
         self._needed = HEADER_BYTES
         if end - position >= HEADER_BYTES:
             self._needed = 1 + unpack_length(data, position + 1)[0]
-        elif end - position >= 1:
-            self._check_tag(data[position])
+        elif data[position] not in self._limits:
+            raise self._invalid(data[position], 4)
 
-    def _checked_length(self, tag: int, length: int) -> int:
-        self._check_tag(tag)
-        limit = SMALL_MESSAGE_BYTES if tag in SMALL_TAGS else self.limit
-        if length < 4 or length > limit:
-            raise RemoteProtocolError(f"invalid message length {length} for message type {chr(tag)!r}")
-        return length
-
-    def _check_tag(self, tag: int) -> None:
-        if tag not in LARGE_TAGS and tag not in SMALL_TAGS:
-            raise RemoteProtocolError(f"invalid frontend message type {tag}")
+    def _invalid(self, tag: int, length: int) -> RemoteProtocolError:
+        if tag not in self._limits:
+            return RemoteProtocolError(f"invalid frontend message type {tag}")
+        return RemoteProtocolError(f"invalid message length {length} for message type {chr(tag)!r}")

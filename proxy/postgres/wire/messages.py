@@ -29,11 +29,10 @@ class Parse(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """`rest` starts at the parameter format codes; parameters are only decoded on demand."""
+    """Names only: parameters are checked for their form, and passed on as they are."""
 
     portal: bytes
     statement: bytes
-    rest: int  # offset in the message
 
 
 class Execute(NamedTuple):
@@ -89,27 +88,16 @@ def decode_parse(message: bytes) -> Parse:
 
 def decode_bind(message: bytes) -> Bind:
     """Check the whole structure of a Bind, decode its names."""
-    portal, position = _string(message, HEADER_BYTES, "Bind")
-    statement, rest = _string(message, position, "Bind")
     end = len(message)
-    _, position = _parameter_spans(message, _skip_formats(message, rest, end))
+    stop = message.find(0, HEADER_BYTES)
+    name_stop = message.find(0, stop + 1)
+    if stop < 0 or name_stop < 0:
+        raise _invalid("Bind")
+    position = _skip_formats(message, name_stop + 1, end)
+    position = _skip_parameters(message, position, end)
     if _skip_formats(message, position, end) != end:
         raise _invalid("Bind")
-    return Bind(portal, statement, rest)
-
-
-def bind_parameter(message: bytes, rest: int, number: int) -> tuple[int, bytes | None] | None:
-    """(format code, value) of 1-based parameter `number`; value None is NULL; None when there is no such one."""
-    formats: int = _unpack_count(message, rest)[0]
-    position = rest + 2 + 2 * formats
-    spans, _ = _parameter_spans(message, position)
-    if not 1 <= number <= len(spans):
-        return None
-    code = 0
-    if formats:
-        code = _unpack_count(message, rest + 2 + 2 * (number - 1 if formats > 1 else 0))[0]
-    start, stop = spans[number - 1]
-    return code, (None if start < 0 else message[start:stop])
+    return Bind(message[HEADER_BYTES:stop], message[stop + 1 : name_stop])
 
 
 def decode_execute(message: bytes) -> Execute:
@@ -157,24 +145,24 @@ def _skip_formats(message: bytes, position: int, end: int) -> int:
     return stop
 
 
-def _parameter_spans(message: bytes, position: int) -> tuple[list[tuple[int, int]], int]:
-    """(start, stop) of every parameter value, start -1 for NULL, and where they end; `position` is at the count."""
-    end = len(message)
+def _skip_parameters(message: bytes, position: int, end: int) -> int:
+    """Where the parameter values end; `position` is at their Int16 count."""
     if position + 2 > end:
         raise _invalid("Bind")
     count = _unpack_count(message, position)[0]
     position += 2
-    spans: list[tuple[int, int]] = []
     for _ in range(count):
         if position + 4 > end:
             raise _invalid("Bind")
-        length = _unpack_int(message, position)[0]
+        length: int = _unpack_int(message, position)[0]
         position += 4
-        if length < -1 or position + length > end:
+        if length > 0:
+            position += length
+        elif length < -1:
             raise _invalid("Bind")
-        spans.append((position, position + length) if length >= 0 else (-1, position))
-        position += max(length, 0)
-    return spans, position
+    if position > end:
+        raise _invalid("Bind")
+    return position
 
 
 def _invalid(kind: str) -> RemoteProtocolError:

@@ -31,10 +31,6 @@ def test_bind_round_trip(portal: bytes, statement: bytes, parameters: list[bytes
     encoded = bind(portal, statement, [1], parameters, results)
     decoded = messages.decode_bind(encoded)
     assert (decoded.portal, decoded.statement) == (portal, statement)
-    for number, value in enumerate(parameters, 1):
-        assert messages.bind_parameter(encoded, decoded.rest, number) == (1, value)
-    assert messages.bind_parameter(encoded, decoded.rest, len(parameters) + 1) is None
-    assert messages.bind_parameter(encoded, decoded.rest, 0) is None
 
 
 @given(names, names, values, st.integers(1, 200))
