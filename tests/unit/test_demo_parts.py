@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from admin.demo.dataset import BUSINESSES, COLUMNS, COUNTRIES, Business, rows_of
-from admin.demo.embedded import EmbeddedError, find_binaries
+from admin.demo.embedded import EmbeddedError, copy_programs, find_binaries
 from admin.demo.facts import Facts
 from admin.demo.keys import certificate, signing_key, write_private
 from admin.demo.people import ALICE
@@ -112,3 +113,14 @@ def test_audit_events_that_differ_from_the_tour_are_noticed() -> None:
     assert compare([events[1], events[0]], outcomes) is not None
     assert compare([{**events[0], "tenant": "globex"}, events[1]], outcomes) is not None
     assert compare([{**events[0], "outcome": "refused"}, events[1]], outcomes) is not None
+
+
+def test_programs_run_where_they_were_copied_to(tmp_path: Path) -> None:
+    """As root where user namespaces are barred the server runs as `nobody`, who cannot enter a private venv."""
+    found = find_binaries()
+    copy_programs(found, tmp_path)
+    copied = tmp_path / found.relative_to(found.parents[2])
+    for program in ("initdb", "postgres"):
+        done = subprocess.run([copied / program, "--version"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "PostgreSQL" in done.stdout
