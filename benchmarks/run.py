@@ -17,6 +17,7 @@ from statistics import median
 from benchmarks.measure import BulkSample, Sample, copy_out, select_only
 from benchmarks.report import render_svg, table
 from benchmarks.stage import Stage, Way
+from proxy.postgres import engine
 
 MODES = ("simple", "extended", "prepared")
 CLIENTS = (1, 8, 64)
@@ -26,14 +27,15 @@ CPU_MARK, BULK_MARK = 2.0, 2.5
 def main() -> int:
     """Exit code 0: all marks met, 1: one is missed."""
     arguments = _arguments()
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
+    results = arguments.results
+    results.mkdir(parents=True, exist_ok=True)
     with Stage(arguments.scale) as stage:
         points = [_point(stage, mode, clients, arguments) for mode in MODES for clients in CLIENTS]
         bulk = _bulk(stage, arguments.rounds)
     report = {
         "machine": platform.platform(),
         "python": platform.python_version(),
+        "compiled": not str(engine.__file__).endswith(".py"),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": arguments.seconds,
         "rounds": arguments.rounds,
@@ -57,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=4, help="of each pgbench run (default 4)")
     parser.add_argument("--rounds", type=int, default=3, help="of each point (default 3)")
     parser.add_argument("--scale", type=int, default=21, help="of pgbench's tables; 21 make a COPY of 200 MB")
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where reports go")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser.parse_args()
 

@@ -24,6 +24,7 @@ class ConsoleSession:
         self._reader = MessageReader(MAX_COMMAND_BYTES)
         self._skipping = False
         self.ended = False
+        self.ddl_pending = False
 
     def client_data(self, data: bytes) -> None:
         for tag, message in self._reader.feed(data):

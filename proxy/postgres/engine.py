@@ -452,7 +452,7 @@ class Engine:
         self._copy = None
 
     def ready(self, status: int) -> None:
-        self.status = status
+        self.status = self.backend.transaction_status = status
         if status == _IDLE:
             self._portals.clear()
 
@@ -474,7 +474,8 @@ class Engine:
     @property
     def is_reusable(self) -> bool:
         """The backend may serve another session after a reset."""
-        return self.relay.is_clean and self._copy is None and not self.backend.closed
+        clean = self.relay.is_clean and self._copy is None and not self.skipping
+        return clean and not self.backend.closed
 
     def overdue(self, now: float) -> bool:
         """The statement at the head has used up its tenant's statement timeout."""

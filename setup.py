@@ -1,0 +1,36 @@
+"""The optional compiled build: TENANTGATE_COMPILE=1 turns the modules of the hot path into C extensions (mypyc).
+
+Everything works without; compiled, the gateway spends a third less CPU on a statement. Needs mypy, a C compiler and
+Python's headers. `make compiled` puts such a build into .build/compiled. See docs/decisions for the reasons.
+"""
+
+from __future__ import annotations
+
+import os
+
+from setuptools import setup
+
+COMPILED = [
+    "policy/quotas.py",
+    "policy/sql/plan.py",
+    "policy/sql/shape.py",
+    "proxy/audit/statement.py",
+    "proxy/observe/metrics.py",
+    "proxy/plans/cache.py",
+    "proxy/postgres/engine.py",
+    "proxy/postgres/expected.py",
+    "proxy/postgres/prepared.py",
+    "proxy/postgres/recorder.py",
+    "proxy/postgres/relay.py",
+    "proxy/postgres/wire/framing.py",
+    "proxy/postgres/wire/messages.py",
+    "proxy/quotas.py",
+    "proxy/session.py",
+]
+
+if os.environ.get("TENANTGATE_COMPILE") == "1":
+    from mypyc.build import mypycify
+
+    setup(ext_modules=mypycify(COMPILED, opt_level="3"))
+else:
+    setup()
