@@ -20,6 +20,7 @@ class Column:
     has_default: bool = False
     generated: str = ""  # '' | 'stored' | 'identity_always' | 'identity_default'
     default_sql: str | None = None  # pg_get_expr of the default, for the functions it calls
+    cast_type: str = ""  # its base type as SQL, qualified and without a length: `pg_catalog.bpchar`; "": not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from policy.sql.leakproof import statement_is_leakproof
 from policy.sql.parse import parse_statements
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.resolve import Resolved
+from policy.sql.type_names import cast_name, is_text
 
 Pieces = tuple[Piece, ...]
 
-_TEXT_TYPES = frozenset({"text", "character varying"})
 TENANT = Slot(SlotKind.TENANT)
 
 
@@ -33,9 +33,9 @@ def needs_barrier(context: Context) -> bool:
 
 def tenant_value(column: Column) -> Pieces:
     """The session's tenant value, of the tenant column's type."""
-    if column.type_name in _TEXT_TYPES:
+    if is_text(column):
         return (" ", TENANT, " ")
-    return (" ", TENANT, f"::{column.type_name} ")
+    return (" ", TENANT, f"::{cast_name(column)} ")
 
 
 def tenant_test(column: Column, qualifier: str) -> Pieces:
@@ -114,7 +114,7 @@ def _column(column: Column, mask: RoleExpression | None) -> Pieces:
     if mask is None:
         return (name,)
     # a bare NULL would come out as text, and `WHERE masked > 5` would fail
-    cast = f"::{column.type_name}" if mask.is_null else ""
+    cast = f"::{cast_name(column)}" if mask.is_null else ""
     return ("(", *mask.pieces(""), f"){cast} AS {name}")
 
 

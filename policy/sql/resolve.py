@@ -17,6 +17,7 @@ from policy.sql.context import Context
 from policy.sql.parse import ast, walk
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.references import Reference, names_of
+from policy.sql.type_names import keeps_apart
 
 DEFAULT_SCHEMA = "public"
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pg_temp"})
@@ -125,7 +126,15 @@ def _in_shared(reference: Reference, context: Context) -> Resolved:
     found = Resolved(schema, reference.name, relation, context.access.table(schema, reference.name), rule)
     if relation.kind not in READABLE_KINDS:
         raise _missing(reference)
-    if rule.table_class is TableClass.TENANT and found.tenant_column is None:
+    column = found.tenant_column
+    if column is not None and not keeps_apart(column):
+        raise AccessDenied(
+            f"permission denied for table {reference.name}",
+            detail=f"The type of its tenant column, {column.type_name}, cannot hold every tenant's value as it is.",
+            hint=f"Ask your administrator to change the type of {column.name} to text.",
+            position=reference.position,
+        )
+    if rule.table_class is TableClass.TENANT and column is None:
         raise AccessDenied(
             f"permission denied for table {reference.name}",
             detail="Its tenant column does not exist.",

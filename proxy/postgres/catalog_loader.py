@@ -40,12 +40,21 @@ ORDER BY c.oid
 """  # noqa: S608 - constants only
 
 _COLUMNS = f"""
+WITH RECURSIVE bases(typ, base) AS (
+  SELECT t.oid, t.oid FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'
+  UNION ALL
+  SELECT d.oid, b.base FROM bases b JOIN pg_catalog.pg_type d ON d.typbasetype = b.typ WHERE d.typtype = 'd'
+)
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, NULL), a.attnotnull,
-  a.attgenerated, a.attidentity, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault)
+  a.attgenerated, a.attidentity, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault),
+  pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(bt.typname)
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+JOIN bases b ON b.typ = a.atttypid
+JOIN pg_catalog.pg_type bt ON bt.oid = b.base
+JOIN pg_catalog.pg_namespace bn ON bn.oid = bt.typnamespace
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I', 't') AND {_USER_SCHEMA}
 ORDER BY a.attrelid, a.attnum
@@ -142,7 +151,7 @@ class _Key:
 
 def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
     found: dict[int, dict[int, Column]] = defaultdict(dict)
-    for relation, attnum, name, type_oid, type_name, not_null, generated, identity, default in rows:
+    for relation, attnum, name, type_oid, type_name, not_null, generated, identity, default, cast_type in rows:
         found[int(_text(relation))][int(_text(attnum))] = Column(
             name=_text(name),
             type_oid=int(_text(type_oid)),
@@ -151,6 +160,7 @@ def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
             has_default=default is not None or bool(identity),
             generated=_GENERATED.get(_text(generated), "") or _IDENTITY.get(_text(identity), ""),
             default_sql=default,
+            cast_type=_text(cast_type),
         )
     return found
 

@@ -18,6 +18,7 @@ from policy.sql.context import Context
 from policy.sql.guard import Pieces, tenant_value
 from policy.sql.parse import Node
 from policy.sql.plan import Piece
+from policy.sql.type_names import cast_name
 from policy.sql.verify import failed, parse_sample, same_tree
 
 ast: Any = parse.ast
@@ -25,8 +26,6 @@ ast: Any = parse.ast
 Unwrap = Callable[[Node], Node]
 
 MARKER = "tenantgate_foreign_tenant"
-
-_CASTS = {"character varying": "text", "character": "pg_catalog.bpchar", "bit": "pg_catalog.varbit"}
 
 
 def stamp_value(value: Node, start: int, end: int, column: Column, context: Context) -> Unwrap:
@@ -47,7 +46,7 @@ def stamp_value(value: Node, start: int, end: int, column: Column, context: Cont
 
 def checked(column: Column) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
     """What stands before and after an expression whose value must be the session's tenant."""
-    cast = _CASTS.get(column.type_name, column.type_name)
+    cast = cast_name(column)
     value = tenant_value(column)
     comparison = (f")::{cast} OPERATOR(pg_catalog.=)", *value)
     error = f"pg_catalog.current_setting('{MARKER}')::{cast}"
