@@ -27,6 +27,11 @@ class State:
     gateway_password: str = field(repr=False)
 
 
+def from_here(path: Path) -> Path:
+    """The path as a user in the current directory writes it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def new_state(server: str) -> State:
     """Return the state of a load that is about to begin, with fresh passwords."""
     return State(DATASET_VERSION, server, secrets.token_urlsafe(24), secrets.token_urlsafe(24))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from admin.demo.home import from_here
 from admin.demo.people import OLGA, PEOPLE, Person
 from admin.demo.tour import Outcome, Step
 from admin.demo.trail import Event
@@ -72,12 +74,14 @@ class Show:
             self.console.print(f"\n[bold]{person.name}[/bold]: {person.about}", highlight=False)
             # Not through the console's wrapping: the line must be pasteable.
             print(psql_line(person, port, tokens[person.name]))
-        self.console.print(
-            f"\nMetrics http://127.0.0.1:{admin_port}/metrics · log {directory}/gateway.log · "
-            f"audit: tenantgate audit tail -f {directory}/audit/audit.jsonl",
-            highlight=False,
+        home, command = from_here(directory), _own_command()
+        print()
+        print(f"metrics  http://127.0.0.1:{admin_port}/metrics     log {home}/gateway.log")
+        print(f"audit    {command} audit tail -f {home}/audit/audit.jsonl")
+        print(
+            f'explain  {command} explain -c {home}/tenantgate.toml --tenant acme --user ana --role analyst "SELECT …"'
         )
-        self.console.print("[bold]Ctrl-C stops all of it.[/bold]")
+        self.console.print("\n[bold]Ctrl-C stops all of it.[/bold]")
 
     def _same_statement(self, outcomes: Sequence[Outcome]) -> None:
         self._statement(outcomes[0].statement)
@@ -122,6 +126,12 @@ def psql_line(person: Person, port: int, token: str) -> str:
         f"PGPASSWORD={token} psql "
         f'"host=localhost port={port} user={person.name} dbname={database} sslmode=require"{question}'
     )
+
+
+def _own_command() -> str:
+    """How this program was called, if it can be called so again."""
+    called = Path(sys.argv[0])
+    return str(from_here(called)) if called.name == "tenantgate" else "tenantgate"
 
 
 def _table(*columns: str) -> Table:

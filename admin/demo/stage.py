@@ -14,7 +14,7 @@ from admin.demo import facts
 from admin.demo.child import GatewayChild
 from admin.demo.dataset import DATASET_VERSION
 from admin.demo.embedded import EmbeddedError, EmbeddedPostgres, choose_runner, find_binaries, free_port
-from admin.demo.home import Home, State, new_state
+from admin.demo.home import Home, State, from_here, new_state
 from admin.demo.keys import certificate, signing_key, write_private
 from admin.demo.people import PEOPLE, mint
 from admin.demo.policy import policy_text
@@ -62,7 +62,7 @@ def staged(wishes: Wishes, say: Say) -> Iterator[Stage]:
         gateway = GatewayChild(home.config, home.gateway_log, admin_port)
         stack.callback(gateway.stop)
         gateway.start()
-        say(f"gateway on localhost:{port} (TLS), configuration {_short(home.config)}")
+        say(f"gateway on localhost:{port} (TLS), configuration {from_here(home.config)}")
         yield Stage(home, port, gateway, postgres, tokens, truth)
 
 
@@ -87,7 +87,7 @@ def _open_server(
             say(f"PostgreSQL {version} on port {postgres.port}, with the data of last time")
             return postgres, state, truth
     if reason is not None and home.cluster.exists():
-        say(f"the data in {_short(home.root)} are made anew: {reason}")
+        say(f"the data in {from_here(home.root)} are made anew: {reason}")
     return _load(home, bin_dir, version, say, stack)
 
 
@@ -152,9 +152,3 @@ def _choose_ports(wishes: Wishes, say: Say) -> tuple[int, int]:
         if wanted not in (0, got):
             say(f"port {wanted} is taken: using {got}")
     return port, admin_port
-
-
-def _short(path: Path) -> str:
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
