@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from admin.cli.options import add_command
 from proxy.audit.chain import MAX_LINE_BYTES, MalformedLine
 from proxy.audit.verify import Problem, VerifyResult, read_head, verify_files
 
@@ -27,6 +28,16 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _COLOURS = {"ok": "32", "refused": "1;31", "error": "33", "cancelled": "35", "lost": "35"}
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
+_EPILOG = """\
+Reads files only: no gateway has to run, and no key is needed.
+
+examples:
+  tenantgate audit verify audit/audit.jsonl
+  tenantgate audit tail -f --tenant acme audit/audit.jsonl
+  tenantgate audit head audit/audit.jsonl
+
+`tenantgate audit COMMAND --help` has more.
+"""
 _VERIFY_EPILOG = """\
 exit status: 0 all is well, 1 tampered with (or cut), 2 a file cannot be read
 
@@ -36,12 +47,16 @@ examples:
   tenantgate audit verify --expect 3f1c...e9 audit/audit.jsonl        a head noted yesterday must still be there
 """
 _TAIL_EPILOG = """\
-example:
+exit status: 0 shown, 2 the file cannot be read
+
+examples:
   tenantgate audit tail -f --tenant acme audit/audit.jsonl
+  tenantgate audit tail -n 1000 --json audit/audit.jsonl | jq .statement
 """
 _HEAD_EPILOG = """\
 A chain cannot show by itself that lines were cut off its end, or that all of it was computed anew. Note the head
 where one who can write the log cannot reach, and give its hash to `verify --expect` (or --expect-last) later.
+exit status: 0 shown, 1 the last line is not as it was written, 2 the file cannot be read
 
 example:
   tenantgate audit head audit/audit.jsonl
@@ -50,7 +65,7 @@ example:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `audit` with its own subcommands; each sets `run`."""
-    audit = subparsers.add_parser("audit", help="verify and watch audit logs", description=__doc__)
+    audit = add_command(subparsers, "audit", "verify and watch audit logs", _EPILOG)
     commands = audit.add_subparsers(metavar="COMMAND", required=True)
     _add_verify(commands)
     _add_tail(commands)
@@ -58,7 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "verify", "find changed, missing, moved or added lines", _VERIFY_EPILOG)
+    parser = add_command(commands, "verify", "find changed, missing, moved or added lines", _VERIFY_EPILOG)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audit log; several of one chain in order")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--expect-last", type=_hash, metavar="HASH", help="the last line must have this hash")
@@ -67,7 +82,7 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_tail(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "tail", "show the last events, one per line", _TAIL_EPILOG)
+    parser = add_command(commands, "tail", "show the last events, one per line", _TAIL_EPILOG)
     parser.add_argument("file", type=Path, metavar="FILE", help="audit log")
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more, also across rotation")
     parser.add_argument("-n", "--lines", type=_count, default=10, metavar="N", help="how many to begin with (10)")
@@ -77,22 +92,10 @@ def _add_tail(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_head(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "head", "print the last line's number and hash, to note elsewhere", _HEAD_EPILOG)
+    parser = add_command(commands, "head", "print the last line's number and hash, to note elsewhere", _HEAD_EPILOG)
     parser.add_argument("file", type=Path, metavar="FILE", help="audit log")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.set_defaults(run=run_head)
-
-
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, epilog: str
-) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def _hash(text: str) -> str:

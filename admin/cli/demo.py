@@ -10,10 +10,22 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from admin.cli.options import add_command
+
 if TYPE_CHECKING:
     from admin.demo.show import Show
     from admin.demo.stage import Stage
     from admin.demo.tour import Outcome
+
+_EPILOG = """\
+Needs the packages of tenantgate[demo], and nothing else: PostgreSQL comes with them. The second start reuses the data.
+exit status: 0 stopped as told, or with --check every step was right; 1 a step was wrong, or something did not start
+
+examples:
+  tenantgate demo                 the tour, then it serves until Ctrl-C
+  tenantgate demo --check         the tour alone, each step compared with what the database itself says
+  tenantgate demo --rebuild --port 7432
+"""
 
 INSTALL = "the demo needs more packages: pip install 'tenantgate[demo]'"
 
@@ -24,12 +36,16 @@ class Stopped(BaseException):
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `demo` to the command line."""
-    parser = subparsers.add_parser("demo", help="start a complete example on this machine and show it")
+    parser = add_command(subparsers, "demo", "start a complete example on this machine and show it", _EPILOG)
     parser.add_argument("--check", action="store_true", help="run the tour, check each step and end")
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where it is kept (default: .demo)")
-    parser.add_argument("--pg-bin", type=Path, help="directory with PostgreSQL's initdb and postgres")
-    parser.add_argument("--port", type=int, default=6432, help="clients' port, or the next free one")
-    parser.add_argument("--admin-port", type=int, default=9632, help="port of /metrics, or the next free one")
+    parser.add_argument("--pg-bin", type=Path, metavar="DIR", help="directory with PostgreSQL's initdb and postgres")
+    parser.add_argument(
+        "--port", type=int, default=6432, metavar="N", help="clients' port, or the next free one (default: 6432)"
+    )
+    parser.add_argument(
+        "--admin-port", type=int, default=9632, metavar="N", help="port of /metrics, likewise (default: 9632)"
+    )
     parser.add_argument("--rebuild", action="store_true", help="load the sample business anew")
     parser.set_defaults(run=run)
 

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
-from proxy import config
-
 ROOT = Path(__file__).parents[2]
-SECTIONS = (
-    config.ListenConfig,
-    config.TlsConfig,
-    config.IssuerConfig,
-    config.ServiceAccountConfig,
-    config.CertificateConfig,
-    config.TargetConfig,
-    config.AuditConfig,
-    config.LogConfig,
-    config.LimitsConfig,
-)
-# Named by the section's header instead of a key.
-HEADERS = {"name", "common_name"}
-
-
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
-def test_every_key_of_the_configuration_is_documented(section: type) -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
-    keys = {field.name for field in dataclasses.fields(section)} - HEADERS
-    assert {key for key in keys if f"`{key}`" not in text} == set()
 
 
 def documents() -> list[Path]:
