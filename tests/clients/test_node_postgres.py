@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from admin.demo.people import ALICE, BOB, CAROL, DAVE, Person
+from tests.clients.other_language import run_client
 from tests.clients.own_rows import orders_of
 from tests.harness.demo_business import DemoGateway
 from tests.harness.missing import missing
@@ -23,18 +23,8 @@ def run_node(gateway: DemoGateway, person: Person, *checks: str) -> list[str]:
     node = shutil.which("node")
     if node is None or not (DIRECTORY / "node_modules" / "pg").is_dir():
         missing("Node.js or its package pg", f"apt-get install nodejs npm && (cd {DIRECTORY} && npm ci)")
-    arguments = [str(gateway.port), person.tenant, person.name, str(gateway.ca_file), *checks]
-    done = subprocess.run(
-        [node, "--no-deprecation", "client.mjs", *arguments],
-        cwd=DIRECTORY,
-        env={"TOKEN": gateway.tokens[person.name], "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    command: list[str | Path] = [node, "--no-deprecation", DIRECTORY / "client.mjs"]
+    return run_client(command, gateway, person, checks, timeout_s=60)
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -4,12 +4,12 @@ right. `java Pgjdbc.java` compiles it on the way, so several parts run in one pr
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from admin.demo.people import ALICE, BOB, CAROL, DAVE, Person
+from tests.clients.other_language import run_client
 from tests.clients.own_rows import orders_of
 from tests.harness.demo_business import DemoGateway
 from tests.harness.missing import missing
@@ -22,19 +22,11 @@ CHECKS = ("prepared", "cursor", "transactions", "copy", "cancel", "errors", "met
 
 
 def run_java(gateway: DemoGateway, person: Person, *checks: str) -> list[str]:
-    if shutil.which("java") is None or not DRIVER.exists():
+    java = shutil.which("java")
+    if java is None or not DRIVER.exists():
         missing("a JDK or pgJDBC", "apt-get install default-jdk-headless libpostgresql-jdbc-java")
-    arguments = [str(gateway.port), person.tenant, person.name, str(gateway.ca_file), *checks]
-    done = subprocess.run(
-        ["java", "-XX:TieredStopAtLevel=1", "-cp", str(DRIVER), str(PROGRAM), *arguments],
-        env={"TOKEN": gateway.tokens[person.name], "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [*done.stdout.splitlines(), *(line for line in done.stderr.splitlines() if line.strip())]
+    command: list[str | Path] = [java, "-XX:TieredStopAtLevel=1", "-cp", DRIVER, PROGRAM]
+    return run_client(command, gateway, person, checks, timeout_s=100)
 
 
 def test_all_that_an_application_does(gateway: DemoGateway) -> None:
