@@ -50,6 +50,13 @@ class Catalogs:
             task.add_done_callback(lambda _: self._loading.pop(key, None))
         return await asyncio.shield(task)
 
+    async def reload_changed(self, target: TargetConfig, database: str) -> Catalog:
+        """As `reload`, after a change: a load that began before it is waited for and does not count."""
+        running = self._loading.get((target.name, database))
+        if running is not None:
+            await asyncio.wait([running])
+        return await self.reload(target, database)
+
     async def _load(self, target: TargetConfig, database: str) -> Catalog:
         key = (target.name, database)
         backend = await connect_backend(target, database, protocol_options={"application_name": "tenantgate catalog"})

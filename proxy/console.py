@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from policy.errors import UnsupportedStatement
+from policy.model import Principal
 from proxy.errors import LocalProtocolError, RemoteProtocolError
 from proxy.postgres.admin_console import ConsoleState, respond
 from proxy.postgres.errors import error_reply
@@ -18,7 +19,8 @@ _EXTENDED = frozenset(b"PBDECHF")
 class ConsoleSession:
     """The handler of one frontend after login; it has no backend and no tenant."""
 
-    def __init__(self, write: Callable[[bytes], None], state: ConsoleState) -> None:
+    def __init__(self, principal: Principal, write: Callable[[bytes], None], state: ConsoleState) -> None:
+        self.principal = principal
         self._write = write
         self._state = state
         self._reader = MessageReader(MAX_COMMAND_BYTES)

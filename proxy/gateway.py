@@ -16,19 +16,20 @@ from policy.access import Access
 from policy.document import load_policy
 from policy.errors import TenantGateError, TenantRefused
 from policy.model import Isolation, Tenant, TenantStatus
-from policy.rbac import resolve_access
+from policy.rbac import may_read_gateway, resolve_access
 from policy.snapshot import Snapshot
 from proxy.audit.emitter import AuditEmitter
 from proxy.cancel import CancelKeys
 from proxy.catalogs import Catalogs
 from proxy.config import GatewayConfig, TargetConfig
+from proxy.console import ConsoleSession
 from proxy.errors import BackendLost, ShuttingDown
 from proxy.identity.authenticator import Authenticator
 from proxy.observe.metrics import Metrics
 from proxy.plans.cache import PlanCache
 from proxy.pool.pool import Pool
 from proxy.postgres.engine import Engine
-from proxy.postgres.frontend import Frontend
+from proxy.postgres.frontend import PAUSE_CATALOG, Frontend
 from proxy.postgres.recorder import Recorder
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
@@ -67,7 +68,9 @@ class Gateway:
     # Policy
 
     def _bump(self) -> None:
+        """Something that plans depend on is another now; plans that no session goes by any more are forgotten."""
         self.generation += 1
+        self.plans.prune({id(f.handler.session.scope) for f in self.frontends if isinstance(f.handler, Engine)})
 
     def take_policy(self, config: GatewayConfig, snapshot: Snapshot) -> None:
         """Put another configuration and snapshot in force; listeners and audit path stay as they are."""
@@ -82,7 +85,19 @@ class Gateway:
             if tenant is not None:
                 usage.set_limits(tenant.quotas, now)
         self._bump()
+        for frontend in tuple(self.frontends):
+            self._end_if_not_allowed(frontend)
         self.spawn(self.catalogs.refresh(dict(config.targets)))
+
+    def _end_if_not_allowed(self, frontend: Frontend) -> None:
+        """A session that the policy of now would not let in ends at once, not with its next statement."""
+        handler = frontend.handler
+        if isinstance(handler, Engine):
+            tenant = self.snapshot.tenants.get(handler.session.tenant.id)
+            if tenant is None or tenant.status is not TenantStatus.ACTIVE:
+                frontend.fatal(_no_longer_served(handler.session.tenant))
+        elif isinstance(handler, ConsoleSession) and not may_read_gateway(self.snapshot, handler.principal.roles):
+            frontend.fatal(TenantRefused("the admin database may no longer be used", sqlstate="57P01"))
 
     def access(self, tenant: Tenant, roles: frozenset[str]) -> Access:
         """The permission set of these roles for this tenant, resolved once per snapshot."""
@@ -99,7 +114,7 @@ class Gateway:
         generation, snapshot = self.generation, self.snapshot
         tenant = snapshot.tenants.get(session.tenant.id)
         if tenant is None or tenant.status is not TenantStatus.ACTIVE:
-            raise TenantRefused(f'tenant "{session.tenant.id}" is suspended or gone', sqlstate="57P01")
+            raise _no_longer_served(session.tenant)
         if place(tenant, self.target(tenant)) != place(session.tenant, self.target(session.tenant)):
             raise ShuttingDown("the tenant was moved", hint="Connect again.")
         catalog = self.catalogs[(tenant.target, database_of(tenant, self.target(tenant)))]
@@ -154,27 +169,49 @@ class Gateway:
         try:
             if isinstance(engine, Engine):
                 reusable = engine.is_reusable and not lease.cancels_pending
-                engine.abandon("lost" if lease.backend.closed else "cancelled")
+                self._abandon(engine, "lost" if lease.backend.closed else "cancelled")
+                if engine.ddl_pending:
+                    self.spawn(self._reload_catalog(engine.session.tenant))
                 self.recorder.logout(engine.session, reason)
         except TenantGateError as error:
             logger.error("audit: %s", error.message)
         finally:
             lease.end(reusable=reusable)
 
+    def _abandon(self, engine: Engine, outcome: str) -> None:
+        """Close the books of what was under way, all of them: while audit fails, each may raise."""
+        while True:
+            try:
+                engine.abandon(outcome)
+                return
+            except TenantGateError as error:
+                logger.error("audit: %s", error.message)
+
     def backend_done(self, frontend: Frontend) -> None:
-        """A chunk of the backend was handled: a draining gateway lets go of sessions that are idle now."""
+        """A chunk of the backend was handled. After DDL the session goes on when its outcome is known here, which is
+        after its transaction; a draining gateway lets go of sessions that are idle now."""
         engine = frontend.handler
         if not isinstance(engine, Engine):
             return
-        if engine.ddl_pending and not engine.queue:
+        if engine.ddl_pending and engine.is_idle:
             engine.ddl_pending = False
-            self._reload_catalog(engine.session.tenant)
+            frontend.pause_client(True, PAUSE_CATALOG)
+            self.spawn(self._show_changes(frontend, engine.session.tenant))
         if self.draining and engine.is_idle:
             frontend.fatal(ShuttingDown("the gateway is shutting down", hint="Connect again."))
 
-    def _reload_catalog(self, tenant: Tenant) -> None:
-        target = self.target(tenant)
-        self.spawn(_quietly(self.catalogs.reload(target, database_of(tenant, target))))
+    async def _show_changes(self, frontend: Frontend, tenant: Tenant) -> None:
+        try:
+            await self._reload_catalog(tenant)
+        finally:
+            frontend.pause_client(False, PAUSE_CATALOG)
+
+    async def _reload_catalog(self, tenant: Tenant) -> None:
+        try:
+            target = self.target(tenant)
+            await self.catalogs.reload_changed(target, database_of(tenant, target))
+        except TenantGateError as error:
+            logger.warning("catalog not reloaded: %s", error.message)
 
     def cancel(self, pid: int, key: bytes) -> None:
         """A CancelRequest. Whether the key is known cannot be told from outside."""
@@ -196,14 +233,22 @@ class Gateway:
         now, wall = self.clock(), time.time()
         stalled = self.loop.time() - self.config.limits.stalled_message_s
         for frontend in tuple(self.frontends):
-            engine = frontend.handler
-            if not isinstance(engine, Engine):
-                continue
-            if engine.session.expires_at is not None and wall >= engine.session.expires_at:
-                frontend.fatal(TenantRefused("the token has expired", hint="Connect again with a new token."))
-            elif engine.reader.pending_bytes and frontend.last_data < stalled:
+            try:
+                self._look_at(frontend, now, wall, stalled)
+            except Exception as error:  # of one session, never of the others' limits
+                frontend.fatal(error)
+
+    def _look_at(self, frontend: Frontend, now: float, wall: float, stalled: float) -> None:
+        handler = frontend.handler
+        if isinstance(handler, ConsoleSession):
+            if _expired(handler.principal.expires_at, wall):
+                frontend.fatal(_token_expired())
+        elif isinstance(handler, Engine):
+            if _expired(handler.session.expires_at, wall):
+                frontend.fatal(_token_expired())
+            elif handler.reader.pending_bytes and frontend.last_data < stalled and not frontend.paused:
                 frontend.fatal(BackendLost("no data for an incomplete message", sqlstate="08P01"))
-            elif engine.overdue(now) and frontend.lease is not None and not frontend.lease.cancels_pending:
+            elif handler.overdue(now) and frontend.lease is not None and not frontend.lease.cancels_pending:
                 self.cancel_statement(frontend)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -251,11 +296,16 @@ _MAX_ACCESSES = 10_000
 _MAX_CANCELS = 8  # of one session at a time
 
 
-async def _quietly(work: Coroutine[object, object, object]) -> None:
-    try:
-        await work
-    except TenantGateError as error:
-        logger.warning("catalog not reloaded: %s", error.message)
+def _expired(expires_at: float | None, wall: float) -> bool:
+    return expires_at is not None and wall >= expires_at
+
+
+def _token_expired() -> TenantRefused:
+    return TenantRefused("the token has expired", hint="Connect again with a new token.")
+
+
+def _no_longer_served(tenant: Tenant) -> TenantRefused:
+    return TenantRefused(f'tenant "{tenant.id}" is suspended or gone', sqlstate="57P01")
 
 
 def database_of(tenant: Tenant, target: TargetConfig) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from policy.errors import AuthenticationError, TenantGateError, TenantRefused
-from policy.model import Tenant
+from policy.model import Tenant, TenantStatus
 from policy.rbac import may_read_gateway
+from proxy.audit.errors import AuditUnavailable
 from proxy.console import ConsoleSession
 from proxy.console_state import GatewayConsoleState
 from proxy.errors import RemoteProtocolError, ShuttingDown
@@ -56,11 +57,24 @@ async def open_session(gateway: Gateway, frontend: Frontend) -> None:
     if gateway.draining:
         raise ShuttingDown("the gateway is shutting down")
     frontend.write(replies.authentication_ok())
-    tenant = gateway.snapshot.tenants.get(result.tenant_id) if result.tenant_id is not None else None
-    if tenant is None:
-        _open_console(gateway, frontend, result)
-    else:
-        await _open_tenant_session(gateway, frontend, result, tenant, minor)
+    try:
+        if result.tenant_id is None:
+            _open_console(gateway, frontend, result)
+        else:
+            await _open_tenant_session(gateway, frontend, result, _tenant(gateway, result.tenant_id), minor)
+    except AuditUnavailable:
+        raise
+    except TenantGateError as error:  # a quota, the target, a policy that has just changed
+        _record_refusal(gateway, frontend, result.principal.subject, result.application_name, error, result.tenant_id)
+        raise
+
+
+def _tenant(gateway: Gateway, tenant_id: str) -> Tenant:
+    """The tenant as the policy of now has it: it may have been reloaded while the client was logging in."""
+    tenant = gateway.snapshot.tenants.get(tenant_id)
+    if tenant is None or tenant.status is not TenantStatus.ACTIVE:
+        raise TenantRefused("the tenant of this login is not served here")
+    return tenant
 
 
 def _agree_on_version(frontend: Frontend, startup: StartupMessage) -> int:
@@ -95,16 +109,21 @@ async def _authenticate(gateway: Gateway, frontend: Frontend, startup: StartupMe
 
 
 def _record_refusal(
-    gateway: Gateway, frontend: Frontend, user: str, application: str, error: TenantGateError
+    gateway: Gateway,
+    frontend: Frontend,
+    user: str,
+    application: str,
+    error: TenantGateError,
+    tenant_id: str | None = None,
 ) -> None:
     logger.warning("login refused: %s", error.message, extra={"client": frontend.address, "user": user[:63]})
     gateway.recorder.login(
         session="",
-        tenant="",
+        tenant=tenant_id or "",
         subject=user[:63],
         client=frontend.address,
         outcome=error.kind,
-        application=application,
+        application=application[:63],
         reason=error.message,
     )
 
@@ -118,8 +137,17 @@ def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> 
     greeting += replies.parameter_status("client_encoding", "UTF8") + replies.parameter_status(
         "server_encoding", "UTF8"
     )
+    gateway.recorder.login(
+        session="",
+        tenant="",
+        subject=result.principal.subject,
+        client=frontend.address,
+        outcome="ok",
+        application=result.application_name,
+        reason="admin database",
+    )
     frontend.write(greeting + replies.backend_key_data(0, b"\0\0\0\0") + replies.READY_IDLE)
-    frontend.begin(ConsoleSession(frontend.write, GatewayConsoleState(gateway)))
+    frontend.begin(ConsoleSession(result.principal, frontend.write, GatewayConsoleState(gateway)))
 
 
 async def _open_tenant_session(

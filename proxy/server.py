@@ -161,25 +161,27 @@ class Server:
                 sock.close()
 
     async def _hand_over(self, sock: socket.socket, opened: Opened) -> None:
-        def make() -> Frontend:
-            frontend = Frontend(
-                self._gateway,
-                partial(open_session, self._gateway),
-                direct_tls=opened.direct,
-                write_high_bytes=self._config.limits.write_high_bytes,
-            )
-            self._gateway.frontends.add(frontend)
-            return frontend
-
+        """Do the TLS handshake, if any, and let a frontend take over. One whose handshake fails never counts."""
+        frontend = Frontend(
+            self._gateway,
+            partial(open_session, self._gateway),
+            direct_tls=opened.direct,
+            write_high_bytes=self._config.limits.write_high_bytes,
+        )
+        self._gateway.frontends.add(frontend)
         try:
             await self._loop.connect_accepted_socket(
-                make,
+                lambda: frontend,
                 sock,
                 ssl=opened.tls,
                 ssl_handshake_timeout=self._config.auth.login_timeout_s if opened.tls else None,
             )
-        except (OSError, TimeoutError):
+        except BaseException as error:
+            if frontend.transport is None:
+                self._gateway.frontends.discard(frontend)
             sock.close()
+            if not isinstance(error, OSError):  # TimeoutError is one, too
+                raise
 
     # Running
 
@@ -190,9 +192,13 @@ class Server:
         self._gateway.spawn(self._gateway.catalogs.refresh(dict(self._gateway.config.targets)))
 
     async def _every(self, interval_s: float, act: Callable[[], None]) -> None:
+        """Act again and again; one failure does not end it."""
         while True:
             await asyncio.sleep(interval_s)
-            act()
+            try:
+                act()
+            except Exception:
+                logger.exception("a periodic task failed")
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

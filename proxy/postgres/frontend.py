@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _MAX_UNREAD_BYTES = 64 * 1024
+_AUTHENTICATION_RESPONSE = ord("p")
+
+# Why a client is not read from, as bits: it is read again when every reason is gone.
+PAUSE_HELD, PAUSE_BACKEND, PAUSE_CATALOG = 1, 2, 4
 
 
 class ClientHandler(Protocol):
     """What takes over after login: the engine of a session, or the admin console."""
 
     ended: bool
+    ddl_pending: bool  # the owner has something to do once the session is idle
 
     def client_data(self, data: bytes) -> None: ...
     def backend_data(self, data: bytes) -> None: ...
@@ -36,6 +41,8 @@ class ClientHandler(Protocol):
 
 class FrontendOwner(Protocol):
     """The gateway, as its frontends see it."""
+
+    draining: bool
 
     def frontend_lost(self, frontend: Frontend) -> None: ...
     def backend_done(self, frontend: Frontend) -> None: ...
@@ -51,6 +58,7 @@ class Frontend(asyncio.Protocol):
         "_inbox",
         "_open_session",
         "_owner",
+        "_pauses",
         "_task",
         "_wakeup",
         "address",
@@ -79,6 +87,7 @@ class Frontend(asyncio.Protocol):
         self.handler: ClientHandler | None = None
         self.lease: Lease | None = None
         self.closing = False
+        self._pauses = 0
         self._inbox = bytearray()
         self._wakeup: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -135,7 +144,8 @@ class Frontend(asyncio.Protocol):
             return
         try:
             handler.backend_data(data)
-            self._owner.backend_done(self)
+            if handler.ddl_pending or self._owner.draining:
+                self._owner.backend_done(self)
         except Exception as error:
             self.fatal(error)
 
@@ -143,10 +153,10 @@ class Frontend(asyncio.Protocol):
         self.fatal(BackendLost("the connection to the database was lost", hint="Try again."))
 
     def backend_pause_writing(self) -> None:
-        self.pause_client(True)
+        self.pause_client(True, PAUSE_BACKEND)
 
     def backend_resume_writing(self) -> None:
-        self.pause_client(False)
+        self.pause_client(False, PAUSE_BACKEND)
 
     # Login
 
@@ -180,9 +190,12 @@ class Frontend(asyncio.Protocol):
         return await self._take(check_packet_length(unpack_int(head, 0)[0]) - 4)
 
     async def read_message(self, limit: int) -> tuple[int, bytes]:
-        """Tag and body of the next message. Raises RemoteProtocolError when its body is longer than `limit` bytes."""
+        """Tag and body of the next message. Raises RemoteProtocolError when its body is longer than `limit` bytes, or
+        at once when it is no authentication response: a second startup packet must not be waited for to its end."""
         head = await self._take(5)
         length = unpack_int(head, 1)[0]
+        if head[0] != _AUTHENTICATION_RESPONSE:
+            raise RemoteProtocolError(f"expected an authentication response, got message type {head[0]}")
         if length < 4 or length - 4 > limit:
             raise RemoteProtocolError(f"invalid message length {length} during login")
         return head[0], await self._take(length - 4)
@@ -219,14 +232,22 @@ class Frontend(asyncio.Protocol):
         if self.transport is not None and not self.closing:
             self.transport.write(data)
 
-    def pause_client(self, paused: bool) -> None:
-        """Stop or go on reading what the client sends."""
-        if self.transport is None or self.closing:
+    def pause_client(self, paused: bool, reason: int = PAUSE_HELD) -> None:
+        """Stop reading what the client sends for `reason`, or end that reason and go on when it was the last."""
+        before = self._pauses
+        self._pauses = before | reason if paused else before & ~reason
+        if self.transport is None or self.closing or bool(before) == bool(self._pauses):
             return
-        if paused:
+        if self._pauses:
             self.transport.pause_reading()
         else:
+            self.last_data = self.loop.time()  # nothing could come meanwhile
             self.transport.resume_reading()
+
+    @property
+    def paused(self) -> bool:
+        """The client is not read from: its silence is our doing."""
+        return self._pauses != 0
 
     def fatal(self, error: BaseException) -> None:
         """Tell the client why, and close."""

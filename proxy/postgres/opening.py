@@ -65,7 +65,7 @@ async def negotiate(sock: socket.socket, tls: ssl.SSLContext | None) -> Opened |
 
 
 async def _peek(sock: socket.socket) -> bytes | None:
-    """The first 8 bytes, left in the kernel (1 is enough to tell TLS)."""
+    """The first 8 bytes, left in the kernel (1 is enough to tell TLS). Raises RemoteProtocolError on a bad length."""
     while True:
         await _readable(sock)
         try:
@@ -78,6 +78,8 @@ async def _peek(sock: socket.socket) -> bytes | None:
             return None
         if len(head) == 8 or head[0] == _TLS_HANDSHAKE:
             return head
+        if len(head) >= 4:
+            check_packet_length(unpack_int(head, 0)[0])  # one that is too short never comes to eight bytes
         await asyncio.sleep(_POLL_S)  # a peer that trickles: readiness would not block
 
 
