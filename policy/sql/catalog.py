@@ -24,6 +24,24 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key. Relations by (schema, name); `columns` and `parent_columns` are parallel.
+
+    on_delete, on_update: `no action`, `restrict`, `cascade`, `set null` or `set default`. set_columns: those that
+    ON DELETE SET … names; empty for all of `columns`.
+    """
+
+    name: str
+    child: tuple[str, str]
+    columns: tuple[str, ...]
+    parent: tuple[str, str]
+    parent_columns: tuple[str, ...]
+    on_delete: str = "no action"
+    on_update: str = "no action"
+    set_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """A relation. kind: pg_class.relkind (r p v m f S …). `unique_keys` holds the columns of every unique index
     (PK included); an index over an expression contributes an empty tuple."""
@@ -40,6 +58,7 @@ class Relation:
     has_children: bool = False
     has_triggers: bool = False
     has_rules: bool = False  # rewrite rules besides a view's own: a statement becomes others
+    referenced_by: tuple[ForeignKey, ...] = ()  # foreign keys that refer to it, without those that a partition inherits
 
 
 @dataclass(frozen=True, slots=True)

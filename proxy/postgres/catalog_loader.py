@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from policy.sql.catalog import Catalog, Column, Relation
+from policy.sql.catalog import Catalog, Column, ForeignKey, Relation
 
 Row = list[str | None]
 Query = Callable[[str], Awaitable[list[Row]]]
@@ -74,6 +74,14 @@ _PARENTS = """
 SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY i.inhrelid, i.inhseqno
 """
 
+# confdelsetcols exists since PostgreSQL 15; a partition's copy of a key has a conparentid.
+_FOREIGN_KEYS = """
+SELECT k.confrelid, k.conname, k.conrelid, k.conkey, k.confkey, k.confdeltype, k.confupdtype,
+  pg_catalog.translate(pg_catalog.to_jsonb(k) OPERATOR(pg_catalog.->>) 'confdelsetcols', '[] ', '{}')
+FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0
+ORDER BY k.confrelid, k.conname, k.conrelid
+"""
+
 _FUNCTIONS = f"""
 SELECT p.proname,
   bool_or(n.nspname = 'pg_catalog' AND p.oid < {FIRST_USER_OID}),
@@ -107,6 +115,7 @@ ORDER BY a.attrelid, a.attnum
 """
 
 _GENERATED = {"s": "stored", "v": "virtual"}
+_ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 _IDENTITY = {"a": "identity_always", "d": "identity_default"}
 
 
@@ -122,6 +131,7 @@ async def load_catalog(query: Query, database: str, version: int) -> Catalog:
         _columns_by_relation(await query(_COLUMNS)),
         _keys_by_relation(await query(_UNIQUE_INDEXES)),
         await query(_PARENTS),
+        await query(_FOREIGN_KEYS),
     )
     functions = await query(_FUNCTIONS)
     return Catalog(
@@ -184,6 +194,7 @@ def _relations(
     columns: dict[int, dict[int, Column]],
     keys: dict[int, list[_Key]],
     inheritance: list[Row],
+    foreign_keys: list[Row],
 ) -> dict[tuple[str, str], Relation]:
     names = {int(_text(row[0])): (_text(row[1]), _text(row[2])) for row in rows}
     parents: dict[int, list[tuple[str, str]]] = defaultdict(list)
@@ -192,6 +203,7 @@ def _relations(
         with_children.add(int(_text(parent)))
         if int(_text(parent)) in names:
             parents[int(_text(child))].append(names[int(_text(parent))])
+    references = _foreign_keys_by_parent(foreign_keys, names, columns)
     found: dict[tuple[str, str], Relation] = {}
     for row in rows:
         oid = int(_text(row[0]))
@@ -212,8 +224,37 @@ def _relations(
             has_children=oid in with_children,
             has_triggers=row[4] == "t",
             has_rules=row[5] == "t",
+            referenced_by=tuple(references.get(oid, ())),
         )
     return found
+
+
+def _foreign_keys_by_parent(
+    rows: Iterable[Row], names: dict[int, tuple[str, str]], columns: dict[int, dict[int, Column]]
+) -> dict[int, list[ForeignKey]]:
+    found: dict[int, list[ForeignKey]] = defaultdict(list)
+    for parent_oid, name, child_oid, key, parent_key, on_delete, on_update, set_columns in rows:
+        parent, child = int(_text(parent_oid)), int(_text(child_oid))
+        if parent not in names or child not in names:
+            continue  # between relations of the server
+        found[parent].append(
+            ForeignKey(
+                name=_text(name),
+                child=names[child],
+                columns=_columns_named(_text(key), columns[child]),
+                parent=names[parent],
+                parent_columns=_columns_named(_text(parent_key), columns[parent]),
+                on_delete=_ACTIONS[_text(on_delete)],
+                on_update=_ACTIONS[_text(on_update)],
+                set_columns=_columns_named(set_columns or "{}", columns[child]),
+            )
+        )
+    return found
+
+
+def _columns_named(attnums: str, columns: dict[int, Column]) -> tuple[str, ...]:
+    """Of an array's text, such as `{1,3}`."""
+    return tuple(columns[int(number)].name for number in attnums[1:-1].split(",") if number)
 
 
 def _system_columns(rows: Iterable[Row]) -> MappingProxyType[str, tuple[str, ...]]:

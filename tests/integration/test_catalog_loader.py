@@ -33,7 +33,8 @@ CREATE UNIQUE INDEX orders_lower ON public.orders (tenant_id, pg_catalog.lower(l
 CREATE INDEX orders_plain ON public.orders (label);
 CREATE FUNCTION public.noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE TRIGGER noted AFTER INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION public.noted();
-CREATE TABLE public.lines (tenant_id text, order_id bigint, FOREIGN KEY (tenant_id, order_id) REFERENCES public.orders);
+CREATE TABLE public.lines (tenant_id text, order_id bigint,
+  FOREIGN KEY (tenant_id, order_id) REFERENCES public.orders ON DELETE CASCADE ON UPDATE RESTRICT);
 CREATE RULE no_delete AS ON DELETE TO public.lines DO INSTEAD NOTHING;
 CREATE TABLE public.events (tenant_id text, at date) PARTITION BY RANGE (at);
 CREATE TABLE "Odd ""schema"."Part 1" PARTITION OF public.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
@@ -101,6 +102,14 @@ def test_unique_keys_and_their_names(catalog: Catalog) -> None:
         "one_code": ("code",),
         "orders_lower": (),
     }
+
+
+def test_foreign_keys_by_the_table_they_refer_to(catalog: Catalog) -> None:
+    (key,) = catalog.relations["public", "orders"].referenced_by
+    assert (key.child, key.columns) == (("public", "lines"), ("tenant_id", "order_id"))
+    assert (key.parent, key.parent_columns) == (("public", "orders"), ("tenant_id", "id"))
+    assert (key.on_delete, key.on_update, key.set_columns) == ("cascade", "restrict", ())
+    assert catalog.relations["public", "lines"].referenced_by == ()
 
 
 def test_inheritance_triggers_and_rules(catalog: Catalog) -> None:

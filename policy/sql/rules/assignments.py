@@ -12,6 +12,7 @@ from policy.sql.context import Context
 from policy.sql.parse import Node
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
+from policy.sql.rules.referential import check_update
 from policy.sql.rules.stamp import Unwrap, foreign_value, stamp_value
 from policy.sql.rules.target import check_defaults, generated_columns
 
@@ -29,6 +30,7 @@ def check_assignments(
     to_default = [columns[t.name] for t in targets if isinstance(t.val, ast.SetToDefault) and t.name in columns]
     check_defaults([c for c in to_default if c is not tenant], reference, resolved, context)
     check_defaults(generated_columns(resolved), reference, resolved, context)
+    check_update([target.name for target in targets], reference, resolved, context)
     for target in targets:
         if tenant is not None and target.name == tenant.name:
             _stamp(target, tenant, ends, context)

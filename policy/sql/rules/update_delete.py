@@ -16,6 +16,7 @@ from policy.sql.parse import Node, walk
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
 from policy.sql.rules.assignments import check_assignments
+from policy.sql.rules.referential import check_delete
 from policy.sql.rules.target import check_reads, resolve_target, target_tests
 from policy.sql.rules.where import add_tests_at
 
@@ -37,6 +38,7 @@ def rewrite_delete(node: Node, context: Context) -> None:
     """Confine a DELETE. Raises a StatementRefused."""
     reference, resolved = resolve_target(node, context)
     check_reads([node.whereClause, node.returningClause], reference, resolved)
+    check_delete(reference, resolved, context)
     _confine(node, reference, resolved, context)
 
 

@@ -17,6 +17,7 @@ from policy.sql.context import Context
 from policy.sql.parse import ast, walk
 from policy.sql.resolve import resolve
 from policy.sql.rules.ddl import DDL_RULES
+from policy.sql.rules.referential import check_delete, check_update
 from policy.sql.rules.select import put_name
 from policy.sql.verify import failed, parse_sample, same_tree
 
@@ -125,6 +126,9 @@ def merge(node: Node, context: Context) -> None:
             hint="Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction.",
             position=target.position,
         )
+    check_delete(target, resolved, context)
+    columns = resolved.relation.columns if resolved.relation is not None else ()
+    check_update([column.name for column in columns], target, resolved, context)
     context.reach(resolved.schema, resolved.name)
     put_name(target, resolved, context)
 
