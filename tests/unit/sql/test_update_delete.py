@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policy.access import Access, TableAccess
 from policy.errors import StatementRefused
 from policy.model import Isolation
-from tests.unit.sql.shop import FULL, READ_ONLY, WRITE_ONLY, plan_of, rewritten, shared_access
+from tests.unit.sql.shop import CATALOG, FULL, READ_ONLY, WRITE_ONLY, plan_of, rewritten, shared_access
 from tests.unit.sql.test_insert import checked, squeezed
 
 
@@ -125,3 +127,24 @@ def test_writing_needs_write_access(sql: str) -> None:
 def test_testing_or_showing_rows_needs_read_access(sql: str) -> None:
     with pytest.raises(StatementRefused, match="permission denied"):
         rewritten(sql, shared_access(orders=WRITE_ONLY))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE orders SET amount = 1",
+        "DELETE FROM orders",
+        "WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d",
+        "INSERT INTO orders (id) VALUES (1) ON CONFLICT (tenant_id, id) DO NOTHING",
+        "COPY orders (id) FROM STDIN",
+    ],
+)
+def test_tables_with_rewrite_rules_are_not_written(sql: str) -> None:
+    """A rule makes other statements of this one, which nobody has checked."""
+    orders = replace(CATALOG.relations["public", "orders"], has_rules=True)
+    catalog = replace(CATALOG, relations={("public", "orders"): orders})
+    own = Access("s", Isolation.SCHEMA, "main", FULL, {}, {})
+    for access, schema in ((shared_access(), ""), (own, "public")):
+        with pytest.raises(StatementRefused, match="rewrite rules"):
+            plan_of(sql, access, catalog, schema)
+    plan_of(sql, replace(own, isolation=Isolation.DATABASE), catalog)
