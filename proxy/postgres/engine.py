@@ -22,7 +22,7 @@ from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
-from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, Running
+from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, KnownParse, Running
 from proxy.postgres.parameter_types import check_declared_types
 from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
@@ -37,6 +37,12 @@ _NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement
 _FAILING_BIND = messages.encode_bind_nothing(_NOWHERE)
 _FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
 _MAX_HELD_BYTES = 1024 * 1024
+_MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
+_MAX_QUEUE = 4096  # answers to come, before the client is no longer read
+_ANY_GENERATION = -2
+_CURSOR_COMMANDS = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
+_DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
+_EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
 _REFUSALS = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
 
 
@@ -49,9 +55,12 @@ class Engine:
 
     __slots__ = (
         "_copy",
+        "_crowded",
         "_held",
         "_held_bytes",
+        "_in_request",
         "_out",
+        "_parses",
         "_portals",
         "_running",
         "_sql_prepared",
@@ -109,11 +118,14 @@ class Engine:
         limit = session.tenant.quotas.statement_timeout_ms
         self.timeout_s = limit / 1000 if limit else 0.0
         self._statements = PreparedStatements(max_prepared)
+        self._parses: dict[bytes, KnownParse] = {}
         self._portals: dict[bytes, Prepared] = {}
         self._sql_prepared = SqlPrepared()
         self._copy: CopyIn | None = None
+        self._crowded = False  # the client is not read until the queue is shorter
         self._held: deque[tuple[int, bytes]] = deque()
         self._held_bytes = 0
+        self._in_request = False  # extended messages were sent and no Sync behind them
         self._running = 0  # statements admitted and not ended
         self._out: list[bytes] = []
 
@@ -136,6 +148,9 @@ class Engine:
                     break
         finally:
             self._flush()
+        if len(self.queue) > _MAX_QUEUE:
+            self._crowded = True
+            self.pause_client(True)
 
     def _dispatch(self, tag: int, message: bytes) -> None:
         if self._copy is not None:
@@ -184,6 +199,7 @@ class Engine:
         except _REFUSALS as error:
             self._refuse_query(error, text, template)
             return
+        self._in_request = False
         self._begin(expected.QUERY, template, literals, text)
         self._out.append(messages.encode_query(template.text(literals).encode()))
 
@@ -214,29 +230,51 @@ class Engine:
 
     def _refuse_query(self, error: TenantGateError, text: str, template: Template | None) -> None:
         self._record_refusal(error, text, template, "simple")
-        if not self.queue and self.status == _IDLE and not self._out:
+        if not self.queue and self.status == _IDLE and not self._out and not self._in_request:
             self.client_write(error_reply(error) + replies.READY_IDLE)
             return
+        self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
         self._out.append(_FAILING_QUERY)
 
     # Extended query
 
     def _on_parse(self, message: bytes) -> None:
+        known = self._parses.get(message)
+        if known is None or known.generation != self.recorder.generation():
+            known = self._parse(message)
+            if known is None:
+                return
+        entry = known.entry
+        try:
+            self._statements.announce(entry.name or b"", entry.prepared)
+        except StatementRefused as error:
+            self._fail(error, "", None)
+            return
+        self._in_request = True
+        self.queue.append(entry)
+        self._out.append(known.sent)
+
+    def _parse(self, message: bytes) -> KnownParse | None:
+        """Judge a Parse; drivers send the same one again and again, so it is kept. None: it was refused."""
         name, query, types = messages.decode_parse(message)
         text, template = query.decode("utf-8", "replace"), None
         try:
             text = self._text(query)
             template, literals = self._judge(text)
             prepared = self._prepare(text, types, template, literals)
-            self._statements.announce(name, prepared)
         except _REFUSALS as error:
             if not name:
                 self._statements.confirm(name, None)
             self._fail(error, text, template)
-            return
-        self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
-        self._out.append(messages.encode_parse(name, prepared.sent.encode(), types))
+            return None
+        entry = Expected(expected.PARSE, name=name, prepared=prepared)
+        known = KnownParse(entry, messages.encode_parse(name, prepared.sent.encode(), types), prepared.generation)
+        if len(message) <= _MAX_KNOWN_BYTES:
+            if len(self._parses) >= _MAX_KNOWN_PARSES:
+                self._parses.clear()
+            self._parses[message] = known
+        return known
 
     def _prepare(self, text: str, types: bytes, template: Template, literals: tuple[str, ...]) -> Prepared:
         denial = template.compiled.denial
@@ -261,7 +299,8 @@ class Engine:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
             return
         self._portals[portal] = prepared
-        self.queue.append(EXPECT_BIND)
+        self._in_request = True
+        self.queue.append(Expected(expected.BIND, name=portal) if portal else EXPECT_BIND)
         self._out.append(message)
 
     def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
@@ -278,6 +317,11 @@ class Engine:
         return again
 
     def _on_describe(self, message: bytes) -> None:
+        self._in_request = True
+        if message == _DESCRIBE_UNNAMED_PORTAL:
+            self.queue.append(EXPECT_DESCRIBE)
+            self._out.append(message)
+            return
         kind, name = messages.decode_target(message, "Describe")
         try:
             if kind == _STATEMENT:
@@ -289,9 +333,13 @@ class Engine:
         self._out.append(message)
 
     def _on_execute(self, message: bytes) -> None:
-        name, _max_rows = messages.decode_execute(message)
+        name = b"" if message == _EXECUTE_UNNAMED else messages.decode_execute(message).portal
         portal = self._portals.get(name) or _cursor(name)
         try:
+            if self.session.generation != self.recorder.generation():
+                self.refresh(self.session)
+            if portal.generation not in (self.session.generation, _ANY_GENERATION):
+                self._check_unchanged(portal)
             if not portal.template.plain:
                 self._check_special(portal.template)
             self._admit()
@@ -301,8 +349,17 @@ class Engine:
         self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
         self._out.append(message)
 
+    def _check_unchanged(self, portal: Prepared) -> None:
+        """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
+        template, literals = self._judge(portal.text)
+        if template.compiled.denial is not None or template.text(literals) != portal.sent:
+            raise InvalidStatement(
+                "the portal was opened under an older policy", sqlstate="34000", hint="Run the statement again."
+            )
+
     def _on_close(self, message: bytes) -> None:
         kind, name = messages.decode_target(message, "Close")
+        self._in_request = True
         if kind == _STATEMENT:
             self._statements.announce(name, None)
             self.queue.append(Expected(expected.CLOSE, name=name))
@@ -312,12 +369,14 @@ class Engine:
         self._out.append(message)
 
     def _on_flush(self, message: bytes) -> None:
-        messages.decode_empty(message, "Flush")
+        if message != messages.FLUSH:
+            raise RemoteProtocolError("invalid message format in Flush")
         self._out.append(message)
 
     def _on_sync(self, message: bytes) -> None:
-        messages.decode_empty(message, "Sync")
-        self.skipping = False
+        if message != messages.SYNC:
+            raise RemoteProtocolError("invalid message format in Sync")
+        self.skipping = self._in_request = False
         self.queue.append(EXPECT_SYNC)
         self._out.append(message)
 
@@ -327,12 +386,14 @@ class Engine:
             hint="Call the function in a SELECT statement.",
         )
         self._record_refusal(error, "", None, "function_call")
+        self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
         self._out.append(_FAILING_QUERY)
 
     def _fail(self, error: TenantGateError, text: str, template: Template | None) -> None:
         """Refuse a message of an extended request: the target fails in its place and skips to Sync."""
         self._record_refusal(error, text, template, "extended")
+        self._in_request = True
         self.queue.append(Expected(expected.REFUSED, error=error))
         self._out.append(_FAILING_BIND)
 
@@ -377,9 +438,11 @@ class Engine:
 
     def copy_in_started(self, message: bytes) -> bytes | None:
         """The target asks for data (CopyInResponse); returns what the client is told instead, if anything."""
-        head = self.queue[0]
+        head = self.queue[0] if self.queue else None
         plan = head.plan if isinstance(head, Running) else None
-        stamp = plan.copy_stamp if plan is not None else None
+        if plan is None or plan.kind is not StatementKind.COPY_IN:
+            raise RemoteProtocolError("COPY FROM STDIN under a portal or a name that does not stand for it")
+        stamp = plan.copy_stamp
         self._copy = CopyIn(stamp, self.session.tenant.value)
         if stamp is not None and stamp.tenant_index is None:
             return replies.copy_in_without_last_column(message)
@@ -421,6 +484,9 @@ class Engine:
     def backend_data(self, data: bytes) -> None:
         """Bytes from the backend. Raises LocalProtocolError when it is out of step: end both connections."""
         self.relay.feed(data)
+        if self._crowded and len(self.queue) < _MAX_QUEUE // 2:
+            self._crowded = False
+            self.pause_client(False)
         if self.waiting and (self._copy is not None or not self._statement_runs()):
             self._release_held()
 
@@ -429,8 +495,10 @@ class Engine:
 
     def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         plan = running.plan
+        if plan is not None and plan.command in _CURSOR_COMMANDS:
+            self._portals.clear()
         if plan is not None and plan.session_action and outcome == "ok":
-            self._sql_prepared.apply(plan, self.session.generation)
+            self._sql_prepared.apply(plan, self._statements, self.session.generation)
         if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.plans):
             self._running -= 1
             if not self._running:
@@ -442,7 +510,9 @@ class Engine:
 
     def parse_ended(self, entry: Expected, done: bool) -> None:
         assert entry.name is not None
-        if done:
+        if entry.kind == expected.BIND:
+            self._portals.pop(entry.name, None)  # what the target has under this name is no longer known
+        elif done:
             self._statements.confirm(entry.name, entry.prepared)
         else:
             self._statements.withdraw(entry.name, entry.prepared)
@@ -502,7 +572,7 @@ def _cursor(name: bytes) -> Prepared:
     (34000 from the target)."""
     text = f'portal "{name.decode("utf-8", "replace")}"'
     plan = Plan(StatementKind.READ, "EXECUTE", (ClientText(text, 0),), text)
-    return Prepared(text, b"\0\0", Template(CompiledQuery((plan,), by_shape=False), NO_VALUES), (), 0)
+    return Prepared(text, b"\0\0", Template(CompiledQuery((plan,), by_shape=False), NO_VALUES), (), _ANY_GENERATION)
 
 
 _HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {

@@ -85,7 +85,18 @@ class Running(Expected):
         self.plan = plans[self.index] if self.index < len(plans) else None
 
 
-EXPECT_BIND = Expected(BIND)
+class KnownParse:
+    """A Parse that was judged: what is sent for it and what is expected then. `generation`: of that policy."""
+
+    __slots__ = ("entry", "generation", "sent")
+
+    def __init__(self, entry: Expected, sent: bytes, generation: int) -> None:
+        self.entry = entry
+        self.sent = sent
+        self.generation = generation
+
+
+EXPECT_BIND = Expected(BIND, name=b"")
 EXPECT_DESCRIBE = Expected(DESCRIBE)
 EXPECT_SYNC = Expected(SYNC)
 EXPECT_CLOSE = Expected(CLOSE)

@@ -69,5 +69,9 @@ class PreparedStatements:
         if name in self._announced and self._announced[name] is prepared:
             del self._announced[name]
 
+    def forget_all(self) -> None:
+        """The target has dropped all that were defined."""
+        self._defined.clear()
+
     def __len__(self) -> int:
         return len(self._defined)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from policy.errors import AccessDenied
-from proxy.errors import LocalProtocolError
+from policy.sql.plan import StatementKind
+from proxy.errors import LocalProtocolError, RemoteProtocolError
 from proxy.postgres import expected
 from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, scrub, with_position
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
@@ -234,6 +235,13 @@ class ReplyRelay:
     def _on_copy_in(self, data: bytes, start: int, stop: int) -> bytes | None:
         return self._listener.copy_in_started(data[start:stop])
 
+    def _on_copy_out(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        head = self.queue[0] if self.queue else None
+        plan = head.plan if isinstance(head, Running) else None
+        if plan is None or plan.kind is not StatementKind.COPY_OUT:
+            raise RemoteProtocolError("COPY TO STDOUT under a portal or a name that does not stand for it")
+        return None
+
     def _forward(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         return None
 
@@ -259,6 +267,6 @@ _HANDLERS: dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]] = {
     ord("A"): ReplyRelay._on_notification,
     ord("S"): ReplyRelay._on_parameter_status,
     ord("G"): ReplyRelay._on_copy_in,
-    ord("H"): ReplyRelay._forward,
+    ord("H"): ReplyRelay._on_copy_out,
     ord("c"): ReplyRelay._forward,
 }

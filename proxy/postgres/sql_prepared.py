@@ -6,10 +6,11 @@ EXECUTE of a statement that an older policy judged is refused: it would run text
 from __future__ import annotations
 
 from policy.errors import InvalidStatement, UnsupportedStatement
-from policy.sql.plan import Plan
+from policy.sql.plan import Plan, StatementKind
 from proxy.postgres.prepared import PreparedStatements
 
 _MAX_NAMES = 10_000
+_EXECUTABLE = (StatementKind.READ, StatementKind.WRITE)
 
 
 class SqlPrepared:
@@ -29,7 +30,13 @@ class SqlPrepared:
             return
         known = self._generations.get(names[0])
         if known is None:
-            known = protocol_statements.find(names[0].encode()).generation
+            prepared = protocol_statements.find(names[0].encode())
+            if any(plan.kind not in _EXECUTABLE for plan in prepared.template.compiled.plans):
+                raise UnsupportedStatement(
+                    "EXECUTE runs SELECT, INSERT, UPDATE and DELETE only",
+                    hint="Run this statement through the extended protocol, as it was prepared.",
+                )
+            known = prepared.generation
         if known != generation:
             raise InvalidStatement(
                 f'prepared statement "{names[0]}" was prepared under an older policy',
@@ -37,12 +44,15 @@ class SqlPrepared:
                 hint="DEALLOCATE and PREPARE it again.",
             )
 
-    def apply(self, plan: Plan, generation: int) -> None:
-        """It was done."""
+    def apply(self, plan: Plan, protocol_statements: PreparedStatements, generation: int) -> None:
+        """It was done. Statements of SQL and of the protocol share their names on the target."""
         action, *names = plan.session_action
         if action == "prepare":
             self._generations[names[0]] = generation
+            protocol_statements.confirm(names[0].encode(), None)
         elif action == "deallocate":
             self._generations.pop(names[0], None)
+            protocol_statements.confirm(names[0].encode(), None)
         elif action in ("deallocate_all", "discard_all"):
             self._generations.clear()
+            protocol_statements.forget_all()

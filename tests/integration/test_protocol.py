@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from admin.demo.schema import SHOP
 from proxy.postgres.wire import messages
 from tests.harness.demo_business import DemoGateway
 from tests.harness.wire_client import FLUSH, SYNC, WireClient, bind, close, describe, execute, parse
@@ -250,3 +251,73 @@ def test_parameter_status_tells_nothing_of_the_gateways_login(gateway: DemoGatew
         assert shown["session_authorization"] == "alice"
         assert shown["is_superuser"] == "off"
         assert "server_version" in shown
+
+
+COPY = "COPY notes (customer_id, body) FROM STDIN"
+STOLEN = messages.encode_copy_data(b"1\tstolen\tglobex\n")
+
+
+def stolen_rows(gateway: DemoGateway) -> list[tuple[object, ...]]:
+    return gateway.server.execute("SELECT tenant_id FROM notes WHERE body = 'stolen'", SHOP)
+
+
+def test_a_copy_cannot_be_run_by_sql_execute(gateway: DemoGateway, client: WireClient) -> None:
+    client.send(parse("s", COPY), SYNC)
+    client.receive()
+    client.send(messages.encode_query(b"EXECUTE s"), STOLEN, messages.COPY_DONE)
+    assert client.receive().sqlstates == ["0A000"]
+    assert stolen_rows(gateway) == []
+
+
+def test_a_copy_under_a_portal_that_failed_to_change_takes_no_data(gateway: DemoGateway, client: WireClient) -> None:
+    """The portal `p` stays the COPY on the target, whatever a Bind that failed meant to make of it."""
+    client.query("BEGIN")
+    client.send(parse("cp", COPY), parse("pl", "SELECT 1"), bind("p", "cp"), SYNC)
+    client.receive()
+    client.query("SAVEPOINT s")
+    client.send(bind("p", "pl"), SYNC)
+    assert client.receive().sqlstates == ["42P03"]
+    client.query("ROLLBACK TO s")
+    client.send(execute("p"), STOLEN, messages.COPY_DONE, SYNC)
+    client.receive()
+    assert stolen_rows(gateway) == []
+
+
+def test_a_refused_query_undoes_an_extended_request_without_sync(client: WireClient) -> None:
+    insert = "INSERT INTO notes (customer_id, body) SELECT min(id), 'unsynced' FROM customers"
+    client.send(parse("", insert), bind("", ""), execute(), FLUSH)
+    assert client.receive(until="C").tags == "12C"
+    client.send(messages.encode_query(REFUSED.encode()))
+    assert client.receive().sqlstates == ["42501"]
+    assert client.query("SELECT count(*) FROM notes WHERE body = 'unsynced'").rows == [["0"]]
+
+
+def test_sql_and_protocol_share_the_names_of_statements(client: WireClient) -> None:
+    client.send(parse("s", "SELECT 1"), SYNC)
+    client.receive()
+    assert client.query("DEALLOCATE s").sqlstates == []
+    client.send(bind("", "s"), execute(), SYNC)
+    assert client.receive().sqlstates == ["26000"]
+    client.send(parse("t", "SELECT 2"), SYNC)
+    client.receive()
+    assert client.query("EXECUTE t").rows == [["2"]]
+    client.query("DEALLOCATE ALL")
+    client.send(bind("", "t"), execute(), SYNC)
+    assert client.receive().sqlstates == ["26000"]
+
+
+def test_cursors_of_sql_can_be_used_by_protocol(client: WireClient) -> None:
+    client.query("BEGIN")
+    client.query("DECLARE c CURSOR FOR SELECT g FROM generate_series(1, 3) g")
+    client.send(describe("P", "c"), execute("c", 2), SYNC)
+    assert client.receive().rows == [["1"], ["2"]]
+    client.query("COMMIT")
+
+
+def test_thousands_of_pipelined_messages(client: WireClient) -> None:
+    parse_one = parse("", "SELECT 1")
+    client.send(messages.encode_query(b"SELECT pg_sleep(0.3)"))
+    client.send(*([parse_one] * 20_000), SYNC)
+    answer = client.receive(ready=2, timeout_s=30)
+    assert answer.tags.count("1") == 20_000
+    assert answer.statuses == "II"
