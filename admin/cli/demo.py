@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from admin.demo.tour import Outcome
 
 _EPILOG = """\
-Needs the packages of tenantgate[demo], and nothing else: PostgreSQL comes with them. The second start reuses the data.
+Needs the packages of the extra `demo` and nothing else: PostgreSQL comes with them. The second start reuses the data.
 exit status: 0 stopped as told, or with --check every step was right; 1 a step was wrong, or something did not start
 
 examples:
@@ -27,7 +27,7 @@ examples:
   tenantgate demo --rebuild --port 7432
 """
 
-INSTALL = "the demo needs more packages: pip install 'tenantgate[demo]'"
+INSTALL = "the demo needs more packages: run it with `make demo`, or pip install '.[demo]' where the sources are"
 
 
 class Stopped(BaseException):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import yaml
 
@@ -80,19 +83,44 @@ def test_compose_publishes_the_gateway_only() -> None:
     assert services["gateway"]["cap_drop"] == ["ALL"]
 
 
-def test_what_compose_mounts_is_there() -> None:
+@pytest.fixture
+def deploy(tmp_path: Path) -> Path:
+    """A copy of deploy/ with the files that deploy/prepare makes."""
+    directory = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy", directory, ignore=shutil.ignore_patterns("secrets"))
+    subprocess.run([directory / "prepare"], check=True, capture_output=True)
+    return directory
+
+
+def test_what_compose_mounts_is_there(deploy: Path) -> None:
     services = compose()["services"]
     sources = [v.split(":")[0] for s in services.values() for v in s["volumes"] if v.startswith("./")]
-    assert sources
-    assert all((ROOT / "deploy" / source).exists() for source in sources)
+    sources += [secret["file"] for secret in compose()["secrets"].values()]
+    assert len(sources) > 4
+    assert all((deploy / source).exists() for source in sources)
 
 
-def test_the_sample_configuration_is_right(tmp_path: Path) -> None:
-    """With the files that deploy/prepare makes, and the secrets where the container has them."""
-    deploy = tmp_path / "deploy"
-    copy = ["cp", "-r", str(ROOT / "deploy"), str(deploy)]
-    subprocess.run(copy, check=True)
-    subprocess.run([deploy / "prepare"], check=True, capture_output=True)
+def test_secrets_are_the_owners_alone(deploy: Path) -> None:
+    assert (deploy / "secrets").stat().st_mode & 0o777 == 0o700
+    assert (deploy / "secrets" / "dev.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_token_service_signs_what_the_gateway_trusts(deploy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from admin.cli.main import main
+
+    command = [word.replace("/run/", f"{deploy}/secrets/") for word in compose()["services"]["token"]["entrypoint"]]
+    assert command[0] == "tenantgate"
+    assert main([*command[1:], "--subject", "alice", "--tenant", "acme", "--role", "app"]) == 0
+    key = (deploy / "config" / "dev.pub.pem").read_bytes()
+    issuer = tomllib.loads((deploy / "config" / "tenantgate.toml").read_text())["auth"]["issuers"][0]
+    claims = jwt.decode(
+        capsys.readouterr().out.strip(), key, ["EdDSA"], audience=issuer["audience"], issuer=issuer["issuer"]
+    )
+    assert (claims["sub"], claims["tenant"], claims["roles"]) == ("alice", "acme", ["app"])
+
+
+def test_the_sample_configuration_is_right(deploy: Path) -> None:
+    """With the secrets where the container has them."""
     config = deploy / "config" / "tenantgate.toml"
     text = config.read_text().replace("/run/secrets/server_key", str(deploy / "secrets" / "server.key"))
     config.write_text(text.replace("/run/secrets", str(deploy / "secrets")))
