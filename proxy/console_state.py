@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from proxy.gateway import Gateway, database_of
 from proxy.postgres.admin_console import ClientRow, PoolRow, ServerRow, StatsRow, TenantRow
+from proxy.postgres.backend import BackendConnection
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
 
@@ -18,11 +19,12 @@ class GatewayConsoleState:
         self._gateway = gateway
 
     def pool_rows(self) -> Iterator[PoolRow]:
-        for (target, database, _path), pool in self._gateway.pools.items():
+        for (target, database, path), pool in self._gateway.pools.items():
             counts = pool.counts
             yield PoolRow(
                 target=target,
                 database=database,
+                search_path=path,
                 user=pool.target.user,
                 cl_active=counts.in_use,
                 cl_waiting=counts.waiting,
@@ -77,23 +79,14 @@ class GatewayConsoleState:
 
     def server_rows(self) -> Iterator[ServerRow]:
         for frontend in self._gateway.frontends:
-            lease, engine = frontend.lease, frontend.handler
-            if lease is None or not isinstance(engine, Engine):
-                continue
-            backend = lease.backend
-            yield ServerRow(
-                target=backend.target.name,
-                database=backend.database,
-                user=backend.target.user,
-                state="active" if engine.queue else "idle",
-                addr=backend.target.host,
-                port=backend.target.port,
-                connect_time=None,
-                request_time=self._wall(frontend.last_data),
-                remote_pid=backend.pid,
-                link=engine.session.id,
-                tls="TLS" if backend.tls else "",
-            )
+            if frontend.lease is not None:
+                engine = frontend.handler if isinstance(frontend.handler, Engine) else None
+                state = "active" if engine and engine.queue else "idle"
+                session = engine.session.id if engine else ""
+                yield _server_row(frontend.lease.backend, state, session, self._wall(frontend.last_data))
+        for pool in self._gateway.pools.values():
+            for backend in pool.idle_backends():
+                yield _server_row(backend, "idle", "", None)
 
     def stats_rows(self) -> Iterator[StatsRow]:
         for tenant_id, counts in self._gateway.metrics.by_tenant().items():
@@ -114,3 +107,19 @@ class GatewayConsoleState:
 
     def _wall(self, loop_time: float) -> float:
         return time.time() - self._gateway.loop.time() + loop_time
+
+
+def _server_row(backend: BackendConnection, state: str, session: str, request_time: float | None) -> ServerRow:
+    return ServerRow(
+        target=backend.target.name,
+        database=backend.database,
+        user=backend.target.user,
+        state=state,
+        addr=backend.target.host,
+        port=backend.target.port,
+        connect_time=None,
+        request_time=request_time,
+        remote_pid=backend.pid,
+        link=session,
+        tls="TLS" if backend.tls else "",
+    )

@@ -28,6 +28,7 @@ from proxy.identity.authenticator import Authenticator
 from proxy.observe.metrics import Metrics
 from proxy.plans.cache import PlanCache
 from proxy.pool.pool import Pool
+from proxy.pool.slots import TargetSlots
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import PAUSE_CATALOG, Frontend
 from proxy.postgres.recorder import Recorder
@@ -57,6 +58,7 @@ class Gateway:
         self.catalogs = Catalogs(self._bump)
         self.plans = PlanCache(config.limits.plan_cache_entries)
         self.pools: dict[PoolKey, Pool] = {}
+        self._slots: dict[str, TargetSlots] = {}  # by target: what its pools may have together
         self.usage: dict[str, TenantUsage] = {}
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
@@ -149,7 +151,10 @@ class Gateway:
             if pool is not None:
                 self.spawn(pool.close())
             options = {"application_name": "tenantgate", "search_path": key[2]}
-            pool = self.pools[key] = Pool(target, key[1], protocol_options=options)
+            slots = self._slots.get(target.name)
+            if slots is None or slots.limit != target.max_backends:
+                slots = self._slots[target.name] = TargetSlots(target.max_backends)
+            pool = self.pools[key] = Pool(target, key[1], protocol_options=options, slots=slots)
         return pool
 
     # Frontends

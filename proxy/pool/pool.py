@@ -18,6 +18,7 @@ from proxy.config import TargetConfig
 from proxy.errors import LocalProtocolError, PoolError, ShuttingDown, TargetUnavailable
 from proxy.pool.health import CHECK_AFTER_IDLE_S, REMEMBER_FAILURE_S, Circuit, Tenure, is_alive
 from proxy.pool.reset import reset
+from proxy.pool.slots import TargetSlots
 from proxy.pool.waiter import WaitQueue
 from proxy.postgres.backend import BackendConnection, connect_backend
 
@@ -51,6 +52,7 @@ class Pool:
         connect: Connect | None = None,
         cancel: Cancel = send_cancel,
         max_waiters: int = MAX_WAITERS,
+        slots: TargetSlots | None = None,
     ) -> None:
         self.target = target
         self.database = database
@@ -67,6 +69,13 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._slots = slots or TargetSlots(target.max_backends)
+        self._slots.join(self)
+
+    @property
+    def size(self) -> int:
+        """Backends that count against the target's max_backends."""
+        return len(self._idle) + len(self._in_use) + self._connecting
 
     @property
     def counts(self) -> PoolCounts:
@@ -200,16 +209,19 @@ class Pool:
         if not self._waiters.serve(backend):
             self._idle[backend] = self._in_use.pop(backend)
             self._schedule_sweep()
+            self._slots.freed(self)
 
     def _drop(self, backend: BackendConnection) -> None:
         self._in_use.pop(backend, None)
         self._returning.discard(backend)
         backend.close()
         self._fill()
+        self._slots.freed(self)
 
     def _on_lost(self, backend: BackendConnection) -> None:
         """The target ended it. One that is in use is told to its session, which releases it."""
         self._idle.pop(backend, None)
+        self._slots.freed(self)
 
     # --- connect
 
@@ -221,7 +233,23 @@ class Pool:
             self._start_connecting()
 
     def _has_room(self) -> bool:
-        return len(self._idle) + len(self._in_use) + self._connecting < self.target.max_backends
+        return self.size < self.target.max_backends and self._slots.make_room(self)
+
+    def close_one_idle(self) -> bool:
+        """Make room for another pool of the target: the backend that was idle for longest goes."""
+        if not self._idle:
+            return False
+        backend = next(iter(self._idle))
+        del self._idle[backend]
+        backend.close()
+        return True
+
+    def fill(self) -> None:
+        """Another pool of the target has made room."""
+        self._fill()
+
+    def idle_backends(self) -> tuple[BackendConnection, ...]:
+        return tuple(self._idle)
 
     def _start_connecting(self) -> None:
         self._connecting += 1
@@ -291,6 +319,7 @@ class Pool:
     async def close(self) -> None:
         """Refuse newcomers, close what is idle, end resets and connects. Leased backends are closed on release."""
         self._closed = True
+        self._slots.leave(self)
         for timer in (self._retry, self._sweeper):
             if timer is not None:
                 timer.cancel()

@@ -28,6 +28,7 @@ class PoolRow:
 
     target: str
     database: str
+    search_path: str
     user: str
     cl_active: int
     cl_waiting: int
@@ -198,7 +199,7 @@ def _value(value: str | int | float | bool | None, is_moment: bool) -> bytes | N
 
 
 _VIEWS = {
-    "POOLS": _View(PoolRow, lambda state: state.pool_rows(), "pools of backends, one per target and database"),
+    "POOLS": _View(PoolRow, lambda state: state.pool_rows(), "pools of backends per target, database, search_path"),
     "TENANTS": _View(TenantRow, lambda state: state.tenant_rows(), "tenants with their limits and current use"),
     "CLIENTS": _View(ClientRow, lambda state: state.client_rows(), "sessions of clients"),
     "SERVERS": _View(ServerRow, lambda state: state.server_rows(), "backends, that is, connections to targets"),

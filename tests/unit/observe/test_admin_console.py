@@ -22,7 +22,7 @@ class State:
     """A gateway with one of everything."""
 
     def pool_rows(self) -> Iterable[PoolRow]:
-        return [PoolRow("main", "shop", "gateway", 3, 1, 3, 2, 0, 1500, 20)]
+        return [PoolRow("main", "shop", "public", "gateway", 3, 1, 3, 2, 0, 1500, 20)]
 
     def tenant_rows(self) -> Iterable[TenantRow]:
         return [TenantRow("acme", "shared", "main", "shop", None, "active", "gold", 3, 10, 1, None)]
