@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import urllib.request
@@ -13,6 +14,7 @@ import pytest
 from admin.demo.people import ALICE, BOB, OLGA
 from tests.harness.demo_business import DemoGateway, demo_gateway
 from tests.harness.postgres import PostgresServer
+from tests.harness.wire_client import SSL_REQUEST, WireClient
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +34,25 @@ def loaded(server: PostgresServer) -> DemoGateway:
 @pytest.fixture
 def own_gateway(loaded: DemoGateway) -> Iterator[DemoGateway]:
     """A gateway that a test may stop, starve and reload."""
-    password = str(loaded._targets["main" if "main" in loaded._targets else next(iter(loaded._targets))]["password"])
-    process = DemoGateway(loaded.server, password)
+    process = DemoGateway(loaded.server, target_password(loaded))
     process.start()
     yield process
     if process.running:
         process.stop()
+
+
+@pytest.fixture
+def impatient_gateway(loaded: DemoGateway) -> Iterator[DemoGateway]:
+    """A gateway with short patience."""
+    process = DemoGateway(loaded.server, target_password(loaded))
+    process.write_config({"limits": {"stalled_message": "1s"}, "auth": {"login_timeout": "1s"}})
+    process.start()
+    yield process
+    process.stop()
+
+
+def target_password(gateway: DemoGateway) -> str:
+    return str(next(iter(gateway._targets.values()))["password"])
 
 
 def set_quotas(gateway: DemoGateway, tenant: str, quotas: str) -> None:
@@ -245,3 +260,42 @@ def test_health_and_metrics(own_gateway: DemoGateway) -> None:
         text = urllib.request.urlopen(f"{base}/metrics", timeout=5).read().decode()
         assert 'tenantgate_statements_total{outcome="ok",tenant="acme"}' in text
         assert "tenantgate_frontends 1.0" in text
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\x64\0\3\0\0user\0al", SSL_REQUEST])
+def test_a_login_that_stalls_is_ended(impatient_gateway: DemoGateway, sent: bytes) -> None:
+    with WireClient(impatient_gateway.port) as client:
+        started = time.monotonic()
+        client.send(sent)
+        client.sock.settimeout(8)
+        with contextlib.suppress(ConnectionResetError):  # closed with our bytes unread
+            while client.sock.recv(64):
+                pass
+        assert time.monotonic() - started < 8
+
+
+def test_half_a_message_and_silence_ends_the_session(impatient_gateway: DemoGateway) -> None:
+    with WireClient(impatient_gateway.port) as client, impatient_gateway.connect(ALICE, autocommit=True) as other:
+        client.tls()
+        client.log_in("alice", "acme", impatient_gateway.tokens["alice"])
+        client.send(b"Q\0\0\x10\0SELECT")
+        answer = client.receive(ready=99, timeout_s=5)
+        assert answer.closed
+        assert answer.sqlstates == ["08P01"]
+        time.sleep(1.5)
+        assert other.execute("SELECT 1").fetchone() == (1,), "a session that merely says nothing goes on"
+
+
+def test_a_new_certificate_is_served_after_a_reload(own_gateway: DemoGateway) -> None:
+    def served() -> bytes | None:
+        with WireClient(own_gateway.port) as client:
+            client.tls()
+            return client.sock.getpeercert(binary_form=True)  # type: ignore[attr-defined, no-any-return]
+
+    with own_gateway.connect(ALICE, autocommit=True) as open_before:
+        before = served()
+        (own_gateway.directory / "server.crt").unlink()
+        own_gateway._write_keys()
+        reload(own_gateway)
+        assert served() != before
+        assert open_before.execute("SELECT 1").fetchone() == (1,)
