@@ -1,0 +1,27 @@
+"""Fixtures that several integration tests share: a gateway with every way in, the web server of one issuer's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.demo_business import DemoGateway
+from tests.harness.tokens import Issuer
+from tests.integration.doors import Doors
+from tests.unit.identity.jwks_server import JwksServer
+
+
+@pytest.fixture(scope="session")
+def rotating() -> Iterator[tuple[JwksServer, Issuer]]:
+    issuer = Issuer("https://url.test", kid="old")
+    with JwksServer(issuer.jwks) as server:
+        yield server, issuer
+
+
+@pytest.fixture(scope="session")
+def doors(gateway: DemoGateway, rotating: tuple[JwksServer, Issuer]) -> Iterator[Doors]:
+    process = Doors(gateway, rotating[0].url)
+    process.start()
+    yield process
+    process.stop()
