@@ -62,11 +62,58 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class UserFunction:
+    """A function, aggregate or procedure defined outside pg_catalog. extension: its owner, "" for none."""
+
+    schema: str
+    name: str
+    extension: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserOperator:
+    """An operator that did not come with the server. left, right: names of user types, an array's is its element's;
+    "" for a type of the server, a pseudo-type or no operand."""
+
+    schema: str
+    name: str
+    left: str = ""
+    right: str = ""
+    extension: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserCast:
+    """A cast that did not come with the server. source, target: pg_type.typname, an array's is its element's.
+
+    context: `implicit`, `assignment` or `explicit`. runs_code: it calls a function, and not only the types' own.
+    """
+
+    source: str
+    target: str
+    from_user_type: bool
+    to_user_type: bool
+    context: str
+    runs_code: bool = True
+    extension: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserType:
+    """A type that did not come with the server, a table's row type too. parts: the user types that it is made of."""
+
+    oid: int
+    name: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The picture of one database of one target.
 
     relations: by (schema, name), without pg_catalog, information_schema and pg_toast.
     user_functions / user_operators / user_casts / user_types: names defined outside pg_catalog.
+    functions / operators / casts / types: the same in detail; what stands only above is taken for the worst.
     leakproof_functions: names in pg_catalog all of whose overloads are leakproof.
     builtin_functions: all function names in pg_catalog.
     system_columns: columns of the server's own relations, by "pg_catalog.pg_class" or "information_schema.tables".
@@ -80,6 +127,10 @@ class Catalog:
     user_operators: frozenset[str] = frozenset()
     user_types: frozenset[str] = frozenset()
     user_casts: frozenset[tuple[str, str]] = frozenset()
+    functions: frozenset[UserFunction] = frozenset()
+    operators: frozenset[UserOperator] = frozenset()
+    casts: frozenset[UserCast] = frozenset()
+    types: frozenset[UserType] = frozenset()
     builtin_functions: frozenset[str] = frozenset()
     leakproof_functions: frozenset[str] = frozenset()
     schemas: frozenset[str] = frozenset()

@@ -47,6 +47,7 @@ from policy.sql.rules.select import guard_sources
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
 from policy.sql.shape import literal_spans, shape_of
 from policy.sql.tokens import Tokens
+from policy.sql.user_code import user_code_of
 from policy.sql.verify import verify
 
 __all__ = ["Context", "compile_query"]
@@ -155,6 +156,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         write=context.write,
         copy_stamp=context.copy_stamp,
         session_action=context.session_action,
+        refused_parameter_types=user_code_of(context.catalog).parameter_types,
         has_runtime_check=context.has_runtime_check,
     )
 

@@ -19,8 +19,11 @@ from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql import parse
 from policy.sql.catalog import Catalog, Relation
+from policy.sql.extensions import ARGUMENTS
 from policy.sql.parse import Node, enums, parse_statements, walk
 from policy.sql.rules.catalog_functions import GUARDED
+from policy.sql.user_casts import check_casts, mentions, relations_called
+from policy.sql.user_code import user_code_of
 
 ast: Any = parse.ast
 _REASONS = tuple((re.compile(pattern), reason) for pattern, reason in builtin.REFUSAL_REASONS)
@@ -55,6 +58,7 @@ def review_code(
     reviewer = _Reviewer(statement, access, catalog, frozenset(answered_calls))
     for node in walk(statement):
         reviewer.review(node)
+    reviewer.check_casts()
     return CodeReview(reviewer.pinned)
 
 
@@ -76,7 +80,9 @@ def _is_generator(node: Node) -> bool:
 class _Reviewer:
     """Walks one statement; `pinned` is set on the way."""
 
-    __slots__ = ("_access", "_answered", "_catalog", "_own_database", "_relations", "_risky_types", "pinned")
+    __slots__ = (
+        "_access", "_answered", "_catalog", "_code", "_own_database", "_relations", "_statement", "_types", "pinned",
+    )  # fmt: skip
 
     def __init__(self, statement: Node, access: Access, catalog: Catalog, answered: frozenset[int]) -> None:
         self._access = access
@@ -84,7 +90,9 @@ class _Reviewer:
         self._answered = answered
         self._own_database = access.isolation is Isolation.DATABASE
         self._relations = _named_relations(statement, catalog)
-        self._risky_types = _types_with_user_casts(catalog)
+        self._statement = statement
+        self._code = user_code_of(catalog)
+        self._types: frozenset[str] | None = None
         self.pinned = False
 
     def review(self, node: Node) -> None:
@@ -99,8 +107,11 @@ class _Reviewer:
             return
         schema, name = _schema_and_name(node.funcname)
         if self._is_user_code(schema, name):
-            self._user_function(schema, name, node.location)
-            return
+            if not self._is_reviewed(schema, name, len(node.args or ())):
+                self._user_function(schema, name, node.location)
+                return
+            if schema or name not in self._catalog.builtin_functions:
+                return
         reviewed = name in builtin.ALLOWED or (schema, name) in _CATALOG_HELPERS
         if not reviewed and not self._reviewed_call(name, node.args or ()):
             self._refuse_builtin(name, node.location)
@@ -109,6 +120,11 @@ class _Reviewer:
         if schema not in _BUILTIN_SCHEMAS:
             return (schema, name) not in _CATALOG_HELPERS
         return schema == "" and name in self._catalog.user_functions
+
+    def _is_reviewed(self, schema: str, name: str, arguments: int) -> bool:
+        """Whether all user code of this name is functions of extensions that have been read."""
+        known = (schema, name) in self._code.qualified_functions if schema else name in self._code.functions
+        return known and arguments == ARGUMENTS.get(name, arguments)
 
     def _user_function(self, schema: str, name: str, location: int) -> None:
         """User code may read anything its owner may: only in a tenant's own database, for who may define code."""
@@ -198,42 +214,35 @@ class _Reviewer:
         schema, operator = _schema_and_name(name)
         if schema == "":
             self._check_operators((operator,), location)
-        elif schema != "pg_catalog" and not self._own_code_is_allowed():
+        elif (
+            schema != "pg_catalog"
+            and (schema, operator) not in self._code.qualified_operators
+            and not self._own_code_is_allowed()
+        ):
             raise _denied(f"operator {schema}.{operator} is not allowed", _OPERATOR_HINT.format(operator), location)
 
     def _check_operators(self, operators: Iterable[str], location: int) -> None:
         if self._own_code_is_allowed():
             return
         for operator in operators:
-            if operator in self._catalog.user_operators:
+            if operator in self._code.operators and self._code.may_choose(operator, self._types_that_occur()):
                 raise _denied(f"operator {operator} is not allowed", _OPERATOR_HINT.format(operator), location)
 
     def _own_code_is_allowed(self) -> bool:
         return self._own_database and self._access.ddl
 
-    def type_name(self, node: Node) -> None:
-        """A type with a user-defined cast: PostgreSQL may call the cast's function unasked."""
-        if node.names and not self._own_code_is_allowed():
-            name = _schema_and_name(node.names)[1]
-            if name in self._risky_types:
-                raise _denied(
-                    f"type {name} is not allowed",
-                    "it has user-defined casts, which run code; use a built-in type",
-                    node.location,
-                )
+    def _types_that_occur(self) -> frozenset[str]:
+        """User types of which the statement may hold a value."""
+        if self._types is None:
+            self._types = self._code.types_within(
+                name for mention in mentions(self._statement, self._catalog) for name in mention.types
+            )
+        return self._types
 
-    def relation(self, node: Node) -> None:
-        """A relation with a column whose type has a user-defined cast, or whose row type has one."""
-        if not self._risky_types or self._own_code_is_allowed():
-            return
-        for found in self._relations.get(node.relname, ()):
-            names = {found.name, *(_bare_type(column.type_name) for column in found.columns)}
-            if not names.isdisjoint(self._risky_types):
-                raise _denied(
-                    f"relation {found.name} is not allowed",
-                    "a column's type has user-defined casts, which run code; ask your administrator",
-                    node.location,
-                )
+    def check_casts(self) -> None:
+        """Refuse a statement for which PostgreSQL could apply an unreviewed cast."""
+        if self._code.casts and not self._own_code_is_allowed():
+            check_casts(self._statement, self._catalog)
 
     def sampling(self, node: Node) -> None:
         schema, name = _schema_and_name(node.method)
@@ -257,7 +266,11 @@ class _Reviewer:
             qualifier = ""
 
     def _attribute(self, qualifier: str, name: str, location: int | None) -> None:
-        user_code = name in self._catalog.user_functions and not self._own_code_is_allowed()
+        user_code = (
+            name in self._catalog.user_functions
+            and not self._is_reviewed("", name, 1)
+            and not self._own_code_is_allowed()
+        )
         if not user_code and (name in builtin.ALLOWED or name not in self._catalog.builtin_functions):
             return
         found = self._relations.get(qualifier, ())
@@ -279,8 +292,6 @@ _REVIEWS = {
     ast.CaseExpr: _Reviewer.case_expression,
     ast.JoinExpr: _Reviewer.join,
     ast.SortBy: _Reviewer.sort,
-    ast.TypeName: _Reviewer.type_name,
-    ast.RangeVar: _Reviewer.relation,
     ast.RangeTableSample: _Reviewer.sampling,
     ast.ColumnRef: _Reviewer.column_reference,
     ast.A_Indirection: _Reviewer.indirection,
@@ -301,7 +312,7 @@ def _named_relations(statement: Node, catalog: Catalog) -> dict[str, tuple[Relat
     for node in walk(statement):
         if isinstance(node, ast.RangeVar):
             name = node.alias.aliasname if node.alias is not None else node.relname
-            relations = _relations_called(node, catalog)
+            relations = relations_called(node, catalog)
             found.setdefault(name, []).extend(relations)
             found.setdefault(node.relname, []).extend(relations)
             if not relations or (node.alias is not None and node.alias.colnames):
@@ -311,24 +322,6 @@ def _named_relations(statement: Node, catalog: Catalog) -> dict[str, tuple[Relat
         elif isinstance(node, _ALIASED) and node.alias is not None:
             other.add(node.alias.aliasname)
     return {name: tuple(relations) for name, relations in found.items() if name not in other}
-
-
-def _relations_called(node: Node, catalog: Catalog) -> list[Relation]:
-    if node.schemaname:
-        relation = catalog.relations.get((node.schemaname, node.relname))
-        return [] if relation is None else [relation]
-    return [relation for (_, name), relation in catalog.relations.items() if name == node.relname]
-
-
-def _types_with_user_casts(catalog: Catalog) -> frozenset[str]:
-    named = {_bare_type(name) for pair in catalog.user_casts for name in pair}
-    return frozenset(named & (catalog.user_types | {name for _, name in catalog.relations}))
-
-
-def _bare_type(name: str) -> str:
-    """`public."Order ref"` -> `Order ref`: format_type() qualifies what is not on the search path."""
-    last = name.removesuffix("[]").rsplit(".", 1)[-1]
-    return last[1:-1].replace('""', '"') if last.startswith('"') else last
 
 
 def _schema_and_name(names: tuple[Node, ...]) -> tuple[str, str]:

@@ -37,6 +37,7 @@ from policy.sql.column_families import (
 from policy.sql.context import Context
 from policy.sql.parse import Node, child_nodes, enums, walk
 from policy.sql.references import names_of
+from policy.sql.user_code import user_code_of
 
 ast: Any = parse.ast
 
@@ -87,6 +88,8 @@ def statement_is_leakproof(node: Node, context: Context) -> bool:
     Takes an expression over one relation's columns, too (a role's filter or mask): a column then counts as what every
     relation of the catalog that has such a column agrees on.
     """
+    if not user_code_of(context.catalog).shadowing.isdisjoint(_COMPARISONS):
+        return False  # what a comparison means is not known
     classifier = _Classifier(context)
     if isinstance(node, _STATEMENTS):
         return classifier.statement(node, None, {})
@@ -352,7 +355,10 @@ class _Classifier:
     def _leakproof_call(self, node: Node, scope: NameScope, ctes: _Ctes) -> bool:
         """A boolean function whose overloads are all leakproof; over text, so that no argument is converted."""
         schema, name = ("", *names_of(node.funcname))[-2:]
-        known = schema in ("", "pg_catalog") and name in self._context.catalog.leakproof_functions
+        catalog = self._context.catalog
+        known = name in catalog.leakproof_functions and (
+            schema == "pg_catalog" or (schema == "" and name not in catalog.user_functions)
+        )
         return (
             known
             and node.over is None
@@ -364,7 +370,7 @@ class _Classifier:
     def safe(self, node: Node, scope: NameScope, ctes: _Ctes) -> bool:
         """It can be evaluated for any row without telling: a column as it is, a constant, a harmless condition."""
         if isinstance(node, ast.ColumnRef):
-            return resolve_column(node, scope) is not None or not _may_be_a_call(node)
+            return resolve_column(node, scope) is not None or not self._may_be_a_call(node)
         if isinstance(node, (ast.A_Const, ast.ParamRef, ast.SQLValueFunction)):
             return True
         if isinstance(node, ast.TypeCast):
@@ -379,6 +385,12 @@ class _Classifier:
         if isinstance(node, _BOOLEAN_NODES):
             return self._qual(node, scope, ctes)
         return self._family(node, scope, ctes) is not None
+
+    def _may_be_a_call(self, node: Node) -> bool:
+        """`a.f` means f(a) when `a` has no column f."""
+        names = names_of(node.fields)
+        known = names[-1:] and (names[-1] in builtin.ALLOWED or names[-1] in self._context.catalog.user_functions)
+        return bool(known) and len(node.fields) > 1 and len(names) == len(node.fields)
 
     def _case_is_harmless(self, node: Node, scope: NameScope, ctes: _Ctes) -> bool:
         return node.arg is None and all(self._qual(when.expr, scope, ctes) for when in node.args)
@@ -472,12 +484,6 @@ def _has_aggregate(node: Node) -> bool:
             return True
         stack.extend(child_nodes(found))
     return False
-
-
-def _may_be_a_call(node: Node) -> bool:
-    """`a.f` means f(a) when `a` has no column f."""
-    names = names_of(node.fields)
-    return len(node.fields) > 1 and len(names) == len(node.fields) and names[-1] in builtin.ALLOWED
 
 
 def _names_columns(node: Node) -> bool:

@@ -97,6 +97,7 @@ class Plan:
     session_action: tuple[
         str, ...
     ] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
+    refused_parameter_types: frozenset[int] = frozenset()  # OIDs: a parameter declared so could bring unreviewed code
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
 
 

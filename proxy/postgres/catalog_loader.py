@@ -13,7 +13,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from policy.sql.catalog import Catalog, Column, ForeignKey, Relation
+from policy.sql.catalog import (
+    Catalog,
+    Column,
+    ForeignKey,
+    Relation,
+    UserCast,
+    UserFunction,
+    UserOperator,
+    UserType,
+)
 
 Row = list[str | None]
 Query = Callable[[str], Awaitable[list[Row]]]
@@ -24,6 +33,26 @@ _USER_SCHEMA = (
     "n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.name[])"
     " AND n.nspname OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'"
 )
+
+
+def _extension_of(catalog: str, alias: str) -> str:
+    """The name of the extension that an object belongs to, else an empty string."""
+    return f"""coalesce((
+    SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+    WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND d.objid = {alias}.oid AND d.deptype = 'e'
+      AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass), '')"""  # noqa: S608
+
+
+def _element_of(oid: str, alias: str) -> str:
+    """Join the type of this OID; of an array its element's."""
+    return f"""LEFT JOIN pg_catalog.pg_type {alias}_ ON {alias}_.oid = {oid}
+LEFT JOIN pg_catalog.pg_type {alias} ON {alias}.oid = CASE
+  WHEN {alias}_.typcategory = 'A' AND {alias}_.typelem <> 0 THEN {alias}_.typelem ELSE {alias}_.oid END"""
+
+
+def _user_type(alias: str) -> str:
+    return f"CASE WHEN {alias}.oid >= {FIRST_USER_OID} THEN {alias}.typname::text ELSE '' END"
+
 
 _SCHEMAS = r"""
 SELECT n.nspname FROM pg_catalog.pg_namespace n
@@ -91,17 +120,44 @@ FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespa
 GROUP BY p.proname
 """  # noqa: S608
 
-_USER_OPERATORS = f"""
-SELECT DISTINCT o.oprname FROM pg_catalog.pg_operator o WHERE o.oid >= {FIRST_USER_OID}
+_USER_FUNCTIONS = f"""
+SELECT DISTINCT n.nspname, p.proname, {_extension_of("pg_proc", "p")}
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= {FIRST_USER_OID}
 """  # noqa: S608
 
+_USER_OPERATORS = f"""
+SELECT DISTINCT n.nspname, o.oprname, {_user_type("l")}, {_user_type("r")}, {_extension_of("pg_operator", "o")}
+FROM pg_catalog.pg_operator o
+JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+{_element_of("o.oprleft", "l")}
+{_element_of("o.oprright", "r")}
+WHERE o.oid >= {FIRST_USER_OID}
+"""  # noqa: S608
+
+# With the user types that each is made of: a domain's base, an array's elements, a range's bounds, a row's columns.
 _USER_TYPES = f"""
-SELECT DISTINCT t.typname FROM pg_catalog.pg_type t WHERE t.oid >= {FIRST_USER_OID}
+SELECT t.oid, t.typname, p.typname
+FROM pg_catalog.pg_type t
+LEFT JOIN (
+  SELECT d.oid AS whole, d.typbasetype AS part FROM pg_catalog.pg_type d
+  UNION ALL SELECT e.oid, e.typelem FROM pg_catalog.pg_type e
+  UNION ALL SELECT g.rngtypid, g.rngsubtype FROM pg_catalog.pg_range g
+  UNION ALL SELECT c.reltype, a.atttypid FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+) w ON w.whole = t.oid AND w.part >= {FIRST_USER_OID}
+LEFT JOIN pg_catalog.pg_type p ON p.oid = w.part
+WHERE t.oid >= {FIRST_USER_OID}
 """  # noqa: S608
 
 _USER_CASTS = f"""
-SELECT pg_catalog.format_type(c.castsource, NULL), pg_catalog.format_type(c.casttarget, NULL)
-FROM pg_catalog.pg_cast c WHERE c.oid >= {FIRST_USER_OID}
+SELECT pg_catalog.format_type(c.castsource, NULL), pg_catalog.format_type(c.casttarget, NULL), s.typname, t.typname,
+  s.oid >= {FIRST_USER_OID}, t.oid >= {FIRST_USER_OID}, c.castcontext, c.castmethod = 'f',
+  {_extension_of("pg_cast", "c")}
+FROM pg_catalog.pg_cast c
+{_element_of("c.castsource", "s")}
+{_element_of("c.casttarget", "t")}
+WHERE c.oid >= {FIRST_USER_OID}
 """  # noqa: S608
 
 _SYSTEM_COLUMNS = """
@@ -115,6 +171,7 @@ ORDER BY a.attrelid, a.attnum
 """
 
 _GENERATED = {"s": "stored", "v": "virtual"}
+_CAST_CONTEXTS = {"i": "implicit", "a": "assignment", "e": "explicit"}
 _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 _IDENTITY = {"a": "identity_always", "d": "identity_default"}
 
@@ -134,15 +191,22 @@ async def load_catalog(query: Query, database: str, version: int) -> Catalog:
         await query(_FOREIGN_KEYS),
     )
     functions = await query(_FUNCTIONS)
+    operators = await query(_USER_OPERATORS)
+    types = await query(_USER_TYPES)
+    casts = await query(_USER_CASTS)
     return Catalog(
         version=version,
         database=database,
         server_version=server_version,
         relations=MappingProxyType(relations),
         user_functions=frozenset(_text(row[0]) for row in functions if row[2] == "t"),
-        user_operators=frozenset(_text(row[0]) for row in await query(_USER_OPERATORS)),
-        user_types=frozenset(_text(row[0]) for row in await query(_USER_TYPES)),
-        user_casts=frozenset((_text(row[0]), _text(row[1])) for row in await query(_USER_CASTS)),
+        user_operators=frozenset(_text(row[1]) for row in operators),
+        user_types=frozenset(_text(row[1]) for row in types),
+        user_casts=frozenset((_text(row[0]), _text(row[1])) for row in casts),
+        functions=frozenset(UserFunction(*map(_text, row)) for row in await query(_USER_FUNCTIONS)),
+        operators=frozenset(UserOperator(*map(_text, row)) for row in operators),
+        casts=frozenset(_user_cast(row) for row in casts),
+        types=_user_types(types),
         builtin_functions=frozenset(_text(row[0]) for row in functions if row[1] == "t"),
         leakproof_functions=frozenset(_text(row[0]) for row in functions if row[1] == row[3] == "t"),
         schemas=schemas,
@@ -255,6 +319,20 @@ def _foreign_keys_by_parent(
 def _columns_named(attnums: str, columns: dict[int, Column]) -> tuple[str, ...]:
     """Of an array's text, such as `{1,3}`."""
     return tuple(columns[int(number)].name for number in attnums[1:-1].split(",") if number)
+
+
+def _user_cast(row: Row) -> UserCast:
+    source, target, from_user_type, to_user_type, context, runs_code, extension = map(_text, row[2:])
+    return UserCast(
+        source, target, from_user_type == "t", to_user_type == "t", _CAST_CONTEXTS[context], runs_code == "t", extension
+    )
+
+
+def _user_types(rows: Iterable[Row]) -> frozenset[UserType]:
+    parts: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for oid, name, part in rows:
+        parts[int(_text(oid)), _text(name)].update(() if part is None else (part,))
+    return frozenset(UserType(oid, name, tuple(sorted(found))) for (oid, name), found in parts.items())
 
 
 def _system_columns(rows: Iterable[Row]) -> MappingProxyType[str, tuple[str, ...]]:

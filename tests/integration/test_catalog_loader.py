@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from policy.sql.catalog import Catalog, Column, Relation
+from policy.sql.catalog import Catalog, Column, Relation, UserCast, UserFunction, UserOperator
 from tests.harness.postgres import PostgresServer
 from tests.harness.simple_query import load_catalog_from
 
@@ -21,6 +21,8 @@ CREATE OPERATOR public.?~> (LEFTARG = text, RIGHTARG = integer, FUNCTION = publi
 CREATE TYPE public.pair AS (a text, b integer);
 CREATE FUNCTION public.pair_text(public.pair) RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$;
 CREATE CAST (public.pair AS text) WITH FUNCTION public.pair_text(public.pair);
+CREATE TYPE public.pairs AS (first public.pair, rest public.pair[]);
+CREATE EXTENSION citext;
 CREATE DOMAIN public.code AS text DEFAULT 'none';
 CREATE SCHEMA "Odd ""schema";
 CREATE TABLE public.orders (
@@ -77,6 +79,7 @@ def test_relations_of_every_kind_and_none_of_the_servers(catalog: Catalog) -> No
         ("public", "s"): "S",
         ("public", "orders_id_seq"): "S",
         ("public", "pair"): "c",
+        ("public", "pairs"): "c",
     }
 
 
@@ -124,11 +127,25 @@ def test_inheritance_triggers_and_rules(catalog: Catalog) -> None:
 def test_code_that_users_brought(catalog: Catalog) -> None:
     assert {"next_code", "lower", "pair_text", "noted"} <= catalog.user_functions
     assert "upper" not in catalog.user_functions
-    assert catalog.user_operators == {"?~>"}
+    assert {"?~>", "="} <= catalog.user_operators
+    assert "||" not in catalog.user_operators
     assert {"pair", "code"} <= catalog.user_types
     assert "text" not in catalog.user_types
-    assert len(catalog.user_casts) == 1
     assert ("public.pair", "text") in catalog.user_casts
+
+
+def test_details_of_user_code_and_its_extension(catalog: Catalog) -> None:
+    assert UserFunction("public", "next_code") in catalog.functions
+    assert UserFunction("public", "max", "citext") in catalog.functions
+    assert UserOperator("public", "?~>") in catalog.operators
+    assert UserOperator("public", "=", "citext", "citext", "citext") in catalog.operators
+    assert UserOperator("public", "~", "citext", "", "citext") in catalog.operators
+    assert UserCast("pair", "text", True, False, "explicit") in catalog.casts
+    assert UserCast("citext", "text", True, False, "implicit", False, "citext") in catalog.casts
+    assert UserCast("bool", "citext", False, True, "assignment", True, "citext") in catalog.casts
+    parts = {each.name: each.parts for each in catalog.types}
+    assert (parts["pairs"], parts["_pair"], parts["code"]) == (("_pair", "pair"), ("pair",), ())
+    assert parts["orders"] == ("code",)
 
 
 def test_built_in_and_leakproof_functions(catalog: Catalog) -> None:

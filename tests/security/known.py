@@ -27,7 +27,6 @@ KNOWN_CORRECTNESS: dict[str, str] = {
     "COR-051": _VIEW,
     "COR-062": "TABLESAMPLE samples the rows of all tenants: refused on tenant tables",
     "COR-063": "ctid tells where rows of others stand: refused on tenant tables",
-    "COR-074": "digest() comes from an extension: user-defined code is refused in shared databases",
     "COR-077": "the column's default calls a function that reads all tenants: refused",
     "COR-091": "MERGE on tenant tables: next issue",
     "COR-099": "a sequence shared by all tenants counts their rows: refused",
