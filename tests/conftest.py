@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# What this machine's user set for libpq, and the language of psql's messages, are no part of any test.
+for _name in [name for name in os.environ if name.startswith("PG") or name in ("LANG", "LANGUAGE")]:
+    del os.environ[_name]
+os.environ["LC_ALL"] = "C.UTF-8"
+
 pytest_plugins = ["tests.fix_postgres", "tests.fix_gateway"]

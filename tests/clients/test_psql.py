@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,16 @@ from tests.harness.demo_business import DemoGateway
 from tests.harness.missing import missing
 
 
+@cache
+def _psql() -> str | None:
+    """psql's path. Debian's wrapper may be there without any psql behind it."""
+    found = shutil.which("psql")
+    works = found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
+    return found if works else None
+
+
 def start_psql(gateway: DemoGateway, person: Person, database: str, *options: str) -> subprocess.Popen[str]:
-    psql = shutil.which("psql")
+    psql = _psql()
     if psql is None:
         missing("psql", "apt-get install postgresql-client")
     target = (
@@ -105,6 +114,15 @@ def test_copy_of_another_tenants_rows_is_refused(gateway: DemoGateway, tmp_path:
     assert gateway.server.execute("SELECT count(*) FROM notes WHERE author = 'psql-foreign'", "shop") == [(0,)]
 
 
+def wait_until_it_sleeps(gateway: DemoGateway) -> None:
+    running = """SELECT count(*) FROM pg_stat_activity
+        WHERE state = 'active' AND query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()"""
+    deadline = time.monotonic() + 10
+    while gateway.server.execute(running) == [(0,)]:
+        assert time.monotonic() < deadline, "psql's statement did not arrive"
+        time.sleep(0.02)
+
+
 def test_ctrl_c_cancels_the_statement_and_nothing_else(gateway: DemoGateway) -> None:
     process = start_psql(gateway, ALICE, "acme", "-q")
     assert process.stdin is not None
@@ -112,7 +130,7 @@ def test_ctrl_c_cancels_the_statement_and_nothing_else(gateway: DemoGateway) -> 
     process.stdin.write("SELECT 'begun';\nSELECT pg_sleep(20);\nSELECT 'still here';\n")
     process.stdin.flush()
     assert process.stdout.readline() == "begun\n"
-    time.sleep(0.3)
+    wait_until_it_sleeps(gateway)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=30)
