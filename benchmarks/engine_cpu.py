@@ -21,6 +21,7 @@ from policy.sql.catalog import Catalog, Column, Relation
 from proxy.audit.emitter import AuditEmitter
 from proxy.config import AuditConfig
 from proxy.observe.metrics import Metrics
+from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.engine import Engine
@@ -71,6 +72,8 @@ def make_engine(audit: AuditEmitter) -> Engine:
         cast(BackendConnection, NoBackend()),
         client_write=lambda data: None,
         pause_client=lambda paused: None,
+        fail=lambda error: None,
+        ahead=CompileAhead(),
         refresh=lambda session: None,
         recorder=Recorder(audit, metrics, time.monotonic, lambda: 1),
         clock=time.monotonic,

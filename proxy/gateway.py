@@ -26,6 +26,7 @@ from proxy.console import ConsoleSession
 from proxy.errors import BackendLost, ShuttingDown
 from proxy.identity.authenticator import Authenticator
 from proxy.observe.metrics import Metrics
+from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanCache
 from proxy.pool.pool import Pool
 from proxy.pool.slots import TargetSlots
@@ -57,6 +58,7 @@ class Gateway:
         self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation)
         self.catalogs = Catalogs(self._bump)
         self.plans = PlanCache(config.limits.plan_cache_entries)
+        self.ahead = CompileAhead()
         self.pools: dict[PoolKey, Pool] = {}
         self._slots: dict[str, TargetSlots] = {}  # by target: what its pools may have together
         self.usage: dict[str, TenantUsage] = {}
@@ -294,6 +296,7 @@ class Gateway:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.ahead.close()
         await self.audit.close()
 
 

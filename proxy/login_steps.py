@@ -224,6 +224,8 @@ def _make_engine(gateway: Gateway, frontend: Frontend, session: Session, backend
         backend,
         client_write=frontend.write,
         pause_client=frontend.pause_client,
+        fail=frontend.fatal,
+        ahead=gateway.ahead,
         refresh=gateway.refresh,
         recorder=gateway.recorder,
         clock=gateway.clock,

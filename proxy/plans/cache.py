@@ -58,20 +58,37 @@ class PlanScope:
             return found, NO_LITERALS
         return self._compile(text, None if shape is None else shape.key, shape.literals if shape else NO_LITERALS)
 
-    def _compile(self, text: str, key: str | None, literals: tuple[str, ...]) -> tuple[CompiledQuery, tuple[str, ...]]:
-        self.misses += 1
+    def compile(self, text: str) -> CompiledQuery:
+        """Compile without keeping anything; may be called from another thread. Raises CompilationFailed."""
         try:
-            compiled = compile_query(text, self.access, self.catalog, schema=self.schema)
+            return compile_query(text, self.access, self.catalog, schema=self.schema)
         except Exception as error:  # a bug of ours must neither let the statement pass nor end the session
             raise CompilationFailed("the statement could not be compiled") from error
+
+    def _compile(self, text: str, key: str | None, literals: tuple[str, ...]) -> tuple[CompiledQuery, tuple[str, ...]]:
+        self.misses += 1
+        compiled = self.compile(text)
+        self._keep(text, key, compiled)
+        return compiled, literals if compiled.by_shape and key is not None else NO_LITERALS
+
+    def has(self, text: str) -> bool:
+        """Whether `plan` would find it."""
+        shape = shape_of(text)
+        return text in self._by_text or (shape is not None and shape.key in self._by_shape)
+
+    def keep(self, text: str, compiled: CompiledQuery) -> None:
+        """Take a plan that was compiled elsewhere for this scope."""
+        shape = shape_of(text) if compiled.by_shape else None
+        self._keep(text, None if shape is None else shape.key, compiled)
+
+    def _keep(self, text: str, key: str | None, compiled: CompiledQuery) -> None:
         if compiled.by_shape and key is not None:
-            _keep(self._by_shape, key, compiled, self.capacity)
-            return compiled, literals
-        _keep(self._by_text, text, compiled, self.capacity)
-        return compiled, NO_LITERALS
+            _put(self._by_shape, key, compiled, self.capacity)
+        else:
+            _put(self._by_text, text, compiled, self.capacity)
 
 
-def _keep(plans: dict[str, CompiledQuery], key: str, plan: CompiledQuery, capacity: int) -> None:
+def _put(plans: dict[str, CompiledQuery], key: str, plan: CompiledQuery, capacity: int) -> None:
     if len(key) > MAX_KEPT_CHARACTERS:
         return
     while len(plans) >= capacity:

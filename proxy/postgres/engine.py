@@ -18,6 +18,8 @@ from policy.errors import InvalidStatement, StatementRefused, TenantGateError, U
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.errors import RemoteProtocolError
+from proxy.plans.ahead import AHEAD_CHARACTERS, CompileAhead
+from proxy.plans.cache import PlanScope
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.copying import CopyIn
@@ -54,6 +56,8 @@ class Engine:
     """
 
     __slots__ = (
+        "_ahead",
+        "_compiling",
         "_copy",
         "_crowded",
         "_held",
@@ -65,11 +69,13 @@ class Engine:
         "_running",
         "_sql_prepared",
         "_statements",
+        "ahead",
         "backend",
         "client_write",
         "clock",
         "ddl_pending",
         "ended",
+        "fail",
         "max_query_bytes",
         "pause_client",
         "queue",
@@ -91,6 +97,8 @@ class Engine:
         *,
         client_write: Callable[[bytes], None],
         pause_client: Callable[[bool], None],
+        fail: Callable[[BaseException], None],
+        ahead: CompileAhead,
         refresh: Callable[[Session], None],
         recorder: Recorder,
         clock: Callable[[], float],
@@ -103,6 +111,8 @@ class Engine:
         self.backend = backend
         self.client_write = client_write
         self.pause_client = pause_client
+        self.fail = fail  # ends the session with an error, where no caller is there to raise to
+        self.ahead = ahead
         self.refresh = refresh
         self.recorder = recorder
         self.clock = clock
@@ -122,6 +132,8 @@ class Engine:
         self._portals: dict[bytes, Prepared] = {}
         self._sql_prepared = SqlPrepared()
         self._copy: CopyIn | None = None
+        self._ahead: tuple[PlanScope, str, CompiledQuery | None] | None = None
+        self._compiling = False
         self._crowded = False  # the client is not read until the queue is shorter
         self._held: deque[tuple[int, bytes]] = deque()
         self._held_bytes = 0
@@ -189,6 +201,8 @@ class Engine:
             text = self._text(body)
         except _REFUSALS as error:
             self._refuse_query(error, body.decode("utf-8", "replace"), None)
+            return
+        if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
             return
         template: Template | None = None
         try:
@@ -261,6 +275,8 @@ class Engine:
         text, template = query.decode("utf-8", "replace"), None
         try:
             text = self._text(query)
+            if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
+                return None
             template, literals = self._judge(text)
             prepared = self._prepare(text, types, template, literals)
         except _REFUSALS as error:
@@ -475,9 +491,43 @@ class Engine:
         session = self.session
         if session.generation != self.recorder.generation():
             self.refresh(session)
-        assert session.scope is not None
-        compiled, literals = session.scope.plan(text)
+        scope = session.scope
+        assert scope is not None
+        ahead = self._ahead
+        if ahead is not None and ahead[0] is scope and ahead[1] == text and ahead[2] is not None:
+            return Template(ahead[2], session.values), ()
+        compiled, literals = scope.plan(text)
         return session.template(compiled), literals
+
+    def _compile_ahead(self, text: str, message: bytes) -> bool:
+        """Have a long text compiled off the loop and hold this message back until then; False: it is there already."""
+        ahead = self._ahead
+        session = self.session
+        if session.generation != self.recorder.generation():
+            self.refresh(session)
+        scope = session.scope
+        assert scope is not None
+        if (ahead is not None and ahead[0] is scope and ahead[1] == text) or scope.has(text):
+            return False
+        self.waiting = self._compiling = True
+        self._held.appendleft((message[0], message))
+        self._held_bytes += len(message)
+        self.ahead.submit(scope, text, lambda compiled: self._compiled_ahead(scope, text, compiled))
+        return True
+
+    def _compiled_ahead(self, scope: PlanScope, text: str, compiled: CompiledQuery | None) -> None:
+        self._compiling = False
+        if self.ended:
+            return
+        if compiled is not None:
+            scope.keep(text, compiled)
+        self._ahead = (scope, text, None if compiled is None or compiled.by_shape else compiled)
+        try:
+            self._release_held()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self._ahead = None
 
     # From the backend
 
@@ -487,7 +537,7 @@ class Engine:
         if self._crowded and len(self.queue) < _MAX_QUEUE // 2:
             self._crowded = False
             self.pause_client(False)
-        if self.waiting and (self._copy is not None or not self._statement_runs()):
+        if self.waiting and not self._compiling and (self._copy is not None or not self._statement_runs()):
             self._release_held()
 
     def _statement_runs(self) -> bool:
@@ -554,6 +604,7 @@ class Engine:
 
     def abandon(self, outcome: str) -> None:
         """The session ends: what is under way is recorded with `outcome`."""
+        self.ended = True
         while self.queue:
             entry = self.queue.popleft()
             if isinstance(entry, Running):

@@ -321,3 +321,43 @@ def test_thousands_of_pipelined_messages(client: WireClient) -> None:
     answer = client.receive(ready=2, timeout_s=30)
     assert answer.tags.count("1") == 20_000
     assert answer.statuses == "II"
+
+
+def long_select(rows: int) -> str:
+    """Compiled off the event loop: longer than any text that is compiled at once."""
+    return "SELECT count(*) FROM (VALUES " + ", ".join(f"({n}, 'value {n}')" for n in range(rows)) + ") v"
+
+
+@pytest.mark.parametrize("rows", [600, 3000])
+def test_long_texts_keep_their_place_in_the_pipeline(client: WireClient, rows: int) -> None:
+    for _ in range(2):
+        client.send(*(messages.encode_query(q.encode()) for q in ("SELECT 1", long_select(rows), "SELECT 3")))
+        client.send(parse("", long_select(rows)), bind("", ""), execute(), SYNC, messages.encode_query(b"SELECT 5"))
+        answer = client.receive(ready=5, timeout_s=30)
+        assert answer.errors == []
+        assert answer.rows == [["1"], [str(rows)], ["3"], [str(rows)], ["5"]]
+
+
+def test_long_texts_are_refused_like_short_ones(client: WireClient) -> None:
+    client.query("BEGIN")
+    assert client.query(long_select(1000) + ", pg_ls_dir('.')").sqlstates == ["42501"]
+    assert client.query("ROLLBACK").statuses == "I"
+    assert client.query(long_select(1000) + " WHERE nonsense").sqlstates == ["42703"]
+
+
+def test_a_client_that_leaves_while_its_text_is_compiled(gateway: DemoGateway, client: WireClient) -> None:
+    for _ in range(3):
+        with connect(gateway) as leaving:
+            leaving.send(messages.encode_query(long_select(5000).encode()))
+    assert client.query("SELECT 1").rows == [["1"]]
+
+
+def test_others_are_served_while_a_long_text_is_compiled(gateway: DemoGateway, client: WireClient) -> None:
+    with connect(gateway, user="bob", database="globex") as other:
+        client.send(messages.encode_query(long_select(20_000).encode()))
+        served = 0
+        client.sock.settimeout(0.001)
+        while not client.receive(timeout_s=0.001).messages:
+            assert other.query("SELECT 1").rows == [["1"]]
+            served += 1
+        assert served > 3
