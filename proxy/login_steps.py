@@ -172,20 +172,20 @@ async def _open_tenant_session(
         engine = _make_engine(gateway, frontend, session, backend)
         if frontend.transport is None:
             raise ConnectionResetError("client went away during login")
+        gateway.recorder.login(  # before the client is told: no session without its record
+            session=session.id,
+            tenant=tenant.id,
+            subject=session.principal.subject,
+            client=frontend.address,
+            outcome="ok",
+            application=session.application_name,
+        )
         backend.attach(frontend)
     except BaseException:
         lease.end(reusable=True)
         raise
     frontend.lease = lease
     frontend.write(_greeting(backend, result.user) + replies.backend_key_data(key_id, key) + replies.READY_IDLE)
-    gateway.recorder.login(
-        session=session.id,
-        tenant=tenant.id,
-        subject=session.principal.subject,
-        client=frontend.address,
-        outcome="ok",
-        application=session.application_name,
-    )
     frontend.begin(engine)
 
 
