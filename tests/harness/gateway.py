@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class GatewayProcess:
         self.admin_port = free_port()
         self.issuer = issuer or Issuer()
         self.directory = make_private_dir("tenantgate-gateway-")
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)  # also when it is never started
         self.config_path = self.directory / "tenantgate.toml"
         self.policy_path = self.directory / "policy.yaml"
         self.audit_path = self.directory / "audit.jsonl"

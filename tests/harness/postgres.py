@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class PostgresServer:
         self.password = secrets.token_urlsafe(12)
         self.bin_dir = _binaries(flavour)
         self.directory = make_private_dir("tenantgate-test-")
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)  # also when it is never started
         self.ca = trustme.CA() if tls else None
         self.ca_file = self.directory / "ca.pem"
         self._postgres = EmbeddedPostgres(
