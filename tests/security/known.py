@@ -22,6 +22,24 @@ KNOWN_ATTACKS: dict[str, str] = {
 }
 """Attacks that get through a running gateway."""
 
+_EARLIER = "a step before the attack is refused, so that the runner has no value to go on with"
+_NO_PROBE = "the runner's own probe is refused: it asks for what tenants may not see"
+KNOWN_FULL: dict[str, str] = {
+    "NAME-063": _EARLIER,
+    "CAT-045": _EARLIER,
+    "SESS-026": _EARLIER,
+    "START-022": _NO_PROBE,
+    "CANCEL-005": "the session is ended for its half message before the runner's last step",
+    "DDL-003": "the victim's INSERT meets a row of its own: the temporary table that would take it is refused",
+    "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout",
+    "SESS-018": "RESET ROLE changes nothing: SET ROLE is refused; current_user shows the gateway's role",
+    "SESS-023": "statement_timeout is the session's own; the tenant's limit is kept by the gateway",
+    "START-015": "asked for a password, the runner waits: nothing is served without one",
+    "START-045": "the TLS handshake ends without plaintext; the runner knows another wording",
+    "MODE-012": "the schema change is the case's own first step, as superuser",
+}
+"""Attacks of the other categories (tests/security/test_gateway_corpus_full.py)."""
+
 KNOWN_CORRECTNESS: dict[str, str] = {
     "COR-050": _VIEW,
     "COR-051": _VIEW,

@@ -7,7 +7,6 @@ has to notice.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import warnings
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.harness.gateway import GatewayProcess
-from tests.security import corpus, fixture
+from tests.security import corpus, fixture, proxied
 from tests.security.conftest import CorpusServer
 from tests.security.known import KNOWN_ATTACKS, KNOWN_CORRECTNESS, KNOWN_REFLECTION
 from tests.security.score import SCORES
@@ -33,42 +32,14 @@ REFLECTION = [case for case in corpus.correctness_cases() if case["group"] in RE
 
 @pytest.fixture(scope="module")
 def gateway(corpus_server: CorpusServer) -> Iterator[GatewayProcess]:
-    server = corpus_server.server
-    fixture.copy_database(server, fixture.TEMPLATE, fixture.DATABASE)
-    process = GatewayProcess(
-        targets={
-            fixture.TARGET: {
-                "host": server.host,
-                "port": server.port,
-                "database": fixture.DATABASE,
-                "user": fixture.BACKEND_ROLE,
-                "password": corpus_server.password,
-                "tls": "disable",
-            }
-        },
-        policy=fixture.policy_text(),
-        settings={"tls": {"mode": "allow"}, "auth": {"plaintext_loopback": True}},
-    )
-    process.start()
-    yield process
-    process.stop()
+    with proxied.serve(corpus_server) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
 def environment(corpus_server: CorpusServer, gateway: GatewayProcess) -> Iterator[Any]:
-    """The corpus runner's own `Env`, with the gateway as its proxy."""
-    server = corpus_server.server
-    arguments = argparse.Namespace(
-        host=server.host, port=server.port, admin=server.superuser, admin_password=server.password,
-        app_password=corpus_server.password, bouncer_port=0, target=f"127.0.0.1:{gateway.port}",
-        user="alice", password=gateway.issuer.token("alice", "acme"),
-        victim_user="gail", victim_password=gateway.issuer.token("gail", "globex"),
-        db=fixture.DATABASE, backend_db=None, keep_db=False, rebuild=False, template=fixture.TEMPLATE, rls_guc=None,
-    )  # fmt: skip
-    env = corpus.runner().Env(arguments)
-    env.ensure_ref()
-    yield env
-    env.root.close()
+    with proxied.environment(corpus_server, gateway) as env:
+        yield env
 
 
 @pytest.fixture(autouse=True)
