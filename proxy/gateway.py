@@ -224,15 +224,15 @@ class Gateway:
         """A CancelRequest. Whether the key is known cannot be told from outside."""
         frontend = self.cancel_keys.lookup(pid, key)
         if frontend is not None:
-            self.cancel_statement(frontend)
+            self.cancel_statement(frontend, "cancel request")
 
-    def cancel_statement(self, frontend: Frontend) -> None:
+    def cancel_statement(self, frontend: Frontend, reason: str) -> None:
         """Ask the target to cancel what the session runs, if it runs anything."""
         engine, lease = frontend.handler, frontend.lease
         if not isinstance(engine, Engine) or lease is None or not engine.queue:
             return
         if lease.cancels_pending < _MAX_CANCELS:
-            self.recorder.cancel(engine.session)
+            self.recorder.cancel(engine.session, reason)
             self.spawn(lease.cancel())
 
     def sweep(self) -> None:
@@ -256,7 +256,7 @@ class Gateway:
             elif handler.reader.pending_bytes and frontend.last_data < stalled and not frontend.paused:
                 frontend.fatal(BackendLost("no data for an incomplete message", sqlstate="08P01"))
             elif handler.overdue(now) and frontend.lease is not None and not frontend.lease.cancels_pending:
-                self.cancel_statement(frontend)
+                self.cancel_statement(frontend, "statement timeout")
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run a coroutine in the background and log what it raises."""

@@ -76,7 +76,8 @@ WITH RECURSIVE bases(typ, base) AS (
 )
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, NULL), a.attnotnull,
   a.attgenerated, a.attidentity, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault),
-  pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(bt.typname)
+  pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(bt.typname),
+  CASE WHEN a.atttypmod >= 0 OR t.typtype = 'd' THEN pg_catalog.format_type(a.atttypid, a.atttypmod) ELSE '' END
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -225,7 +226,19 @@ class _Key:
 
 def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
     found: dict[int, dict[int, Column]] = defaultdict(dict)
-    for relation, attnum, name, type_oid, type_name, not_null, generated, identity, default, cast_type in rows:
+    for (
+        relation,
+        attnum,
+        name,
+        type_oid,
+        type_name,
+        not_null,
+        generated,
+        identity,
+        default,
+        cast_type,
+        declared,
+    ) in rows:
         found[int(_text(relation))][int(_text(attnum))] = Column(
             name=_text(name),
             type_oid=int(_text(type_oid)),
@@ -235,6 +248,7 @@ def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
             generated=_GENERATED.get(_text(generated), "") or _IDENTITY.get(_text(identity), ""),
             default_sql=default,
             cast_type=_text(cast_type),
+            declared_type=_text(declared) or _text(cast_type),
         )
     return found
 

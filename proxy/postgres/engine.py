@@ -42,6 +42,8 @@ _MAX_HELD_BYTES = 1024 * 1024
 _MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
 _MAX_QUEUE = 4096  # answers to come, before the client is no longer read
 _ANY_GENERATION = -2
+_UNNAMED_ALL = messages.Execute(b"", 0)
+_NO_PORTAL: tuple[Prepared | None, int] = (None, 0)
 _CURSOR_COMMANDS = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
 _DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
 _EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
@@ -57,6 +59,7 @@ class Engine:
 
     __slots__ = (
         "_ahead",
+        "_answered",
         "_compiling",
         "_copy",
         "_crowded",
@@ -66,7 +69,9 @@ class Engine:
         "_out",
         "_parses",
         "_portals",
+        "_request",
         "_running",
+        "_settling",
         "_sql_prepared",
         "_statements",
         "ahead",
@@ -129,7 +134,10 @@ class Engine:
         self.timeout_s = limit / 1000 if limit else 0.0
         self._statements = PreparedStatements(max_prepared)
         self._parses: dict[bytes, KnownParse] = {}
-        self._portals: dict[bytes, Prepared] = {}
+        self._portals: dict[bytes, tuple[Prepared | None, int]] = {}  # with the request that bound them
+        self._request = 0  # Syncs sent: the number of the request that is being sent
+        self._answered = 0  # Syncs answered
+        self._settling = False  # waiting for all answers before a name can be resolved
         self._sql_prepared = SqlPrepared()
         self._copy: CopyIn | None = None
         self._ahead: tuple[PlanScope, str, CompiledQuery | None] | None = None
@@ -232,7 +240,7 @@ class Engine:
         self.session.usage.admit_statement(self.clock(), pipelined=self._running > 0)
         self._running += 1
 
-    def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> None:
+    def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> Running:
         now = self.clock()
         running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
         running.start_bytes = self.relay.bytes_in
@@ -241,6 +249,7 @@ class Engine:
             kinds = {plan.kind for plan in template.compiled.plans}
             self.waiting = StatementKind.COPY_IN in kinds
             self.ddl_pending = self.ddl_pending or StatementKind.DDL in kinds
+        return running
 
     def _refuse_query(self, error: TenantGateError, text: str, template: Template | None) -> None:
         self._record_refusal(error, text, template, "simple")
@@ -261,7 +270,7 @@ class Engine:
                 return
         entry = known.entry
         try:
-            self._statements.announce(entry.name or b"", entry.prepared)
+            self._statements.announce(entry.name or b"", entry.prepared, self._request)
         except StatementRefused as error:
             self._fail(error, "", None)
             return
@@ -304,6 +313,9 @@ class Engine:
 
     def _on_bind(self, message: bytes) -> None:
         portal, name = messages.decode_bind(message)
+        if self._statements.announced_before(name, self._request):
+            self._wait_for_answers(message)
+            return
         prepared: Prepared | None = None
         try:
             prepared = self._statements.find(name)
@@ -314,7 +326,7 @@ class Engine:
         except _REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
             return
-        self._portals[portal] = prepared
+        self._portals[portal] = (prepared, self._request)
         self._in_request = True
         self.queue.append(Expected(expected.BIND, name=portal) if portal else EXPECT_BIND)
         self._out.append(message)
@@ -322,7 +334,7 @@ class Engine:
     def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
         """Policy or catalog changed: judge the statement anew and, when it became another, prepare it again, unseen."""
         again = self._prepare(prepared.text, prepared.types, *self._judge(prepared.text))
-        self._statements.announce(name, again)
+        self._statements.announce(name, again, self._request)
         if again.sent == prepared.sent:
             self._statements.confirm(name, again)
             return again
@@ -339,6 +351,9 @@ class Engine:
             self._out.append(message)
             return
         kind, name = messages.decode_target(message, "Describe")
+        if kind == _STATEMENT and self._statements.announced_before(name, self._request):
+            self._wait_for_answers(message)
+            return
         try:
             if kind == _STATEMENT:
                 self._statements.find(name)
@@ -349,8 +364,13 @@ class Engine:
         self._out.append(message)
 
     def _on_execute(self, message: bytes) -> None:
-        name = b"" if message == _EXECUTE_UNNAMED else messages.decode_execute(message).portal
-        portal = self._portals.get(name) or _cursor(name)
+        name, max_rows = _UNNAMED_ALL if message == _EXECUTE_UNNAMED else messages.decode_execute(message)
+        portal, request = self._portals.get(name, _NO_PORTAL)
+        if portal is None:
+            portal = _cursor(name)
+        elif request != self._request and self._answered != self._request:
+            self._wait_for_answers(message)
+            return
         try:
             if self.session.generation != self.recorder.generation():
                 self.refresh(self.session)
@@ -362,7 +382,8 @@ class Engine:
         except _REFUSALS as error:
             self._fail(error, portal.text, portal.template)
             return
-        self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
+        running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
+        running.max_rows = max(max_rows, 0)
         self._out.append(message)
 
     def _check_unchanged(self, portal: Prepared) -> None:
@@ -377,12 +398,18 @@ class Engine:
         kind, name = messages.decode_target(message, "Close")
         self._in_request = True
         if kind == _STATEMENT:
-            self._statements.announce(name, None)
+            self._statements.announce(name, None, self._request)
             self.queue.append(Expected(expected.CLOSE, name=name))
         else:
             self._portals.pop(name, None)
             self.queue.append(expected.EXPECT_CLOSE)
         self._out.append(message)
+
+    def _wait_for_answers(self, message: bytes) -> None:
+        """What a name means hangs on an earlier request: hold this message back until all of those are answered."""
+        self.waiting = self._settling = True
+        self._held.appendleft((message[0], message))
+        self._held_bytes += len(message)
 
     def _on_flush(self, message: bytes) -> None:
         if message != messages.FLUSH:
@@ -393,6 +420,7 @@ class Engine:
         if message != messages.SYNC:
             raise RemoteProtocolError("invalid message format in Sync")
         self.skipping = self._in_request = False
+        self._request += 1
         self.queue.append(EXPECT_SYNC)
         self._out.append(message)
 
@@ -414,8 +442,11 @@ class Engine:
         self._out.append(_FAILING_BIND)
 
     def _record_refusal(self, error: TenantGateError, text: str, template: Template | None, protocol: str) -> None:
-        if isinstance(error, StatementRefused) and error.sqlstate not in ("26000", "34000"):
-            self.recorder.refused(self.session, error, text, template.compiled if template else None, protocol)
+        if not isinstance(error, StatementRefused):
+            return
+        plans = template.compiled.plans if template is not None else ()
+        plan = next((plan for plan in plans if plan.denial is not None), plans[0] if plans else None)
+        self.recorder.refused(self.session, error, text, plan, protocol)
 
     # COPY FROM STDIN
 
@@ -537,7 +568,11 @@ class Engine:
         if self._crowded and len(self.queue) < _MAX_QUEUE // 2:
             self._crowded = False
             self.pause_client(False)
-        if self.waiting and not self._compiling and (self._copy is not None or not self._statement_runs()):
+        if self._settling:
+            if self._answered == self._request:
+                self._settling = False
+                self._release_held()
+        elif self.waiting and not self._compiling and (self._copy is not None or not self._statement_runs()):
             self._release_held()
 
     def _statement_runs(self) -> bool:
@@ -571,10 +606,19 @@ class Engine:
         self.skipping = skipping
         self._copy = None
 
-    def ready(self, status: int) -> None:
+    def parse_failed(self, prepared: Prepared, sqlstate: str) -> None:
+        running = Running(expected.EXECUTE, prepared.template, prepared.literals, prepared.text, self.clock(), 0.0)
+        self.recorder.ended(self.session, running, "error", sqlstate, 0, 0)
+
+    def ready(self, status: int, is_sync: bool) -> None:
         self.status = self.backend.transaction_status = status
-        if status == _IDLE:
-            self._portals.clear()
+        self._answered += is_sync
+        if status == _IDLE and self._portals:  # they ended with their transaction
+            if self._answered == self._request and not self._in_request:
+                self._portals.clear()
+            else:
+                answered = self._answered
+                self._portals = {n: (p, r) for n, (p, r) in self._portals.items() if r >= answered}
 
     def map_position(self, entry: Expected, position: int) -> int:
         if isinstance(entry, Running):
@@ -607,7 +651,7 @@ class Engine:
         self.ended = True
         while self.queue:
             entry = self.queue.popleft()
-            if isinstance(entry, Running):
+            if isinstance(entry, Running) and not entry.failed:  # those that failed are recorded
                 entry.failed = True
                 self.statement_ended(entry, outcome, "", 0, 0)
         if self._running:  # admitted, but an error came before it was sent

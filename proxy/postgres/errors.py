@@ -14,6 +14,7 @@ from proxy.postgres.wire import replies
 logger = logging.getLogger(__name__)
 
 FOREIGN_TENANT_MARKER = b"tenantgate_foreign_tenant"
+ROW_FILTER_MARKER = b"tenantgate_foreign_tenant_or_row_filter"
 
 # Fields of an ErrorResponse that may carry other rows' values, or texts that the gateway wrote.
 _SCRUBBED = ("D", "H", "W", "q", "p")
@@ -34,8 +35,14 @@ def error_reply(error: BaseException, severity: str = "ERROR") -> bytes:
     return replies.error_response(severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position)
 
 
-def foreign_tenant() -> AccessDenied:
-    """A value for the tenant column that is not the session's tenant."""
+def foreign_tenant(message: bytes = b"") -> AccessDenied:
+    """A value for the tenant column that is not the session's tenant, or, as the target's message tells, a row that the
+    roles' row filter does not let through."""
+    if ROW_FILTER_MARKER in message:
+        return AccessDenied(
+            "new row violates the row filter",
+            hint="Your roles let you write rows only that they show.",
+        )
     return AccessDenied(
         "a row may only carry the session's own tenant",
         hint="Leave the tenant column out: the gateway fills it in.",

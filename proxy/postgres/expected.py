@@ -46,10 +46,21 @@ class Running(Expected):
 
     template: what was sent, to be rendered with `literals`; text: the client's query string. plan: the statement that
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
-    failed: a Query's statement ended in an error, the rest is not run.
+    max_rows: of an Execute, 0 for all. failed: a Query's statement ended in an error, the rest is not run.
     """
 
-    __slots__ = ("deadline", "failed", "index", "literals", "plan", "start_bytes", "started", "template", "text")
+    __slots__ = (
+        "deadline",
+        "failed",
+        "index",
+        "literals",
+        "max_rows",
+        "plan",
+        "start_bytes",
+        "started",
+        "template",
+        "text",
+    )
 
     def __init__(
         self, kind: int, template: Template, literals: tuple[str, ...], text: str, started: float, deadline: float
@@ -67,6 +78,7 @@ class Running(Expected):
         self.index = 0
         self.plan = template.first
         self.start_bytes = 0
+        self.max_rows = 0
         self.failed = False
 
     @property

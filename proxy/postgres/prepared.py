@@ -26,27 +26,33 @@ class Prepared:
 
 
 class PreparedStatements:
-    """Names to statements. Bounded by `limit` names."""
+    """Names to statements. Bounded by `limit` names.
+
+    A request is what ends with a Sync; requests have numbers. What one request announces, the messages behind it in the
+    same request may rely on: when it fails they are skipped. Those of the next request may not (`announced_before`).
+    """
 
     __slots__ = ("_announced", "_defined", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._defined: dict[bytes, Prepared] = {}
-        self._announced: dict[bytes, Prepared | None] = {}
+        self._announced: dict[bytes, tuple[Prepared | None, int]] = {}
 
     def find(self, name: bytes) -> Prepared:
         """The statement that `name` will mean when the messages before this one have run. Raises 26000."""
-        found = self._announced[name] if name in self._announced else self._defined.get(name)
+        found = self._announced[name][0] if name in self._announced else self._defined.get(name)
         if found is None:
-            shown = name.decode("utf-8", "replace")
-            text = (
-                f'prepared statement "{shown}" does not exist' if name else "unnamed prepared statement does not exist"
-            )
-            raise InvalidStatement(text, sqlstate="26000")
+            what = f'prepared statement "{name.decode("utf-8", "replace")}"' if name else "unnamed prepared statement"
+            raise InvalidStatement(f"{what} does not exist", sqlstate="26000")
         return found
 
-    def announce(self, name: bytes, prepared: Prepared | None) -> None:
+    def announced_before(self, name: bytes, request: int) -> bool:
+        """Whether what `name` means hangs on an answer to an earlier request that has not come yet."""
+        announced = self._announced.get(name)
+        return announced is not None and announced[1] != request
+
+    def announce(self, name: bytes, prepared: Prepared | None, request: int) -> None:
         """A Parse (or a Close: None) of `name` was sent. Raises 54000 when there are too many."""
         if prepared is not None and len(self._defined) + len(self._announced) >= self.limit:
             raise UnsupportedStatement(
@@ -54,7 +60,7 @@ class PreparedStatements:
                 sqlstate="54000",
                 hint="Close (DEALLOCATE) statements that are no longer needed.",
             )
-        self._announced[name] = prepared
+        self._announced[name] = (prepared, request)
 
     def confirm(self, name: bytes, prepared: Prepared | None) -> None:
         """The target confirmed it."""
@@ -66,7 +72,8 @@ class PreparedStatements:
 
     def withdraw(self, name: bytes, prepared: Prepared | None) -> None:
         """The target skipped it."""
-        if name in self._announced and self._announced[name] is prepared:
+        announced = self._announced.get(name)
+        if announced is not None and announced[0] is prepared:
             del self._announced[name]
 
     def forget_all(self) -> None:

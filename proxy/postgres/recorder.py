@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from policy.audit_event import AuditEvent
 from policy.errors import QuotaExceeded, TenantGateError
-from policy.sql.plan import CompiledQuery
+from policy.sql.plan import Plan
 from proxy.audit.chain import bounded
 from proxy.audit.emitter import AuditEmitter
 from proxy.audit.statement import StatementEvent, StatementFrame
@@ -39,7 +39,9 @@ class Recorder:
         self._audit.check()
 
     def ended(self, session: Session, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
-        """A statement was run to its end, or its error."""
+        """A statement was run to its end, or its error. outcome "": it is in another event already."""
+        if not outcome:
+            return
         duration_s = self._clock() - running.started
         duration_us = int(duration_s * 1e6)
         if outcome != "skipped":
@@ -90,15 +92,12 @@ class Recorder:
             running.template.frame = frame
         return frame
 
-    def refused(
-        self, session: Session, error: TenantGateError, text: str, compiled: CompiledQuery | None, protocol: str
-    ) -> None:
+    def refused(self, session: Session, error: TenantGateError, text: str, plan: Plan | None, protocol: str) -> None:
         """A statement was not sent."""
         session.counts["refused"] += 1
         self._metrics.count_denied(error.kind)
         if isinstance(error, QuotaExceeded):
             self._metrics.count_quota_refused(session.tenant.id, error.quota)
-        plan = next((plan for plan in compiled.plans if plan.denial is not None), None) if compiled else None
         self._audit.emit(
             AuditEvent(
                 event="statement",
@@ -158,8 +157,8 @@ class Recorder:
             )
         )
 
-    def cancel(self, session: Session) -> None:
-        """A CancelRequest with the session's key came."""
+    def cancel(self, session: Session, reason: str) -> None:
+        """What the session runs is cancelled: by its client, or because it ran too long."""
         self._audit.emit(
             AuditEvent(
                 event="cancel",
@@ -170,5 +169,6 @@ class Recorder:
                 client=session.client_address,
                 decision="allowed",
                 outcome="ok",
+                reason=reason,
             )
         )

@@ -15,6 +15,7 @@ from proxy.errors import LocalProtocolError, RemoteProtocolError
 from proxy.postgres import expected
 from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, scrub, with_position
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
+from proxy.postgres.prepared import Prepared
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
@@ -32,7 +33,8 @@ class RelayListener(Protocol):
     def parse_ended(self, entry: Expected, done: bool) -> None: ...
     def copy_in_started(self, message: bytes) -> bytes | None: ...
     def request_failed(self, skipping: bool) -> None: ...
-    def ready(self, status: int) -> None: ...
+    def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
+    def ready(self, status: int, is_sync: bool) -> None: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
 
 
@@ -147,6 +149,11 @@ class ReplyRelay:
         self._end_statement(0, self.bytes_in + stop)
         return None
 
+    def _on_portal_suspended(self, _data: bytes, _start: int, stop: int) -> bytes | None:
+        head = self.queue[0] if self.queue else None
+        self._end_statement(head.max_rows if isinstance(head, Running) else 0, self.bytes_in + stop)
+        return None
+
     def _end_statement(self, rows: int, stream_position: int) -> None:
         queue = self.queue
         running = queue[0] if queue else None
@@ -160,10 +167,11 @@ class ReplyRelay:
 
     def _on_ready(self, data: bytes, start: int, _stop: int) -> bytes | None:
         queue = self.queue
-        if not queue or queue[0].kind not in _ENDED_BY_READY:
+        kind = queue[0].kind if queue else -1
+        if kind not in _ENDED_BY_READY:
             raise LocalProtocolError("the target is ready before its time")
         queue.popleft()
-        self._listener.ready(data[start + HEADER_BYTES])
+        self._listener.ready(data[start + HEADER_BYTES], kind == expected.SYNC)
         return None
 
     def _on_error(self, data: bytes, start: int, stop: int) -> bytes | None:
@@ -187,19 +195,26 @@ class ReplyRelay:
         return reply
 
     def _skip_to_sync(self, sqlstate: str) -> None:
-        """The server discards messages until Sync: so do their entries."""
-        first = True
+        """The server discards messages until Sync: so do their entries. The error is recorded with one statement."""
+        listener, head = self._listener, self.queue[0]
+        blamed: Prepared | None = None
+        if head.kind == expected.PARSE and head.prepared is not None:
+            blamed = head.prepared
+            listener.parse_failed(blamed, sqlstate)
+        to_blame = head.kind in (expected.BIND, expected.EXECUTE)
         while self.queue and self.queue[0].kind != expected.SYNC:
             entry = self.queue.popleft()
-            if isinstance(entry, Running):
-                if first:
-                    self._fail(entry, sqlstate)
-                else:
-                    self._listener.statement_ended(entry, "skipped", "", 0, 0)
-            elif entry.name is not None:
-                self._listener.parse_ended(entry, False)
-            first = False
-        self._listener.request_failed(not self.queue)
+            if not isinstance(entry, Running):
+                if entry.name is not None:
+                    listener.parse_ended(entry, False)
+            elif to_blame:
+                self._fail(entry, sqlstate)
+                to_blame = False
+            else:
+                own = blamed is not None and entry.template is blamed.template
+                listener.statement_ended(entry, "" if own else "skipped", "", 0, 0)
+                blamed = None if own else blamed
+        listener.request_failed(not self.queue)
 
     def _fail(self, running: Running, sqlstate: str) -> None:
         running.failed = True
@@ -260,7 +275,7 @@ _HANDLERS: dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]] = {
     ord("t"): ReplyRelay._forward,
     ord("C"): ReplyRelay._on_command_complete,
     ord("I"): ReplyRelay._on_no_rows,
-    ord("s"): ReplyRelay._on_no_rows,
+    ord("s"): ReplyRelay._on_portal_suspended,
     ord("Z"): ReplyRelay._on_ready,
     ord("E"): ReplyRelay._on_error,
     ord("N"): ReplyRelay._on_notice,

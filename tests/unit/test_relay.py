@@ -15,6 +15,7 @@ from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.errors import LocalProtocolError
 from proxy.postgres import expected
 from proxy.postgres.expected import EXPECT_BIND, EXPECT_SYNC, Expected, ExpectedQueue, Running
+from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.messages import encode
@@ -41,7 +42,10 @@ class Story:
     def request_failed(self, skipping: bool) -> None:
         self.told.append(("failed", skipping))
 
-    def ready(self, status: int) -> None:
+    def parse_failed(self, prepared: Prepared, sqlstate: str) -> None:
+        self.told.append(("parse failed", sqlstate))
+
+    def ready(self, status: int, is_sync: bool) -> None:
         self.told.append(("ready", chr(status)))
 
     def map_position(self, entry: Expected, position: int) -> int:
