@@ -97,11 +97,20 @@ class Gateway:
         """A session that the policy of now would not let in ends at once, not with its next statement."""
         handler = frontend.handler
         if isinstance(handler, Engine):
+            principal = handler.session.principal
             tenant = self.snapshot.tenants.get(handler.session.tenant.id)
             if tenant is None or tenant.status is not TenantStatus.ACTIVE:
                 frontend.fatal(_no_longer_served(handler.session.tenant))
-        elif isinstance(handler, ConsoleSession) and not may_read_gateway(self.snapshot, handler.principal.roles):
-            frontend.fatal(TenantRefused("the admin database may no longer be used", sqlstate="57P01"))
+                return
+        elif isinstance(handler, ConsoleSession):
+            principal = handler.principal
+            if not may_read_gateway(self.snapshot, principal.roles):
+                frontend.fatal(TenantRefused("the admin database may no longer be used", sqlstate="57P01"))
+                return
+        else:
+            return
+        if not self.authenticator.still_stands(principal):
+            frontend.fatal(TenantRefused("the account was changed", sqlstate="57P01", hint="Connect again."))
 
     def access(self, tenant: Tenant, roles: frozenset[str]) -> Access:
         """The permission set of these roles for this tenant, resolved once per snapshot."""

@@ -98,6 +98,13 @@ class Authenticator:
         """The principal of a client certificate that TLS has verified, by its common name."""
         return self._directory.certificates.get(common_name)
 
+    def still_stands(self, principal: Principal) -> bool:
+        """Whether a service account or certificate is configured as it was when it logged in. Tokens end by time."""
+        if principal.method == "scram":
+            account = self.service_account(principal.subject)
+            return account is not None and account.principal == principal
+        return principal.method != "certificate" or self.certificate(principal.subject) == principal
+
     def oauth_discovery(self) -> OauthDiscovery:
         """Where a client gets a token: the first issuer that has a web address."""
         for issuer in self.auth.issuers:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jwt
 import psycopg
@@ -204,6 +205,39 @@ def test_a_service_account_by_scram(doors: Doors, binding: str) -> None:
         connect(doors, "etl", PASSWORD + "!", "acme", channel_binding=binding)
     with pytest.raises(psycopg.OperationalError):
         connect(doors, "etl", rs256(doors, sub="etl"), "acme")
+
+
+def test_a_service_account_that_is_changed_or_removed_loses_its_sessions(gateway: DemoGateway) -> None:
+    changing = Doors(gateway, "http://127.0.0.1:9/none")
+    changing.start()
+    before = changing.config_path.read_text()
+    section = before[before.index("[auth.service_accounts.etl]") : before.index("[auth.certificates.robot]")]
+    for text in (before.replace(section, ""), before.replace(section, section.replace('["app"]', '["analyst"]'))):
+        with (
+            connect(changing, "etl", PASSWORD, "acme") as session,
+            connect(changing, "alice", rs256(changing), "acme") as other,
+        ):
+            changing.config_path.write_text(text)
+            changing.reload()
+            assert _is_lost(session)
+            assert not other.closed
+            other.execute("SELECT 1")
+        changing.config_path.write_text(before)
+        changing.reload()
+        time.sleep(0.3)
+    changing.stop()
+
+
+def _is_lost(session: psycopg.Connection[Any]) -> bool:
+    """Whether the session ends within a few seconds."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            session.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _certificate(doors: Doors, authority: trustme.CA, name: str, tmp_path: Path) -> dict[str, str]:
