@@ -6,7 +6,7 @@ no aggregates. Its text is kept: columns are qualified and names replaced in pla
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,18 +40,24 @@ class RoleExpression:
 
     def pieces(self, qualifier: str) -> tuple[Piece, ...]:
         """The expression over the columns of what SQL text `qualifier` names (an alias, already quoted; "": bare)."""
+        dot = f"{qualifier}." if qualifier else ""
+        return self.with_values({name: (dot + quote_identifier(name),) for name in self.columns})
+
+    def with_values(self, values: Mapping[str, tuple[Piece, ...]]) -> tuple[Piece, ...]:
+        """The expression with these pieces in place of its columns."""
         out: list[Piece] = []
         at = 0
         for hole in self.holes:
             out.append(self.text[at : hole.start])
-            if hole.slot is not None:
-                out += [" ", hole.slot, " "]
-            else:
-                dot = f"{qualifier}." if qualifier else ""
-                out.append(dot + quote_identifier(hole.column))
+            out += values[hole.column] if hole.slot is None else (" ", hole.slot, " ")
             at = hole.end
         out.append(self.text[at:])
         return tuple(out)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that the expression names."""
+        return frozenset(hole.column for hole in self.holes if hole.slot is None)
 
     @property
     def is_null(self) -> bool:

@@ -49,7 +49,7 @@ def row_filter(resolved: Resolved, qualifier: str, *, reading: bool = False) -> 
 
     reading: the rows are only read; the filter of rows to be written or locked may be narrower.
     """
-    expression = _filter_expression(resolved, reading)
+    expression = filter_expression(resolved, reading)
     return () if expression is None else ("(", *expression.pieces(qualifier), ")")
 
 
@@ -71,7 +71,8 @@ def joined(tests: Sequence[Pieces]) -> Pieces:
     return tuple(out)
 
 
-def _filter_expression(resolved: Resolved, reading: bool) -> RoleExpression | None:
+def filter_expression(resolved: Resolved, reading: bool = False) -> RoleExpression | None:
+    """The roles' row filter, parsed; None when there is none. Of writes unless `reading`."""
     text = resolved.access.filter_for_reading if reading else resolved.access.row_filter
     if text is None or resolved.relation is None:
         return None
@@ -130,7 +131,7 @@ def _source(resolved: Resolved, only: bool, context: Context, *, behind_barrier:
 
 def filter_is_leaky(resolved: Resolved, context: Context, *, reading: bool = False) -> bool:
     """Whether the row filter could itself tell of a row that the tenant test has yet to drop."""
-    expression = _filter_expression(resolved, reading)
+    expression = filter_expression(resolved, reading)
     if expression is None or resolved.tenant_column is None:
         return False
     table = f"{quote_identifier(resolved.schema)}.{quote_identifier(resolved.name)}"

@@ -86,10 +86,14 @@ def test_relations_of_every_kind_and_none_of_the_servers(catalog: Catalog) -> No
 def test_columns_in_order_without_dropped_ones(catalog: Catalog) -> None:
     orders = catalog.relations["public", "orders"]
     assert [column.name for column in orders.columns] == ["tenant_id", "id", "code", "Total", "twice", "label"]
-    assert _column(orders, "tenant_id") == Column("tenant_id", 25, "text", not_null=True, cast_type="pg_catalog.text")
+    assert _column(orders, "tenant_id") == Column(
+        "tenant_id", 25, "text", not_null=True, cast_type="pg_catalog.text", declared_type="pg_catalog.text"
+    )
     assert _column(orders, "id").generated == "identity_always"
     assert _column(orders, "twice").generated == "stored"
-    assert _column(orders, "Total").type_name == "numeric"
+    total = _column(orders, "Total")
+    assert (total.type_name, total.cast_type) == ("numeric", 'pg_catalog."numeric"')
+    assert total.declared_type == "numeric(12,2)"
     assert _column(orders, "label").default_sql == "public.next_code()"
 
 

@@ -13,6 +13,7 @@ from policy.sql.parse import Node
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
 from policy.sql.rules.referential import check_update
+from policy.sql.rules.row_check import check_assigned
 from policy.sql.rules.stamp import Unwrap, foreign_value, stamp_value
 from policy.sql.rules.target import check_defaults, generated_columns
 
@@ -31,6 +32,7 @@ def check_assignments(
     check_defaults([c for c in to_default if c is not tenant], reference, resolved, context)
     check_defaults(generated_columns(resolved), reference, resolved, context)
     check_update([target.name for target in targets], reference, resolved, context)
+    check_assigned(targets, lambda target: _span_of_value(target, ends, context), reference, resolved, context)
     for target in targets:
         if tenant is not None and target.name == tenant.name:
             _stamp(target, tenant, ends, context)
@@ -39,14 +41,18 @@ def check_assignments(
 def _stamp(target: Node, tenant: Column, ends: Container[str], context: Context) -> None:
     if isinstance(target.val, ast.MultiAssignRef) or target.indirection:
         raise foreign_value(tenant, target.location)
+    unwrap_value = stamp_value(target.val, *_span_of_value(target, ends, context), tenant, context)
+    context.expect(target, _unwrap_target(unwrap_value))
+
+
+def _span_of_value(target: Node, ends: Container[str], context: Context) -> tuple[int, int]:
+    """Offsets of the expression of `column = expression`."""
     tokens = context.tokens
     equals = tokens.qualified_name_end(tokens.index_at(target.location))
     if tokens.name(equals) != _EQUALS:
         raise UnsupportedStatement("assignment is not understood", position=target.location + 1)
     end = _end_of_value(equals + 1, ends, context)
-    start = tokens.items[equals + 1].start
-    unwrap_value = stamp_value(target.val, start, tokens.end_before(end), tenant, context)
-    context.expect(target, _unwrap_target(unwrap_value))
+    return tokens.items[equals + 1].start, tokens.end_before(end)
 
 
 def _unwrap_target(unwrap_value: Unwrap) -> Unwrap:

@@ -18,6 +18,7 @@ from policy.sql.plan import Piece, StatementKind, quote_identifier
 from policy.sql.references import Place, Reference, names_of
 from policy.sql.resolve import SYSTEM_SCHEMAS, Resolved, resolve
 from policy.sql.rules.copy_options import copy_stamp, review_options
+from policy.sql.rules.row_check import refuse_copy
 from policy.sql.rules.target import check_defaults, generated_columns, resolve_target
 from policy.sql.verify import failed, parse_sample, same_tree
 
@@ -149,6 +150,7 @@ def _modern_options(end_of_table: int, context: Context) -> None:
 def _copy_in(node: Node, context: Context) -> None:
     reference, resolved = resolve_target(node, context)
     resolve(reference, "copy", context)
+    refuse_copy(reference, resolved)
     relation = resolved.relation
     if relation is None:
         return

@@ -20,6 +20,7 @@ from policy.sql.plan import Piece, quote_identifier
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
 from policy.sql.rules import insert_layout as layout_of
+from policy.sql.rules.insert_checks import check_rows
 from policy.sql.rules.insert_layout import Arm, InsertLayout, arms_of, lay_out, leaves
 from policy.sql.rules.on_conflict import rewrite_on_conflict
 from policy.sql.rules.query_width import width_of
@@ -42,17 +43,19 @@ def rewrite_insert(node: Node, context: Context) -> None:
     columns = _columns(node, resolved, reference, context)
     if resolved.relation is not None and columns is not None:
         _check_defaults(node, columns, reference, resolved, context)
-    tenant = resolved.tenant_column
+    tenant, undo = resolved.tenant_column, list[Undo]()
     if tenant is not None:
         assert resolved.relation is not None
         assert columns is not None
         context.note(f"{resolved.name}: rows are stamped with {tenant.name}")
         undo = _stamp(node, columns, tenant, layout, context)
-        context.expect(node, _unwrap(node, undo))
+    undo += check_rows(node, columns, layout, reference, resolved, context)
+    if undo:
+        context.expect(node, _unwrap(undo))
     rewrite_on_conflict(node, reference, resolved, layout.query[1], context)
 
 
-def _unwrap(node: Node, undo: list[Undo]) -> Unwrap:
+def _unwrap(undo: list[Undo]) -> Unwrap:
     def unwrap(found: Node) -> Node:
         if not isinstance(found, ast.InsertStmt):
             raise failed("INSERT")
