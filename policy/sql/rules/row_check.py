@@ -150,7 +150,6 @@ def _columns(expression: RoleExpression, resolved: Resolved, reference: Referenc
     """The columns that the filter names."""
     assert resolved.relation is not None
     found = {column.name: column for column in resolved.relation.columns if column.name in expression.columns}
-    at = reference.position - 1
     if any(column.generated in ("stored", "virtual") for column in found.values()):
         raise _untestable(
             resolved, reference.position - 1, "The filter names a generated column; ask your administrator."
