@@ -29,7 +29,6 @@ KNOWN_FULL: dict[str, str] = {
     "CAT-045": _EARLIER,
     "SESS-026": _EARLIER,
     "START-022": _NO_PROBE,
-    "CANCEL-005": "the session is ended for its half message before the runner's last step",
     "DDL-003": "the victim's INSERT meets a row of its own: the temporary table that would take it is refused",
     "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout",
     "SESS-018": "RESET ROLE changes nothing: SET ROLE is refused; current_user shows the gateway's role",
