@@ -435,9 +435,9 @@ class Engine:
         self._out.append(_FAILING_QUERY)
 
     def _fail(self, error: TenantGateError, text: str, template: Template | None) -> None:
-        """Refuse a message of an extended request: the target fails in its place and skips to Sync."""
+        """Refuse a message of an extended request: the target fails in its place and skips to Sync, and so do we."""
         self._record_refusal(error, text, template, "extended")
-        self._in_request = True
+        self._in_request = self.skipping = True
         self.queue.append(Expected(expected.REFUSED, error=error))
         self._out.append(_FAILING_BIND)
 

@@ -225,7 +225,7 @@ class ReplyRelay:
         if entry is not None and entry.error is not None:
             return error_reply(entry.error)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
-            return error_reply(foreign_tenant())
+            return error_reply(foreign_tenant(fields.get("M", b"")))
         position = None
         if entry is not None and fields.get("P", b"").isdigit():
             position = self._listener.map_position(entry, int(fields["P"]))
