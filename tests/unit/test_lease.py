@@ -1,0 +1,79 @@
+"""A backend that a cancel request may still hit goes to nobody else, whenever the session ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from proxy.config import TargetConfig
+from proxy.lease import Lease
+from proxy.pool.pool import Pool
+from proxy.postgres.backend import BackendConnection
+
+TARGET = TargetConfig("main", "127.0.0.1", 5432, "db", "user", "password")
+
+
+class Released:
+    """Stands in the pool's place and remembers how the backend came back."""
+
+    def __init__(self) -> None:
+        self.reusable: bool | None = None
+
+    def release(self, _backend: BackendConnection, *, reusable: bool) -> None:
+        assert self.reusable is None, "released twice"
+        self.reusable = reusable
+
+
+class Target:
+    """Takes cancel requests when the test says so."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, *_: Any) -> bool:
+        return await self.answer
+
+
+def lease_of(target: Target) -> tuple[Lease, Released]:
+    pool = Released()
+    return Lease(cast(Pool, pool), BackendConnection(TARGET, "db"), lambda: None, target), pool
+
+
+async def test_without_a_cancel_the_backend_is_reused() -> None:
+    lease, pool = lease_of(Target())
+    lease.end(reusable=True)
+    assert pool.reusable is True
+
+
+async def test_a_request_that_has_not_begun_yet_counts() -> None:
+    target = Target()
+    lease, pool = lease_of(target)
+    task = asyncio.ensure_future(lease.cancel())
+    lease.end(reusable=True)
+    assert pool.reusable is False
+    target.answer.set_result(True)
+    await task
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_request_that_the_target_took_is_over_one_given_up_is_not(taken: bool) -> None:
+    target = Target()
+    lease, pool = lease_of(target)
+    target.answer.set_result(taken)
+    await lease.cancel()
+    assert lease.cancels_pending == 0
+    lease.end(reusable=True)
+    assert pool.reusable is taken
+
+
+async def test_a_request_that_is_cut_off_is_not_over() -> None:
+    lease, pool = lease_of(Target())
+    task = asyncio.ensure_future(lease.cancel())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    lease.end(reusable=True)
+    assert pool.reusable is False
