@@ -22,9 +22,11 @@ from proxy.gateway import Gateway, database_of
 from proxy.lease import Lease
 from proxy.observe.version import product_version
 from proxy.postgres.backend import BackendConnection
+from proxy.postgres.backend_errors import BackendQueryError
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
 from proxy.postgres.login import LoginResult, Peer, log_in
+from proxy.postgres.startup_options import StartupRefused
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import MessageReader
 from proxy.postgres.wire.startup import StartupMessage, decode_cancel, decode_startup, is_cancel_request
@@ -200,7 +202,13 @@ async def _apply_parameters(backend: BackendConnection, parameters: Mapping[str,
         if not name.replace("_", "").isalnum():
             raise RemoteProtocolError(f"invalid startup parameter {name!r}")
         quoted = value.replace("'", "''")
-        await backend.query(f"SET {name} TO '{quoted}'")
+        try:
+            await backend.query(f"SET {name} TO '{quoted}'")
+        except BackendQueryError as error:
+            if not error.sqlstate.startswith("22"):  # data exceptions: the value is wrong
+                raise
+            hint = "Leave it out, or correct it."
+            raise StartupRefused(f"invalid value for parameter {name}", sqlstate=error.sqlstate, hint=hint) from None
 
 
 def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant) -> Session:

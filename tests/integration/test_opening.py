@@ -56,6 +56,31 @@ def test_failed_handshakes_do_not_use_up_the_connections(gateway: DemoGateway) -
     assert time.monotonic() - started < 1.9, "a drain waits for no connection that is not there"
 
 
+def test_a_setting_that_the_target_refuses_is_told(doors: Doors) -> None:
+    with doors.wire() as client:
+        answer = client.log_in("alice", "acme", rs256(doors), TimeZone="Nowhere/Land")
+        assert answer.sqlstates == ["22023"]
+        assert answer.errors[0]["M"] == "invalid value for parameter TimeZone"
+    with doors.wire() as client:
+        assert client.log_in("alice", "acme", rs256(doors)).statuses == "I"
+        assert client.query("SHOW TimeZone").rows != [["Nowhere/Land"]]
+
+
+def test_what_a_session_set_is_gone_for_the_next_one(doors: Doors) -> None:
+    changes = ("TimeZone", "DateStyle", "application_name")
+    with doors.wire() as client:
+        own = {"DateStyle": "German", "application_name": "first"}
+        client.log_in("alice", "acme", rs256(doors), 0, TimeZone="Europe/Berlin", **own)
+        client.query("SET extra_float_digits = -3; PREPARE p AS SELECT 1; DECLARE c CURSOR WITH HOLD FOR SELECT 1")
+        before = [client.query(f"SHOW {name}").rows for name in (*changes, "extra_float_digits")]
+    with doors.wire() as client:
+        client.log_in("alice", "acme", rs256(doors))
+        after = [client.query(f"SHOW {name}").rows for name in (*changes, "extra_float_digits")]
+        assert all(one != other for one, other in zip(before, after, strict=True)), (before, after)
+        assert client.query("EXECUTE p").sqlstates == ["26000"]
+        assert client.query("FETCH c").sqlstates == ["34000"]
+
+
 def test_an_operators_console_ends_with_the_token(doors: Doors) -> None:
     soon = doors.issuer.token("olga", "acme", ("operator",), ttl_s=1.2)
     with psycopg.connect(doors.conninfo("olga", soon, "tenantgate"), autocommit=True) as console:
