@@ -37,6 +37,9 @@ from proxy.session import NO_VALUES, Session, Template, client_position
 _IDLE = ord("I")
 _NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement has this name
 _FAILING_BIND = messages.encode_bind_nothing(_NOWHERE)
+_COPY_NAME = f"tenantgate_copy_{secrets.token_hex(8)}".encode()
+_CLOSE_COPY = messages.encode_close_statement(_COPY_NAME) + messages.encode_close_portal(_COPY_NAME)
+_RUN_COPY = messages.encode_bind_nothing(_COPY_NAME, _COPY_NAME) + messages.encode_execute(_COPY_NAME)
 _FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
 _MAX_HELD_BYTES = 1024 * 1024
 _MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
@@ -210,10 +213,10 @@ class Engine:
         except _REFUSALS as error:
             self._refuse_query(error, body.decode("utf-8", "replace"), None)
             return
-        if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
-            return
         template: Template | None = None
         try:
+            if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
+                return
             template, literals = self._judge(text)
             if not template.plain:
                 self._check_special(template)
@@ -290,7 +293,7 @@ class Engine:
             prepared = self._prepare(text, types, template, literals)
         except _REFUSALS as error:
             if not name:
-                self._statements.confirm(name, None)
+                self._statements.forget(name)
             self._fail(error, text, template)
             return None
         entry = Expected(expected.PARSE, name=name, prepared=prepared)
@@ -334,10 +337,14 @@ class Engine:
     def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
         """Policy or catalog changed: judge the statement anew and, when it became another, prepare it again, unseen."""
         again = self._prepare(prepared.text, prepared.types, *self._judge(prepared.text))
-        self._statements.announce(name, again, self._request)
+        announced = self._statements.is_announced(name)
         if again.sent == prepared.sent:
-            self._statements.confirm(name, again)
+            if not announced:
+                self._statements.replace(name, again)
             return again
+        if announced:
+            raise InvalidStatement("the policy changed meanwhile", sqlstate="26000", hint="Prepare it again.")
+        self._statements.announce(name, again, self._request)
         self.queue.append(expected.SWALLOW_CLOSE)
         self.queue.append(Expected(expected.PARSE, forward=False, name=name, prepared=again))
         self._out.append(messages.encode_close_statement(name))
@@ -382,9 +389,24 @@ class Engine:
         except _REFUSALS as error:
             self._fail(error, portal.text, portal.template)
             return
+        plan = portal.template.first
+        if plan is not None and plan.kind is StatementKind.COPY_IN:
+            self._execute_copy(portal)
+            return
         running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
         running.max_rows = max(max_rows, 0)
         self._out.append(message)
+
+    def _execute_copy(self, copy: Prepared) -> None:
+        """Run a COPY FROM under a name of our own: its data are stamped by the very plan that asks for them.
+
+        Whatever the client made of its own names, by protocol or by SQL, no other COPY can take its place.
+        """
+        self.queue.extend((expected.SWALLOW_CLOSE, expected.SWALLOW_CLOSE))
+        self.queue.append(Expected(expected.PARSE, forward=False, prepared=copy))
+        self.queue.append(expected.SWALLOW_BIND)
+        self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text).own_copy = True
+        self._out.append(_CLOSE_COPY + messages.encode_parse(_COPY_NAME, copy.sent.encode()) + _RUN_COPY)
 
     def _check_unchanged(self, portal: Prepared) -> None:
         """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
@@ -486,7 +508,9 @@ class Engine:
     def copy_in_started(self, message: bytes) -> bytes | None:
         """The target asks for data (CopyInResponse); returns what the client is told instead, if anything."""
         head = self.queue[0] if self.queue else None
-        plan = head.plan if isinstance(head, Running) else None
+        if not isinstance(head, Running) or not (head.kind == expected.QUERY or head.own_copy):
+            raise RemoteProtocolError("COPY FROM STDIN under a name that does not stand for it")
+        plan = head.plan
         if plan is None or plan.kind is not StatementKind.COPY_IN:
             raise RemoteProtocolError("COPY FROM STDIN under a portal or a name that does not stand for it")
         stamp = plan.copy_stamp
@@ -540,10 +564,17 @@ class Engine:
         assert scope is not None
         if (ahead is not None and ahead[0] is scope and ahead[1] == text) or scope.has(text):
             return False
+        session.usage.admit_statement(self.clock(), pipelined=True)  # the work counts too, not only the statement
+        self.ahead.submit(
+            session.tenant.id,
+            scope,
+            text,
+            lambda: not self.ended,
+            lambda compiled: self._compiled_ahead(scope, text, compiled),
+        )
         self.waiting = self._compiling = True
         self._held.appendleft((message[0], message))
         self._held_bytes += len(message)
-        self.ahead.submit(scope, text, lambda compiled: self._compiled_ahead(scope, text, compiled))
         return True
 
     def _compiled_ahead(self, scope: PlanScope, text: str, compiled: CompiledQuery | None) -> None:
@@ -596,11 +627,12 @@ class Engine:
     def parse_ended(self, entry: Expected, done: bool) -> None:
         assert entry.name is not None
         if entry.kind == expected.BIND:
-            self._portals.pop(entry.name, None)  # what the target has under this name is no longer known
+            if self._portals.get(entry.name, _NO_PORTAL)[1] == self._answered:
+                self._portals.pop(entry.name, None)  # what the target has under this name is no longer known
         elif done:
-            self._statements.confirm(entry.name, entry.prepared)
+            self._statements.confirm(entry.name, entry.prepared, self._answered)
         else:
-            self._statements.withdraw(entry.name, entry.prepared)
+            self._statements.withdraw(entry.name, entry.prepared, self._answered)
 
     def request_failed(self, skipping: bool) -> None:
         self.skipping = skipping

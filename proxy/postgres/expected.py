@@ -46,7 +46,8 @@ class Running(Expected):
 
     template: what was sent, to be rendered with `literals`; text: the client's query string. plan: the statement that
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
-    max_rows: of an Execute, 0 for all. failed: a Query's statement ended in an error, the rest is not run.
+    max_rows: of an Execute, 0 for all. own_copy: a COPY under a name that only the gateway knows. failed: a Query's
+    statement ended in an error, the rest is not run.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Running(Expected):
         "index",
         "literals",
         "max_rows",
+        "own_copy",
         "plan",
         "start_bytes",
         "started",
@@ -79,6 +81,7 @@ class Running(Expected):
         self.plan = template.first
         self.start_bytes = 0
         self.max_rows = 0
+        self.own_copy = False
         self.failed = False
 
     @property
@@ -113,6 +116,6 @@ EXPECT_DESCRIBE = Expected(DESCRIBE)
 EXPECT_SYNC = Expected(SYNC)
 EXPECT_CLOSE = Expected(CLOSE)
 SWALLOW_CLOSE = Expected(CLOSE, forward=False)
-SWALLOW_PARSE = Expected(PARSE, forward=False)
+SWALLOW_BIND = Expected(BIND, forward=False)
 
 ExpectedQueue = deque[Expected]

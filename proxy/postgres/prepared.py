@@ -62,19 +62,31 @@ class PreparedStatements:
             )
         self._announced[name] = (prepared, request)
 
-    def confirm(self, name: bytes, prepared: Prepared | None) -> None:
-        """The target confirmed it."""
+    def confirm(self, name: bytes, prepared: Prepared | None, request: int) -> None:
+        """The target confirmed what `request` announced."""
         if prepared is None:
             self._defined.pop(name, None)
         else:
             self._defined[name] = prepared
-        self.withdraw(name, prepared)
+        self.withdraw(name, prepared, request)
 
-    def withdraw(self, name: bytes, prepared: Prepared | None) -> None:
-        """The target skipped it."""
+    def withdraw(self, name: bytes, prepared: Prepared | None, request: int) -> None:
+        """The target skipped it; what a later request announced under the same name stands."""
         announced = self._announced.get(name)
-        if announced is not None and announced[0] is prepared:
+        if announced is not None and announced[0] is prepared and announced[1] == request:
             del self._announced[name]
+
+    def is_announced(self, name: bytes) -> bool:
+        """Whether the target has yet to say what `name` is."""
+        return name in self._announced
+
+    def replace(self, name: bytes, prepared: Prepared) -> None:
+        """The same statement under a newer policy."""
+        self._defined[name] = prepared
+
+    def forget(self, name: bytes) -> None:
+        """The target has dropped it."""
+        self._defined.pop(name, None)
 
     def forget_all(self) -> None:
         """The target has dropped all that were defined."""

@@ -123,8 +123,7 @@ class ReplyRelay:
         return None if entry.forward else b""
 
     def _on_bind_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
-        self._take(expected.BIND)
-        return None
+        return None if self._take(expected.BIND).forward else b""
 
     def _on_close_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         entry = self._take(expected.CLOSE)

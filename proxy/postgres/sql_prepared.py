@@ -49,10 +49,10 @@ class SqlPrepared:
         action, *names = plan.session_action
         if action == "prepare":
             self._generations[names[0]] = generation
-            protocol_statements.confirm(names[0].encode(), None)
+            protocol_statements.forget(names[0].encode())
         elif action == "deallocate":
             self._generations.pop(names[0], None)
-            protocol_statements.confirm(names[0].encode(), None)
+            protocol_statements.forget(names[0].encode())
         elif action in ("deallocate_all", "discard_all"):
             self._generations.clear()
             protocol_statements.forget_all()

@@ -102,10 +102,6 @@ def test_a_portal_that_an_earlier_request_failed_to_take(gateway: DemoGateway, c
     offer_product(gateway, client, "identity-2", client.receive(until="GZ", timeout_s=2))
 
 
-known = pytest.mark.xfail(reason="/tmp/findings_engine.md F16, F17", strict=True)
-
-
-@known
 def test_a_name_whose_announcement_an_earlier_request_took_back(gateway: DemoGateway, client: WireClient) -> None:
     client.send(parse("", CHECKED), SYNC)
     client.receive()
@@ -163,7 +159,6 @@ def test_a_copy_that_is_executed_as_what_it_is(gateway: DemoGateway, client: Wir
     assert gateway.server.execute(f"SELECT tenant_id FROM notes WHERE body = '{MARK}'", "shop") == [("acme",)]
 
 
-@known
 def test_the_audit_names_what_ran_after_a_bind_of_an_earlier_request_failed(gateway: DemoGateway) -> None:
     with log_in(gateway, "identity-audit-3") as client:
         client.send(parse("one", "SELECT $1::int"), parse("cards", "SELECT card FROM customers LIMIT 1"), SYNC)

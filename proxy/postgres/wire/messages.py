@@ -65,9 +65,18 @@ def encode_copy_fail(reason: str) -> bytes:
     return encode(b"f", reason.encode() + b"\0")
 
 
-def encode_bind_nothing(statement: bytes) -> bytes:
+def encode_close_portal(name: bytes) -> bytes:
+    return encode(b"C", b"P" + name + b"\0")
+
+
+def encode_bind_nothing(statement: bytes, portal: bytes = b"") -> bytes:
     """A Bind of `statement` without parameters: for a name that does not exist it fails as PostgreSQL fails."""
-    return encode(b"B", b"\0" + statement + b"\0" + b"\0\0\0\0\0\0")
+    return encode(b"B", portal + b"\0" + statement + b"\0" + b"\0\0\0\0\0\0")
+
+
+def encode_execute(portal: bytes) -> bytes:
+    """All rows."""
+    return encode(b"E", portal + b"\0\0\0\0\0")
 
 
 def decode_query(message: bytes) -> bytes:
