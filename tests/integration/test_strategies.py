@@ -3,85 +3,34 @@ with a schema and with a database of their own, against what the server itself s
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from psycopg.types.json import Jsonb
 
 from admin.demo.dataset import COLUMNS
-from admin.demo.people import ALICE, CAROL, DAVE, Person
-from admin.demo.schema import GATEWAY_ROLE
 from tests.harness.demo_business import DemoGateway
+from tests.integration.strategy import (
+    DATABASE,
+    SHARED,
+    STRATEGIES,
+    Connection,
+    Strategy,
+    connect,
+    one,
+    others,
+    own_notes,
+    sqlstate_of,
+)
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-Rows = list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Strategy:
-    """One tenant. `place`: database and schema of its data; `rows`: which rows of its tables are its own."""
-
-    name: str
-    person: Person
-    database: str
-    schema: str
-    rows: str = "true"
-
-
-SHARED = Strategy("shared", ALICE, "shop", "public", "tenant_id = 'acme'")
-SCHEMA = Strategy("schema", CAROL, "shop", "initech")
-DATABASE = Strategy("database", DAVE, "umbrella", "public")
-STRATEGIES = (SHARED, SCHEMA, DATABASE)
 MARK = "tests/strategies"
 COUNTRIES = "countries"
 
 
-class Policy:
-    """The gateway's policy document, to be changed; put back afterwards."""
-
-    def __init__(self, gateway: DemoGateway) -> None:
-        self.gateway = gateway
-        self._text = gateway.policy_path.read_text()
-        self.document: dict[str, Any] = yaml.safe_load(self._text)
-
-    def apply(self) -> None:
-        self._write(yaml.safe_dump(self.document))
-
-    def restore(self) -> None:
-        self._write(self._text)
-
-    def _write(self, text: str) -> None:
-        self.gateway.policy_path.write_text(text)
-        before = self.gateway.log.count('"reloaded"')
-        self.gateway.reload()
-        deadline = time.monotonic() + 5
-        while self.gateway.log.count('"reloaded"') == before:
-            assert time.monotonic() < deadline, self.gateway.log[-2000:]
-            time.sleep(0.01)
-
-
-@pytest.fixture
-def policy(gateway: DemoGateway) -> Iterator[Policy]:
-    changed = Policy(gateway)
-    yield changed
-    changed.restore()
-
-
 @pytest.fixture(params=STRATEGIES, ids=[s.name for s in STRATEGIES])
 def strategy(request: pytest.FixtureRequest) -> Strategy:
-    found: Strategy = request.param
-    return found
-
-
-@pytest.fixture(params=(SCHEMA, DATABASE), ids=["schema", "database"])
-def own_space(request: pytest.FixtureRequest) -> Strategy:
     found: Strategy = request.param
     return found
 
@@ -139,7 +88,7 @@ def test_parameters_of_many_types(client: Connection, reference: Connection) -> 
 
 
 def test_insert_update_delete_with_returning(gateway: DemoGateway, strategy: Strategy, client: Connection) -> None:
-    others = _others(gateway, strategy)
+    before = others(gateway, strategy)
     row = client.execute(
         "INSERT INTO notes (author, body) VALUES (%s, 'one'), (%s, 'two') RETURNING id, body", (MARK, MARK)
     ).fetchall()
@@ -154,15 +103,15 @@ def test_insert_update_delete_with_returning(gateway: DemoGateway, strategy: Str
     )
     assert moved.fetchall() == [("two",)]
     joined = "UPDATE notes n SET body = c.name FROM customers c WHERE c.id = %s AND n.id = %s RETURNING n.body = c.name"
-    assert client.execute(joined, (_one(client, "SELECT min(id) FROM customers"), first)).fetchall() == [(True,)]
+    assert client.execute(joined, (one(client, "SELECT min(id) FROM customers"), first)).fetchall() == [(True,)]
     delete = "DELETE FROM notes n USING customers c WHERE n.author = %s AND c.id = (SELECT min(id) FROM customers)"
     assert client.execute(delete, (MARK,)).rowcount == 3
-    assert _others(gateway, strategy) == others
-    assert _own(gateway, strategy, f"author = '{MARK}'") == 0
+    assert others(gateway, strategy) == before
+    assert own_notes(gateway, strategy, f"author = '{MARK}'") == 0
 
 
 def test_on_conflict(gateway: DemoGateway, strategy: Strategy, client: Connection) -> None:
-    others = _others(gateway, strategy)
+    before = others(gateway, strategy)
     insert = "INSERT INTO notes (id, author, body) VALUES (%s, %s, %s) ON CONFLICT "
     target = "(tenant_id, id)" if strategy is SHARED else "(id)"
     key = 900_001
@@ -173,13 +122,13 @@ def test_on_conflict(gateway: DemoGateway, strategy: Strategy, client: Connectio
     )
     assert client.execute(upsert, (key, MARK, "second", MARK)).fetchall() == [("secondfirst",)]
     assert client.execute(upsert, (key, MARK, "third", "somebody else")).fetchall() == []
-    assert _own(gateway, strategy, f"id = {key} AND body = 'secondfirst'") == 1
-    assert _others(gateway, strategy) == others
+    assert own_notes(gateway, strategy, f"id = {key} AND body = 'secondfirst'") == 1
+    assert others(gateway, strategy) == before
 
 
 @pytest.mark.parametrize("options", ["", "(FORMAT csv, HEADER)", "(FORMAT binary)"], ids=["text", "csv", "binary"])
 def test_copy_out_and_in(gateway: DemoGateway, strategy: Strategy, client: Connection, options: str) -> None:
-    others = _others(gateway, strategy)
+    before = others(gateway, strategy)
     values = [(910_001, MARK, "tab\there"), (910_002, MARK, 'comma, "quote" \\. and \n line'), (910_003, MARK, "ü")]
     with client.cursor().copy("COPY notes (id, author, body) FROM STDIN") as copy:
         for value in values:
@@ -193,8 +142,8 @@ def test_copy_out_and_in(gateway: DemoGateway, strategy: Strategy, client: Conne
             copy.write(data[position : position + 7])
     stored = client.execute("SELECT id, author, body FROM notes WHERE author = %s ORDER BY id", (MARK,)).fetchall()
     assert stored == values
-    assert _own(gateway, strategy, f"author = '{MARK}'") == 3
-    assert _others(gateway, strategy) == others
+    assert own_notes(gateway, strategy, f"author = '{MARK}'") == 3
+    assert others(gateway, strategy) == before
 
 
 def test_copy_a_whole_table_out(client: Connection, reference: Connection, strategy: Strategy) -> None:
@@ -208,7 +157,7 @@ def test_copy_a_whole_table_out(client: Connection, reference: Connection, strat
 
 
 def test_masks_and_row_filters(gateway: DemoGateway, strategy: Strategy, reference: Connection) -> None:
-    with _connect(gateway, strategy, ("analyst",)) as analyst:
+    with connect(gateway, strategy, ("analyst",)) as analyst:
         masked = analyst.execute("SELECT email, right(card, 4) = right(card, 8) FROM customers").fetchall()
         assert all("***@" in email for email, _ in masked)
         found = analyst.execute("SELECT count(*) FROM customers WHERE card LIKE '4%' OR email LIKE '%@%@%'").fetchone()
@@ -216,7 +165,7 @@ def test_masks_and_row_filters(gateway: DemoGateway, strategy: Strategy, referen
         visible = analyst.execute("SELECT count(*), min(visibility), max(visibility) FROM notes").fetchall()
         expected = "SELECT count(*), min(visibility), max(visibility) FROM notes WHERE visibility = 'team'"
         assert visible == reference.execute(expected).fetchall()
-        assert _one(reference, "SELECT count(*) FROM notes WHERE visibility <> 'team'") > 0
+        assert one(reference, "SELECT count(*) FROM notes WHERE visibility <> 'team'") > 0
         for write in ("DELETE FROM notes", "UPDATE orders SET total = 0", "INSERT INTO notes (body) VALUES ('x')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 analyst.execute(write)
@@ -225,18 +174,18 @@ def test_masks_and_row_filters(gateway: DemoGateway, strategy: Strategy, referen
 
 
 def test_a_row_filter_by_a_claim(gateway: DemoGateway, strategy: Strategy, reference: Connection) -> None:
-    with _connect(gateway, strategy, ("sales",), region="EMEA") as sales:
+    with connect(gateway, strategy, ("sales",), region="EMEA") as sales:
         counted = sales.execute("SELECT DISTINCT region FROM orders").fetchall()
         assert counted == [("EMEA",)]
-        assert _one(sales, "SELECT count(*) FROM orders") == _one(
+        assert one(sales, "SELECT count(*) FROM orders") == one(
             reference, "SELECT count(*) FROM orders WHERE region = 'EMEA'"
         )
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             sales.execute("SELECT * FROM notes")
-    with _connect(gateway, strategy, ("sales",), region="EMEA' OR true --") as sales:
-        assert _one(sales, "SELECT count(*) FROM orders") == 0
-    with _connect(gateway, strategy, ("sales",)) as sales:
-        assert _one(sales, "SELECT count(*) FROM orders") == 0, "no claim, no rows"
+    with connect(gateway, strategy, ("sales",), region="EMEA' OR true --") as sales:
+        assert one(sales, "SELECT count(*) FROM orders") == 0
+    with connect(gateway, strategy, ("sales",)) as sales:
+        assert one(sales, "SELECT count(*) FROM orders") == 0, "no claim, no rows"
 
 
 # Other tenants' data
@@ -268,11 +217,11 @@ FOREIGN = {
 
 
 def test_nothing_of_others_can_be_named(gateway: DemoGateway, strategy: Strategy, client: Connection) -> None:
-    others = _others(gateway, strategy)
+    before = others(gateway, strategy)
     for statement in FOREIGN[strategy.name]:
         for prepare in (False, True):
-            assert _sqlstate(client, statement, prepare=prepare) in REFUSED, statement
-    assert _others(gateway, strategy) == others
+            assert sqlstate_of(client, statement, prepare=prepare) in REFUSED, statement
+    assert others(gateway, strategy) == before
 
 
 CATALOGS = (
@@ -293,7 +242,7 @@ CATALOGS = (
 
 @pytest.mark.parametrize("statement", CATALOGS)
 def test_catalogs_do_not_tell_of_others(strategy: Strategy, client: Connection, statement: str) -> None:
-    if _sqlstate(client, statement) in REFUSED:
+    if sqlstate_of(client, statement) in REFUSED:
         return
     shown = repr(client.execute(statement.encode()).fetchall())
     hidden = {
@@ -312,150 +261,3 @@ def test_the_token_decides_not_the_database(gateway: DemoGateway, strategy: Stra
         with pytest.raises(psycopg.OperationalError) as caught:
             gateway.connect(strategy.person, other)
         assert f'database "{other}" does not exist' in str(caught.value)
-
-
-# Prepared statements, policy and catalog in motion
-
-
-def test_prepared_statements_follow_a_policy_reload(policy: Policy, strategy: Strategy) -> None:
-    gateway = policy.gateway
-    statement = "SELECT email, (SELECT count(*) FROM notes) FROM customers WHERE id = %s"
-    with _connect(gateway, strategy, ("analyst",)) as analyst:
-        customer = _one(analyst, "SELECT min(id) FROM customers")
-        first = analyst.execute(statement, (customer,), prepare=True).fetchone()
-        assert first is not None
-        assert "***@" in first[0]
-        analyst.execute("PREPARE mine (int) AS SELECT email FROM customers WHERE id = $1")
-        policy.document["roles"]["analyst"]["masks"]["customers"]["email"] = "'hidden'"
-        policy.document["roles"]["analyst"]["row_filters"]["notes"] = "false"
-        policy.apply()
-        assert analyst.execute(statement, (customer,), prepare=True).fetchone() == ("hidden", 0)
-        with pytest.raises(psycopg.Error) as caught:
-            analyst.execute(f"EXECUTE mine({customer})".encode())
-        assert caught.value.sqlstate == "26000"
-        policy.document["roles"]["analyst"]["permissions"] = ["table:orders:read"]
-        policy.apply()
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            analyst.execute(statement, (customer,), prepare=True)
-
-
-def test_a_suspended_tenant_is_cut_off_at_once(policy: Policy, strategy: Strategy) -> None:
-    gateway = policy.gateway
-    with gateway.connect(strategy.person) as connection:
-        connection.execute("SELECT 1")
-        policy.document["tenants"][strategy.person.tenant]["status"] = "suspended"
-        policy.apply()
-        with pytest.raises(psycopg.OperationalError, match="suspended or gone") as caught:
-            connection.execute("SELECT 1")
-        assert caught.value.sqlstate == "57P01"
-    with pytest.raises(psycopg.OperationalError, match="suspended"):
-        gateway.connect(strategy.person)
-
-
-@pytest.mark.parametrize("autocommit", [True, False], ids=["autocommit", "transaction"])
-def test_a_new_table_can_be_used_at_once(gateway: DemoGateway, own_space: Strategy, autocommit: bool) -> None:
-    with _ddl(gateway, own_space), _connect(gateway, own_space, ("owner",)) as owner:
-        owner.autocommit = autocommit
-        for round_ in range(3):
-            owner.execute("CREATE TABLE tests_made (id int PRIMARY KEY, body text)")
-            owner.commit()
-            owner.execute(
-                "INSERT INTO tests_made VALUES (%s, 'x') ON CONFLICT (id) DO UPDATE SET body = 'y'", (round_,)
-            )
-            assert owner.execute("SELECT t.* FROM tests_made t").fetchall() == [(round_, "x")]
-            owner.commit()
-            owner.execute("ALTER TABLE tests_made ADD COLUMN more int DEFAULT 7")
-            owner.commit()
-            assert owner.execute("SELECT more, id FROM tests_made", prepare=True).fetchall() == [(7, round_)]
-            owner.commit()
-            owner.execute("DROP TABLE tests_made")
-            owner.commit()
-            with pytest.raises(psycopg.errors.UndefinedTable):
-                owner.execute("SELECT 1 FROM tests_made")
-            owner.rollback()
-        stored = gateway.server.execute("SELECT to_regclass('initech.tests_made')", own_space.database)
-        assert stored == [(None,)]
-
-
-def test_other_sessions_see_a_new_table_too(gateway: DemoGateway, own_space: Strategy) -> None:
-    with (
-        _ddl(gateway, own_space),
-        _connect(gateway, own_space, ("owner",)) as owner,
-        _connect(gateway, own_space, ("app",)) as other,
-    ):
-        assert _sqlstate(other, "SELECT 1 FROM tests_made") == "42P01"
-        owner.execute("CREATE TABLE tests_made (id int)")
-        owner.execute("SELECT 1")
-        assert _one(other, "SELECT count(*) FROM tests_made") == 0
-        assert _sqlstate(other, "DROP TABLE tests_made") == "42501"
-        owner.execute("DROP TABLE tests_made")
-
-
-def test_shared_tables_take_no_ddl(gateway: DemoGateway) -> None:
-    with _connect(gateway, SHARED, ("owner",)) as owner:
-        for statement in (
-            "CREATE TABLE t (id int)", "DROP TABLE orders", "ALTER TABLE orders ADD x int", "TRUNCATE notes",
-            "CREATE INDEX ON orders (id)", "CREATE TEMP TABLE orders (id int)",
-        ):  # fmt: skip
-            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):
-                owner.execute(statement.encode())
-
-
-# What the tests use
-
-
-def _connect(gateway: DemoGateway, strategy: Strategy, roles: tuple[str, ...], **claims: Any) -> Connection:
-    person = strategy.person
-    token = gateway.issuer.token(person.name, person.tenant, roles, **claims)
-    return psycopg.connect(gateway.conninfo(person.name, token, person.tenant), autocommit=True)
-
-
-@contextlib.contextmanager
-def _ddl(gateway: DemoGateway, strategy: Strategy) -> Iterator[None]:
-    """The gateway's role may create in the tenant's schema while this is open."""
-    what = f"CREATE ON SCHEMA {strategy.schema}"
-    gateway.server.execute(f"GRANT {what} TO {GATEWAY_ROLE}", strategy.database)
-    try:
-        yield
-    finally:
-        gateway.server.execute(f"REVOKE {what} FROM {GATEWAY_ROLE}", strategy.database)
-
-
-def _sqlstate(connection: Connection, statement: str, *, prepare: bool = False) -> str | None:
-    """What a statement is refused with, None when it is not."""
-    try:
-        connection.execute(statement.encode(), prepare=prepare)
-    except psycopg.Error as error:
-        return error.sqlstate
-    return None
-
-
-def _one(connection: Connection, statement: str) -> Any:
-    row = connection.execute(statement.encode()).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def _own(gateway: DemoGateway, strategy: Strategy, condition: str) -> int:
-    """How many of the tenant's notes there are in truth."""
-    query = f"SELECT count(*) FROM {strategy.schema}.notes WHERE {strategy.rows} AND {condition}"
-    return int(gateway.server.execute(query, strategy.database)[0][0])
-
-
-def _others(gateway: DemoGateway, strategy: Strategy) -> Rows:
-    """A fingerprint of everybody else's notes and orders."""
-    places = {
-        ("shop", "public", f"NOT ({SHARED.rows})"),
-        ("shop", "public", SHARED.rows),
-        ("shop", "initech", "true"),
-        ("umbrella", "public", "true"),
-    }
-    own = (strategy.database, strategy.schema, strategy.rows)
-    found: Rows = []
-    for database, schema, rows in sorted(places - {own}):
-        for table in ("notes", "orders"):
-            query = (
-                f"SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {schema}.{table} t WHERE {rows}"
-            )
-            found += gateway.server.execute(query, database)
-    return found

@@ -1,0 +1,125 @@
+"""Strategies in motion: policy reloads, suspended tenants, tables that come and go while sessions are open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.harness.demo_business import DemoGateway
+from tests.integration.strategy import (
+    DATABASE,
+    SCHEMA,
+    SHARED,
+    STRATEGIES,
+    Policy,
+    Strategy,
+    connect,
+    may_create,
+    one,
+    sqlstate_of,
+)
+
+
+@pytest.fixture
+def policy(gateway: DemoGateway) -> Iterator[Policy]:
+    changed = Policy(gateway)
+    yield changed
+    changed.restore()
+
+
+@pytest.fixture(params=STRATEGIES, ids=[s.name for s in STRATEGIES])
+def strategy(request: pytest.FixtureRequest) -> Strategy:
+    found: Strategy = request.param
+    return found
+
+
+@pytest.fixture(params=(SCHEMA, DATABASE), ids=["schema", "database"])
+def own_space(request: pytest.FixtureRequest) -> Strategy:
+    found: Strategy = request.param
+    return found
+
+
+def test_prepared_statements_follow_a_policy_reload(policy: Policy, strategy: Strategy) -> None:
+    gateway = policy.gateway
+    statement = "SELECT email, (SELECT count(*) FROM notes) FROM customers WHERE id = %s"
+    with connect(gateway, strategy, ("analyst",)) as analyst:
+        customer = one(analyst, "SELECT min(id) FROM customers")
+        first = analyst.execute(statement, (customer,), prepare=True).fetchone()
+        assert first is not None
+        assert "***@" in first[0]
+        analyst.execute("PREPARE mine (int) AS SELECT email FROM customers WHERE id = $1")
+        policy.document["roles"]["analyst"]["masks"]["customers"]["email"] = "'hidden'"
+        policy.document["roles"]["analyst"]["row_filters"]["notes"] = "false"
+        policy.apply()
+        assert analyst.execute(statement, (customer,), prepare=True).fetchone() == ("hidden", 0)
+        with pytest.raises(psycopg.Error) as caught:
+            analyst.execute(f"EXECUTE mine({customer})".encode())
+        assert caught.value.sqlstate == "26000"
+        policy.document["roles"]["analyst"]["permissions"] = ["table:orders:read"]
+        policy.apply()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            analyst.execute(statement, (customer,), prepare=True)
+
+
+def test_a_suspended_tenant_is_cut_off_at_once(policy: Policy, strategy: Strategy) -> None:
+    gateway = policy.gateway
+    with gateway.connect(strategy.person) as connection:
+        connection.execute("SELECT 1")
+        policy.document["tenants"][strategy.person.tenant]["status"] = "suspended"
+        policy.apply()
+        with pytest.raises(psycopg.OperationalError, match="suspended or gone") as caught:
+            connection.execute("SELECT 1")
+        assert caught.value.sqlstate == "57P01"
+    with pytest.raises(psycopg.OperationalError, match="suspended"):
+        gateway.connect(strategy.person)
+
+
+@pytest.mark.parametrize("autocommit", [True, False], ids=["autocommit", "transaction"])
+def test_a_new_table_can_be_used_at_once(gateway: DemoGateway, own_space: Strategy, autocommit: bool) -> None:
+    with may_create(gateway, own_space), connect(gateway, own_space, ("owner",)) as owner:
+        owner.autocommit = autocommit
+        for round_ in range(3):
+            owner.execute("CREATE TABLE tests_made (id int PRIMARY KEY, body text)")
+            owner.commit()
+            owner.execute(
+                "INSERT INTO tests_made VALUES (%s, 'x') ON CONFLICT (id) DO UPDATE SET body = 'y'", (round_,)
+            )
+            assert owner.execute("SELECT t.* FROM tests_made t").fetchall() == [(round_, "x")]
+            owner.commit()
+            owner.execute("ALTER TABLE tests_made ADD COLUMN more int DEFAULT 7")
+            owner.commit()
+            assert owner.execute("SELECT more, id FROM tests_made", prepare=True).fetchall() == [(7, round_)]
+            owner.commit()
+            owner.execute("DROP TABLE tests_made")
+            owner.commit()
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                owner.execute("SELECT 1 FROM tests_made")
+            owner.rollback()
+        stored = gateway.server.execute("SELECT to_regclass('initech.tests_made')", own_space.database)
+        assert stored == [(None,)]
+
+
+def test_other_sessions_see_a_new_table_too(gateway: DemoGateway, own_space: Strategy) -> None:
+    with (
+        may_create(gateway, own_space),
+        connect(gateway, own_space, ("owner",)) as owner,
+        connect(gateway, own_space, ("app",)) as other,
+    ):
+        assert sqlstate_of(other, "SELECT 1 FROM tests_made") == "42P01"
+        owner.execute("CREATE TABLE tests_made (id int)")
+        owner.execute("SELECT 1")
+        assert one(other, "SELECT count(*) FROM tests_made") == 0
+        assert sqlstate_of(other, "DROP TABLE tests_made") == "42501"
+        owner.execute("DROP TABLE tests_made")
+
+
+def test_shared_tables_take_no_ddl(gateway: DemoGateway) -> None:
+    with connect(gateway, SHARED, ("owner",)) as owner:
+        for statement in (
+            "CREATE TABLE t (id int)", "DROP TABLE orders", "ALTER TABLE orders ADD x int", "TRUNCATE notes",
+            "CREATE INDEX ON orders (id)", "CREATE TEMP TABLE orders (id int)",
+        ):  # fmt: skip
+            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):
+                owner.execute(statement.encode())
