@@ -26,9 +26,12 @@ class CopyIn:
         self.failure: TenantGateError | None = None
 
     def client_message(self, tag: int, message: bytes) -> bytes:
-        """What goes to the target for this message."""
+        """What goes to the target for this message. Raises RemoteProtocolError when it has no place in a COPY: the
+        session ends, as on a PostgreSQL server, and nothing behind it is taken for statements."""
         try:
             return self._handle(tag, message)
+        except RemoteProtocolError:
+            raise
         except TenantGateError as error:
             self.finished = True
             self.failure = error

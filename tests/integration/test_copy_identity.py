@@ -112,6 +112,20 @@ def test_a_name_whose_announcement_an_earlier_request_took_back(gateway: DemoGat
     offer_product(gateway, client, "identity-3", client.receive(until="GZ", timeout_s=2))
 
 
+@pytest.mark.parametrize("stray", [messages.encode_query(b"SELECT 1"), parse("", "SELECT 1"), execute()])
+def test_a_message_that_has_no_place_in_a_copy_ends_the_session(
+    gateway: DemoGateway, client: WireClient, stray: bytes
+) -> None:
+    client.send(messages.encode_query(COPY.encode()))
+    assert client.receive(until="G").tags == "G"
+    client.send(messages.encode_copy_data(f"920003\t{MARK}\n".encode()), stray, messages.encode_query(b"SELECT 2"))
+    answer = client.receive(timeout_s=3)
+    assert answer.sqlstates == ["08P01"]
+    assert answer.closed
+    assert not answer.rows
+    assert gateway.server.execute(f"SELECT 1 FROM notes WHERE body = '{MARK}'", "shop") == []
+
+
 def statements_of(gateway: DemoGateway, application: str) -> list[str]:
     deadline = time.monotonic() + 2
     while True:
