@@ -25,6 +25,7 @@ from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.engine import Engine
+from proxy.postgres.judge import Judge
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
@@ -73,13 +74,11 @@ def make_engine(audit: AuditEmitter) -> Engine:
         client_write=lambda data: None,
         pause_client=lambda paused: None,
         fail=lambda error: None,
-        ahead=CompileAhead(),
-        refresh=lambda session: None,
+        judge=Judge(session, lambda session: None, lambda: 1, CompileAhead(), 1 << 20),
         recorder=Recorder(audit, metrics, time.monotonic, lambda: 1),
         clock=time.monotonic,
         reader=MessageReader(1 << 20),
         max_prepared=1000,
-        max_query_bytes=1 << 20,
         verbatim_errors=False,
     )
 

@@ -25,6 +25,7 @@ from proxy.postgres.backend import BackendConnection
 from proxy.postgres.backend_errors import BackendQueryError
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
+from proxy.postgres.judge import Judge
 from proxy.postgres.login import LoginResult, Peer, log_in
 from proxy.postgres.startup_options import StartupRefused
 from proxy.postgres.wire import replies
@@ -233,13 +234,11 @@ def _make_engine(gateway: Gateway, frontend: Frontend, session: Session, backend
         client_write=frontend.write,
         pause_client=frontend.pause_client,
         fail=frontend.fatal,
-        ahead=gateway.ahead,
-        refresh=gateway.refresh,
+        judge=Judge(session, gateway.refresh, gateway.recorder.generation, gateway.ahead, limits.max_query_bytes),
         recorder=gateway.recorder,
         clock=gateway.clock,
         reader=MessageReader(limits.max_message_bytes),
         max_prepared=limits.max_prepared,
-        max_query_bytes=limits.max_query_bytes,
         verbatim_errors=session.tenant.isolation.value == "database",
     )
 

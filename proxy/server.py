@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from policy.errors import ConfigurationError, TenantGateError
+from policy.sql.crosscheck import COUNTS
 from proxy.config import GatewayConfig
 from proxy.config_file import load_config
 from proxy.gateway import Gateway, load_snapshot
@@ -265,6 +266,7 @@ class Server:
         metrics = self._gateway.metrics
         metrics.plan_cache_hits = sum(scope.hits for scope in self._gateway.plans.scopes())
         metrics.plan_cache_misses = sum(scope.misses for scope in self._gateway.plans.scopes())
+        metrics.sqlglot_unparsed = COUNTS.unparsed
         metrics.bytes_in = sum(totals.bytes_received for totals in self._gateway.totals.values())
         metrics.bytes_out = sum(totals.bytes_sent for totals in self._gateway.totals.values())
         return 200, METRICS_CONTENT_TYPE, metrics.render()

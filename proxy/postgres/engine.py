@@ -15,24 +15,26 @@ from collections import deque
 from collections.abc import Callable
 
 from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
-from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
+from policy.sql.plan import StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.errors import RemoteProtocolError
-from proxy.plans.ahead import AHEAD_CHARACTERS, CompileAhead
-from proxy.plans.cache import PlanScope
+from proxy.plans.ahead import AHEAD_CHARACTERS
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, KnownParse, Running
+from proxy.postgres.held import HeldMessages, Wait
+from proxy.postgres.judge import Judge
 from proxy.postgres.parameter_types import check_declared_types
-from proxy.postgres.prepared import Prepared, PreparedStatements
+from proxy.postgres.portals import Portals, cursor
+from proxy.postgres.prepared import ANY_GENERATION, Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.sql_prepared import SqlPrepared
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
-from proxy.session import NO_VALUES, Session, Template, client_position
+from proxy.session import Session, Template, client_position
 
 _IDLE = ord("I")
 _NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement has this name
@@ -41,12 +43,9 @@ _COPY_NAME = f"tenantgate_copy_{secrets.token_hex(8)}".encode()
 _CLOSE_COPY = messages.encode_close_statement(_COPY_NAME) + messages.encode_close_portal(_COPY_NAME)
 _RUN_COPY = messages.encode_bind_nothing(_COPY_NAME, _COPY_NAME) + messages.encode_execute(_COPY_NAME)
 _FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
-_MAX_HELD_BYTES = 1024 * 1024
 _MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
 _MAX_QUEUE = 4096  # answers to come, before the client is no longer read
-_ANY_GENERATION = -2
 _UNNAMED_ALL = messages.Execute(b"", 0)
-_NO_PORTAL: tuple[Prepared | None, int] = (None, 0)
 _CURSOR_COMMANDS = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
 _DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
 _EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
@@ -57,45 +56,39 @@ class Engine:
     """Client messages in, backend messages out, and back.
 
     `status` is the transaction status of the last ReadyForQuery. `skipping`: the server discards all up to Sync.
-    `waiting`: messages are held back until a COPY FROM has begun or failed.
+    `wait`: what the client's messages are held back for.
     """
 
     __slots__ = (
-        "_ahead",
         "_answered",
-        "_compiling",
         "_copy",
         "_crowded",
         "_held",
-        "_held_bytes",
         "_in_request",
+        "_judge",
         "_out",
         "_parses",
         "_portals",
         "_request",
         "_running",
-        "_settling",
         "_sql_prepared",
         "_statements",
-        "ahead",
         "backend",
         "client_write",
         "clock",
         "ddl_pending",
         "ended",
         "fail",
-        "max_query_bytes",
         "pause_client",
         "queue",
         "reader",
         "recorder",
-        "refresh",
         "relay",
         "session",
         "skipping",
         "status",
         "timeout_s",
-        "waiting",
+        "wait",
     )
 
     def __init__(
@@ -106,13 +99,11 @@ class Engine:
         client_write: Callable[[bytes], None],
         pause_client: Callable[[bool], None],
         fail: Callable[[BaseException], None],
-        ahead: CompileAhead,
-        refresh: Callable[[Session], None],
+        judge: Judge,
         recorder: Recorder,
         clock: Callable[[], float],
         reader: MessageReader,
         max_prepared: int,
-        max_query_bytes: int,
         verbatim_errors: bool,
     ) -> None:
         self.session = session
@@ -120,34 +111,28 @@ class Engine:
         self.client_write = client_write
         self.pause_client = pause_client
         self.fail = fail  # ends the session with an error, where no caller is there to raise to
-        self.ahead = ahead
-        self.refresh = refresh
         self.recorder = recorder
         self.clock = clock
         self.reader = reader
-        self.max_query_bytes = max_query_bytes
         self.queue: expected.ExpectedQueue = deque()
         self.relay = ReplyRelay(self.queue, client_write, self, verbatim_errors=verbatim_errors)
         self.status = _IDLE
         self.skipping = False
-        self.waiting = False
+        self.wait = Wait.NOTHING
         self.ended = False
         self.ddl_pending = False
         limit = session.tenant.quotas.statement_timeout_ms
         self.timeout_s = limit / 1000 if limit else 0.0
         self._statements = PreparedStatements(max_prepared)
         self._parses: dict[bytes, KnownParse] = {}
-        self._portals: dict[bytes, tuple[Prepared | None, int]] = {}  # with the request that bound them
+        self._portals = Portals(max_prepared)
         self._request = 0  # Syncs sent: the number of the request that is being sent
         self._answered = 0  # Syncs answered
-        self._settling = False  # waiting for all answers before a name can be resolved
+        self._judge = judge
         self._sql_prepared = SqlPrepared()
         self._copy: CopyIn | None = None
-        self._ahead: tuple[PlanScope, str, CompiledQuery | None] | None = None
-        self._compiling = False
         self._crowded = False  # the client is not read until the queue is shorter
-        self._held: deque[tuple[int, bytes]] = deque()
-        self._held_bytes = 0
+        self._held = HeldMessages()
         self._in_request = False  # extended messages were sent and no Sync behind them
         self._running = 0  # statements admitted and not ended
         self._out: list[bytes] = []
@@ -159,8 +144,8 @@ class Engine:
         self.session.totals.bytes_received += len(data)
         try:
             for tag, message in self.reader.feed(data):
-                if self.waiting:
-                    self._hold(tag, message)
+                if self.wait is not Wait.NOTHING:
+                    self._held.append(tag, message)
                 elif self._copy is not None:
                     self._on_message_in_copy(tag, message)
                 elif self.skipping and tag not in (_SYNC, _TERMINATE):
@@ -171,7 +156,7 @@ class Engine:
                     break
         finally:
             self._flush()
-        if len(self.queue) > _MAX_QUEUE:
+        if len(self.queue) > _MAX_QUEUE or self._held.is_full:
             self._crowded = True
             self.pause_client(True)
 
@@ -187,29 +172,39 @@ class Engine:
             self.backend.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
 
-    def _hold(self, tag: int, message: bytes) -> None:
-        self._held.append((tag, message))
-        self._held_bytes += len(message)
-        if self._held_bytes > _MAX_HELD_BYTES:
-            self.pause_client(True)
+    def _wait_with(self, message: bytes, wait: Wait) -> None:
+        """Handle this message again, and those behind it, when what it waits for is there."""
+        self.wait = wait
+        self._held.put_back(message)
 
     def _release_held(self) -> None:
         """Handle what was held back; stops when something must be waited for again."""
-        self.waiting = False
-        while self._held and not self.waiting and not self.ended:
-            tag, message = self._held.popleft()
-            self._held_bytes -= len(message)
-            self._dispatch(tag, message)
-        if self._held_bytes <= _MAX_HELD_BYTES:
-            self.pause_client(False)
+        self.wait = Wait.NOTHING
+        while len(self._held) and self.wait is Wait.NOTHING and not self.ended:
+            self._dispatch(*self._held.take())
         self._flush()
+
+    def _compile_ahead(self, text: str, message: bytes) -> bool:
+        """Whether `message` has to wait for its long text to be compiled."""
+        if not self._judge.compile_ahead(text, self.clock(), lambda: not self.ended, self._on_compiled):
+            return False
+        self._wait_with(message, Wait.COMPILATION)
+        return True
+
+    def _on_compiled(self) -> None:
+        if self.ended:
+            return
+        try:
+            self._release_held()
+        except Exception as error:
+            self.fail(error)
 
     # Simple query
 
     def _on_query(self, message: bytes) -> None:
         body = messages.decode_query(message)
         try:
-            text = self._text(body)
+            text = self._judge.decode(body)
         except _REFUSALS as error:
             self._refuse_query(error, body.decode("utf-8", "replace"), None)
             return
@@ -217,7 +212,7 @@ class Engine:
         try:
             if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
                 return
-            template, literals = self._judge(text)
+            template, literals = self._judge.judge(text)
             if not template.plain:
                 self._check_special(template)
             self._admit()
@@ -250,7 +245,8 @@ class Engine:
         self.queue.append(running)
         if not template.plain:
             kinds = {plan.kind for plan in template.compiled.plans}
-            self.waiting = StatementKind.COPY_IN in kinds
+            if StatementKind.COPY_IN in kinds:
+                self.wait = Wait.COPY
             self.ddl_pending = self.ddl_pending or StatementKind.DDL in kinds
         return running
 
@@ -286,10 +282,10 @@ class Engine:
         name, query, types = messages.decode_parse(message)
         text, template = query.decode("utf-8", "replace"), None
         try:
-            text = self._text(query)
+            text = self._judge.decode(query)
             if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
                 return None
-            template, literals = self._judge(text)
+            template, literals = self._judge.judge(text)
             prepared = self._prepare(text, types, template, literals)
         except _REFUSALS as error:
             if not name:
@@ -317,26 +313,24 @@ class Engine:
     def _on_bind(self, message: bytes) -> None:
         portal, name = messages.decode_bind(message)
         if self._statements.announced_before(name, self._request):
-            self._wait_for_answers(message)
+            self._wait_with(message, Wait.ANSWERS)
             return
         prepared: Prepared | None = None
         try:
             prepared = self._statements.find(name)
             if prepared.generation != self.recorder.generation():
                 prepared = self._prepare_again(name, prepared)
-            if portal not in self._portals and len(self._portals) >= self._statements.limit:
-                raise UnsupportedStatement("too many open portals", sqlstate="54000", hint="Close portals.")
+            self._portals.bind(portal, prepared, self._request)
         except _REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
             return
-        self._portals[portal] = (prepared, self._request)
         self._in_request = True
         self.queue.append(Expected(expected.BIND, name=portal) if portal else EXPECT_BIND)
         self._out.append(message)
 
     def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
         """Policy or catalog changed: judge the statement anew and, when it became another, prepare it again, unseen."""
-        again = self._prepare(prepared.text, prepared.types, *self._judge(prepared.text))
+        again = self._prepare(prepared.text, prepared.types, *self._judge.judge(prepared.text))
         announced = self._statements.is_announced(name)
         if again.sent == prepared.sent:
             if not announced:
@@ -359,7 +353,7 @@ class Engine:
             return
         kind, name = messages.decode_target(message, "Describe")
         if kind == _STATEMENT and self._statements.announced_before(name, self._request):
-            self._wait_for_answers(message)
+            self._wait_with(message, Wait.ANSWERS)
             return
         try:
             if kind == _STATEMENT:
@@ -372,16 +366,15 @@ class Engine:
 
     def _on_execute(self, message: bytes) -> None:
         name, max_rows = _UNNAMED_ALL if message == _EXECUTE_UNNAMED else messages.decode_execute(message)
-        portal, request = self._portals.get(name, _NO_PORTAL)
+        portal, request = self._portals.find(name)
         if portal is None:
-            portal = _cursor(name)
+            portal = cursor(name)
         elif request != self._request and self._answered != self._request:
-            self._wait_for_answers(message)
+            self._wait_with(message, Wait.ANSWERS)
             return
         try:
-            if self.session.generation != self.recorder.generation():
-                self.refresh(self.session)
-            if portal.generation not in (self.session.generation, _ANY_GENERATION):
+            self._judge.follow_policy()
+            if portal.generation not in (self.session.generation, ANY_GENERATION):
                 self._check_unchanged(portal)
             if not portal.template.plain:
                 self._check_special(portal.template)
@@ -410,7 +403,7 @@ class Engine:
 
     def _check_unchanged(self, portal: Prepared) -> None:
         """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
-        template, literals = self._judge(portal.text)
+        template, literals = self._judge.judge(portal.text)
         if template.compiled.denial is not None or template.text(literals) != portal.sent:
             raise InvalidStatement(
                 "the portal was opened under an older policy", sqlstate="34000", hint="Run the statement again."
@@ -423,15 +416,9 @@ class Engine:
             self._statements.announce(name, None, self._request)
             self.queue.append(Expected(expected.CLOSE, name=name))
         else:
-            self._portals.pop(name, None)
+            self._portals.drop(name)
             self.queue.append(expected.EXPECT_CLOSE)
         self._out.append(message)
-
-    def _wait_for_answers(self, message: bytes) -> None:
-        """What a name means hangs on an earlier request: hold this message back until all of those are answered."""
-        self.waiting = self._settling = True
-        self._held.appendleft((message[0], message))
-        self._held_bytes += len(message)
 
     def _on_flush(self, message: bytes) -> None:
         if message != messages.FLUSH:
@@ -490,7 +477,7 @@ class Engine:
             self._copy = None
             if failure is not None:
                 self._replace_copy_error(failure)
-            self.waiting = self._copy_may_follow()
+            self.wait = Wait.COPY if self._copy_may_follow() else Wait.NOTHING
 
     def _replace_copy_error(self, failure: TenantGateError) -> None:
         for entry in self.queue:
@@ -527,84 +514,22 @@ class Engine:
     def _on_terminate(self, _message: bytes) -> None:
         self.ended = True
 
-    def _text(self, body: bytes) -> str:
-        if len(body) > self.max_query_bytes:
-            raise UnsupportedStatement(
-                f"query string of {len(body)} bytes is longer than {self.max_query_bytes}",
-                sqlstate="54000",
-                hint="Send less at once, use parameters or COPY, or raise limits.max_query_bytes.",
-            )
-        try:
-            return body.decode()
-        except UnicodeDecodeError:
-            raise InvalidStatement(
-                "query string is not UTF-8", sqlstate="22021", hint="Set client_encoding to UTF8."
-            ) from None
-
-    def _judge(self, text: str) -> tuple[Template, tuple[str, ...]]:
-        """What the query string becomes under the policy of now, for this session."""
-        session = self.session
-        if session.generation != self.recorder.generation():
-            self.refresh(session)
-        scope = session.scope
-        assert scope is not None
-        ahead = self._ahead
-        if ahead is not None and ahead[0] is scope and ahead[1] == text and ahead[2] is not None:
-            return Template(ahead[2], session.values), ()
-        compiled, literals = scope.plan(text)
-        return session.template(compiled), literals
-
-    def _compile_ahead(self, text: str, message: bytes) -> bool:
-        """Have a long text compiled off the loop and hold this message back until then; False: it is there already."""
-        ahead = self._ahead
-        session = self.session
-        if session.generation != self.recorder.generation():
-            self.refresh(session)
-        scope = session.scope
-        assert scope is not None
-        if (ahead is not None and ahead[0] is scope and ahead[1] == text) or scope.has(text):
-            return False
-        session.usage.admit_statement(self.clock(), pipelined=True)  # the work counts too, not only the statement
-        self.ahead.submit(
-            session.tenant.id,
-            scope,
-            text,
-            lambda: not self.ended,
-            lambda compiled: self._compiled_ahead(scope, text, compiled),
-        )
-        self.waiting = self._compiling = True
-        self._held.appendleft((message[0], message))
-        self._held_bytes += len(message)
-        return True
-
-    def _compiled_ahead(self, scope: PlanScope, text: str, compiled: CompiledQuery | None) -> None:
-        self._compiling = False
-        if self.ended:
-            return
-        if compiled is not None:
-            scope.keep(text, compiled)
-        self._ahead = (scope, text, None if compiled is None or compiled.by_shape else compiled)
-        try:
-            self._release_held()
-        except Exception as error:
-            self.fail(error)
-        finally:
-            self._ahead = None
-
     # From the backend
 
     def backend_data(self, data: bytes) -> None:
         """Bytes from the backend. Raises LocalProtocolError when it is out of step: end both connections."""
         self.relay.feed(data)
-        if self._crowded and len(self.queue) < _MAX_QUEUE // 2:
+        if self.wait is not Wait.NOTHING and self._may_go_on():
+            self._release_held()
+        if self._crowded and len(self.queue) < _MAX_QUEUE // 2 and not self._held.is_full:
             self._crowded = False
             self.pause_client(False)
-        if self._settling:
-            if self._answered == self._request:
-                self._settling = False
-                self._release_held()
-        elif self.waiting and not self._compiling and (self._copy is not None or not self._statement_runs()):
-            self._release_held()
+
+    def _may_go_on(self) -> bool:
+        """What is waited for is there."""
+        if self.wait is Wait.ANSWERS:
+            return self._answered == self._request
+        return self.wait is Wait.COPY and (self._copy is not None or not self._statement_runs())
 
     def _statement_runs(self) -> bool:
         return any(entry.kind in (expected.QUERY, expected.EXECUTE) for entry in self.queue)
@@ -627,8 +552,7 @@ class Engine:
     def parse_ended(self, entry: Expected, done: bool) -> None:
         assert entry.name is not None
         if entry.kind == expected.BIND:
-            if self._portals.get(entry.name, _NO_PORTAL)[1] == self._answered:
-                self._portals.pop(entry.name, None)  # what the target has under this name is no longer known
+            self._portals.fail(entry.name, self._answered)
         elif done:
             self._statements.confirm(entry.name, entry.prepared, self._answered)
         else:
@@ -645,12 +569,9 @@ class Engine:
     def ready(self, status: int, is_sync: bool) -> None:
         self.status = self.backend.transaction_status = status
         self._answered += is_sync
-        if status == _IDLE and self._portals:  # they ended with their transaction
-            if self._answered == self._request and not self._in_request:
-                self._portals.clear()
-            else:
-                answered = self._answered
-                self._portals = {n: (p, r) for n, (p, r) in self._portals.items() if r >= answered}
+        if status == _IDLE:
+            done = self._answered == self._request and not self._in_request
+            self._portals.end_transaction(self._answered, all_answered=done)
 
     def map_position(self, entry: Expected, position: int) -> int:
         if isinstance(entry, Running):
@@ -665,7 +586,7 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """No transaction is open and nothing is under way."""
-        return self.status == _IDLE and not self.queue and not self._held and self._copy is None
+        return self.status == _IDLE and not self.queue and not len(self._held) and self._copy is None
 
     @property
     def is_reusable(self) -> bool:
@@ -692,14 +613,6 @@ class Engine:
 
 
 _SYNC, _FLUSH, _TERMINATE, _STATEMENT = b"SHXS"
-
-
-def _cursor(name: bytes) -> Prepared:
-    """A portal that was not bound by the protocol: a cursor of SQL's DECLARE, judged when it was declared, or nothing
-    (34000 from the target)."""
-    text = f'portal "{name.decode("utf-8", "replace")}"'
-    plan = Plan(StatementKind.READ, "EXECUTE", (ClientText(text, 0),), text)
-    return Prepared(text, b"\0\0", Template(CompiledQuery((plan,), by_shape=False), NO_VALUES), (), _ANY_GENERATION)
 
 
 _HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {

@@ -10,6 +10,8 @@ from __future__ import annotations
 from policy.errors import InvalidStatement, UnsupportedStatement
 from proxy.session import Template
 
+ANY_GENERATION = -2  # of what no policy can make old
+
 
 class Prepared:
     """A statement as the client prepared it, and what was sent for it. `generation`: of the policy it was judged by."""

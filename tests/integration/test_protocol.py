@@ -176,11 +176,12 @@ def test_copy_in_ignores_sync_and_flush(client: WireClient) -> None:
     client.query("ROLLBACK")
 
 
-def test_a_query_during_copy_in_ends_the_copy(client: WireClient) -> None:
+def test_a_query_during_copy_in_ends_the_session(client: WireClient) -> None:
+    """As on the server, which has lost its place in the stream of messages then."""
     client.send(messages.encode_query(b"COPY notes (customer_id, body) FROM STDIN"), messages.encode_query(b"SELECT 1"))
-    answer = client.receive()
-    assert answer.sqlstates == ["08P01"]
-    assert client.query("SELECT 2").rows == [["2"]]
+    answer = client.receive(ready=2)
+    assert answer.sqlstates[0] == "08P01"
+    assert answer.closed
 
 
 def test_copy_fail(client: WireClient) -> None:

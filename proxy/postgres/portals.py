@@ -1,0 +1,60 @@
+"""A session's portals: which statement a name stands for, and which request bound it.
+
+Like names of statements, a portal that an earlier request bound can only be relied on when that request is answered.
+"""
+
+from __future__ import annotations
+
+from policy.errors import UnsupportedStatement
+from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
+from proxy.postgres.prepared import ANY_GENERATION, Prepared
+from proxy.session import NO_VALUES, Template
+
+_NOTHING: tuple[Prepared | None, int] = (None, 0)
+
+
+class Portals:
+    """Bounded by `limit` names. Portals end with their transaction."""
+
+    __slots__ = ("_bound", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bound: dict[bytes, tuple[Prepared | None, int]] = {}
+
+    def bind(self, name: bytes, prepared: Prepared, request: int) -> None:
+        """A Bind was sent. Raises UnsupportedStatement (54000) when there are too many."""
+        if len(self._bound) >= self._limit and name not in self._bound:
+            raise UnsupportedStatement("too many open portals", sqlstate="54000", hint="Close portals.")
+        self._bound[name] = (prepared, request)
+
+    def find(self, name: bytes) -> tuple[Prepared | None, int]:
+        """The statement, None when the protocol bound none under this name, and the request that did."""
+        return self._bound.get(name, _NOTHING)
+
+    def drop(self, name: bytes) -> None:
+        """It was closed."""
+        self._bound.pop(name, None)
+
+    def fail(self, name: bytes, request: int) -> None:
+        """The Bind of `request` failed or was skipped: what the target has under this name is no longer known."""
+        if self._bound.get(name, _NOTHING)[1] == request:
+            self._bound.pop(name, None)
+
+    def clear(self) -> None:
+        self._bound.clear()
+
+    def end_transaction(self, answered: int, *, all_answered: bool) -> None:
+        """The transaction of all requests before number `answered` has ended."""
+        if all_answered:
+            self._bound.clear()
+        elif self._bound:
+            self._bound = {name: bound for name, bound in self._bound.items() if bound[1] >= answered}
+
+
+def cursor(name: bytes) -> Prepared:
+    """A portal that was not bound by the protocol: a cursor of SQL's DECLARE, judged when it was declared, or nothing
+    (34000 from the target)."""
+    text = f'portal "{name.decode("utf-8", "replace")}"'
+    plan = Plan(StatementKind.READ, "EXECUTE", (ClientText(text, 0),), text)
+    return Prepared(text, b"\0\0", Template(CompiledQuery((plan,), by_shape=False), NO_VALUES), (), ANY_GENERATION)
