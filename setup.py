@@ -1,7 +1,7 @@
 """The optional compiled build: TENANTGATE_COMPILE=1 turns the modules of the hot path into C extensions (mypyc).
 
-Everything works without; compiled, the code of the gateway itself takes a tenth to a third less CPU per statement. Needs
-mypy, a C compiler and the headers of Python. `make compiled` makes such a build in .build/compiled (docs/decisions/0014).
+Everything works without; compiled, the gateway itself takes a tenth to a third less CPU per statement. Needs mypy, a C
+compiler and Python headers. `make compiled` makes such a build in .build/compiled (docs/decisions/0014).
 """
 
 from __future__ import annotations
