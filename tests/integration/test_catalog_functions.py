@@ -26,6 +26,7 @@ CREATE TABLE public.foreign_secrets (id integer PRIMARY KEY CONSTRAINT foreign_c
 COMMENT ON TABLE public.foreign_secrets IS 'foreign comment';
 COMMENT ON COLUMN public.foreign_secrets.id IS 'foreign column';
 CREATE TYPE public.pair AS (a foreign_secrets);
+CREATE TABLE public.foreign_serial (id serial);
 """
 ACCESS = Access(
     "1", Isolation.SHARED, "main", TableAccess(read=True), {},
@@ -93,6 +94,11 @@ def test_sizes_of_shared_tables_are_not_known(
 ) -> None:
     for call in ("pg_table_size('orders')", "pg_total_relation_size(x.oid)", "pg_relation_size('pg_class'::regclass)"):
         assert _run(f"SELECT {call} {every_oid}", database) == []
+
+
+def test_sequences_behind_a_named_table_are_not_known(database: tuple[psycopg.Connection[Any], Catalog]) -> None:
+    for table in ("orders", "foreign_serial", "nowhere"):
+        assert _run(f"SELECT pg_get_serial_sequence('{table}', 'id')", database) == [None]
 
 
 def test_the_servers_own_objects_are_described_as_ever(database: tuple[psycopg.Connection[Any], Catalog]) -> None:

@@ -62,7 +62,10 @@ BY_OID: Final[Mapping[str, str]] = {
 SIZES: Final = frozenset({"pg_table_size", "pg_relation_size", "pg_total_relation_size", "pg_indexes_size"})
 """How big a relation is: not known (NULL) where tenants share it. The argument is a regclass: a name, too."""
 
-GUARDED: Final = frozenset(BY_OID) | SIZES
+BY_NAME: Final = frozenset({"pg_get_serial_sequence"})
+"""What stands behind a table that is named by a text: not known (NULL), since names are easily guessed."""
+
+GUARDED: Final = frozenset(BY_OID) | SIZES | BY_NAME
 """Functions whose argument is guarded here, so that they may be called with any oid."""
 
 
@@ -78,6 +81,8 @@ def guard_catalog_functions(context: Context) -> None:
             name = names_of(node.funcname)[-1]
             if name in SIZES:
                 _guard_argument(node, NOTHING if context.shared else "@class(x.oid)", "regclass", context)
+            elif name in BY_NAME:
+                _guard_argument(node, NOTHING, "text", context)
             elif name in BY_OID:
                 _guard_argument(node, BY_OID[name], "oid", context)
 
