@@ -67,7 +67,7 @@ def make_engine(audit: AuditEmitter) -> Engine:
         Principal("alice", frozenset({"acme"}), frozenset({"app"}), "jwt"), tenant, TenantUsage("acme", limits),
         metrics.statement_counts("acme"), TenantTotals(), "127.0.0.1:5000", "bench",
     )  # fmt: skip
-    session.enter(PlanScope(access, catalog, "", 1000), tenant, 1)
+    session.enter(PlanScope(access, catalog, "", 1000), tenant, 1, 1)
     return Engine(
         session,
         cast(BackendConnection, NoBackend()),

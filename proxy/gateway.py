@@ -133,7 +133,7 @@ class Gateway:
         catalog = self.catalogs[(tenant.target, database_of(tenant, self.target(tenant)))]
         access = self.access(tenant, session.principal.roles)
         scope = self.plans.scope(access, snapshot.version, catalog, tenant.schema or "")
-        session.enter(scope, tenant, generation)
+        session.enter(scope, tenant, generation, snapshot.version)
 
     def target(self, tenant: Tenant) -> TargetConfig:
         """The tenant's target. Raises TenantRefused when the configuration has lost it."""

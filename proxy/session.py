@@ -108,6 +108,7 @@ class Session:
         "expires_at",
         "generation",
         "id",
+        "policy_version",
         "principal",
         "scope",
         "tenant",
@@ -136,16 +137,18 @@ class Session:
         self.application_name = application_name
         self.expires_at = principal.expires_at
         self.generation = -1
+        self.policy_version = 0
         self.scope: PlanScope | None = None
         self.values = slot_values(principal, tenant)
         self._templates: dict[int, Template] = {}
 
-    def enter(self, scope: PlanScope, tenant: Tenant, generation: int) -> None:
-        """Judge statements by `scope` from now on."""
+    def enter(self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int) -> None:
+        """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs."""
         self.scope = scope
         self.tenant = tenant
         self.values = slot_values(self.principal, tenant)
         self.generation = generation
+        self.policy_version = policy_version
         self._templates.clear()
 
     def template(self, compiled: CompiledQuery) -> Template:

@@ -81,7 +81,7 @@ class Recorder:
             client=session.client_address,
             decision="rewritten" if running.template.rewritten else "allowed",
             outcome="",
-            policy_version=session.generation,
+            policy_version=session.policy_version,
             command=plan.command if plan else "",
             fingerprint=plan.fingerprint if plan else "",
             relations=plan.relations if plan else (),
@@ -108,7 +108,7 @@ class Recorder:
                 client=session.client_address,
                 decision="refused",
                 outcome="refused",
-                policy_version=session.generation,
+                policy_version=session.policy_version,
                 protocol=protocol,
                 command=plan.command if plan else "",
                 statement=text,
@@ -142,26 +142,16 @@ class Recorder:
 
     def logout(self, session: Session, reason: str) -> None:
         """A session ended."""
-        self._audit.emit(
-            AuditEvent(
-                event="logout",
-                time=time.time(),
-                session=session.id,
-                tenant=session.tenant.id,
-                subject=session.principal.subject,
-                client=session.client_address,
-                decision="allowed",
-                outcome="ok",
-                reason=reason,
-                application=session.application_name,
-            )
-        )
+        self._emit_of_session(session, "logout", reason)
 
     def cancel(self, session: Session, reason: str) -> None:
         """What the session runs is cancelled: by its client, or because it ran too long."""
+        self._emit_of_session(session, "cancel", reason)
+
+    def _emit_of_session(self, session: Session, event: str, reason: str) -> None:
         self._audit.emit(
             AuditEvent(
-                event="cancel",
+                event=event,
                 time=time.time(),
                 session=session.id,
                 tenant=session.tenant.id,
@@ -169,6 +159,8 @@ class Recorder:
                 client=session.client_address,
                 decision="allowed",
                 outcome="ok",
+                policy_version=session.policy_version,
                 reason=reason,
+                application=session.application_name,
             )
         )

@@ -171,6 +171,19 @@ def test_a_policy_that_takes_a_right_away_reaches_prepared_statements(own_gatewa
             connection.execute("EXECUTE mine")
 
 
+def test_audit_events_name_the_policy_version(own_gateway: DemoGateway) -> None:
+    with own_gateway.connect(ALICE, autocommit=True, application_name="versions") as connection:
+        connection.execute("SELECT 1")
+        reload(own_gateway)
+        connection.execute("SELECT 2")
+    deadline = time.monotonic() + 5
+    while not any(event["event"] == "logout" for event in own_gateway.audit_events("versions")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    statements = [event for event in own_gateway.audit_events("versions") if event["event"] == "statement"]
+    assert [event["policy_version"] for event in statements] == [1, 2]
+
+
 def test_a_broken_policy_changes_nothing(own_gateway: DemoGateway) -> None:
     own_gateway.policy_path.write_text("tenants: [broken")
     own_gateway.reload()
