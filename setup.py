@@ -14,6 +14,7 @@ COMPILED = [
     "policy/quotas.py",
     "policy/sql/plan.py",
     "policy/sql/shape.py",
+    "proxy/audit/chain.py",
     "proxy/audit/statement.py",
     "proxy/observe/metrics.py",
     "proxy/plans/cache.py",

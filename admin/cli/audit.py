@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from admin.cli.options import add_command
-from proxy.audit.chain import MAX_LINE_BYTES, MalformedLine
+from proxy.audit.chain import MAX_LINE_BYTES
+from proxy.audit.errors import MalformedLine
 from proxy.audit.verify import Problem, VerifyResult, read_head, verify_files
 
 EXIT_OK, EXIT_TAMPERED, EXIT_UNUSABLE = 0, 1, 2

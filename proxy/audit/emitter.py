@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable
 
 from policy.audit_event import AuditEvent
-from proxy.audit.chain import FORMAT, ChainHead, MalformedLine, chain_event, chain_fields, chain_id_of, head_of
-from proxy.audit.errors import AuditUnavailable
+from proxy.audit.chain import FORMAT, ChainHead, chain_event, chain_fields
+from proxy.audit.errors import AuditUnavailable, MalformedLine
 from proxy.audit.file_sink import FileSink, Tail, sync_descriptor
+from proxy.audit.lines import chain_id_of, head_of
 from proxy.audit.statement import StatementEvent
 from proxy.config import AuditConfig
 from proxy.observe.version import product_version

@@ -1,4 +1,4 @@
-"""The error of the audit path."""
+"""The errors of the audit path."""
 
 from __future__ import annotations
 
@@ -21,3 +21,7 @@ class AuditUnavailable(TenantGateError):
             hint="Try again; your administrator finds the reason in the gateway's log.",
         )
         self.cause = cause
+
+
+class MalformedLine(ValueError):
+    """This is no line of an audit log."""

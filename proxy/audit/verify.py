@@ -14,17 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from proxy.audit.chain import (
-    MAX_LINE_BYTES,
-    NO_HASH,
-    ChainHead,
-    MalformedLine,
-    chain_id_of,
-    head_of,
-    line_hash,
-    parse_line,
-)
+from proxy.audit.chain import MAX_LINE_BYTES, NO_HASH, ChainHead
+from proxy.audit.errors import MalformedLine
 from proxy.audit.file_sink import read_tail
+from proxy.audit.lines import chain_id_of, head_of, line_hash, parse_line
 
 _PROGRESS_LINES = 20_000
 _TAIL_PATIENCE_S = 0.1  # a running gateway's batch may be half visible

@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.audit_event import AuditEvent
-from proxy.audit.chain import (
-    MAX_LINE_BYTES,
-    MAX_TEXT_BYTES,
-    NO_HASH,
-    ChainHead,
-    MalformedLine,
-    chain_event,
-    chain_fields,
-    head_of,
-    parse_line,
-)
+from proxy.audit.chain import MAX_LINE_BYTES, MAX_TEXT_BYTES, NO_HASH, ChainHead, chain_event, chain_fields
+from proxy.audit.errors import MalformedLine
+from proxy.audit.lines import head_of, parse_line
 from tests.unit.audit.samples import EVENT
 
 _texts = st.text(max_size=40)  # of all characters but surrogates
