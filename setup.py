@@ -20,6 +20,7 @@ COMPILED = [
     "proxy/plans/cache.py",
     "proxy/postgres/engine.py",
     "proxy/postgres/expected.py",
+    "proxy/postgres/frontend.py",
     "proxy/postgres/held.py",
     "proxy/postgres/judge.py",
     "proxy/postgres/portals.py",

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -185,7 +186,7 @@ class Server:
         self._gateway.frontends.add(frontend)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: frontend,
+                lambda: cast(asyncio.Protocol, frontend),
                 sock,
                 ssl=opened.tls,
                 ssl_handshake_timeout=self._config.auth.login_timeout_s if opened.tls else None,

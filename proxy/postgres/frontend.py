@@ -51,8 +51,11 @@ class FrontendOwner(Protocol):
 OpenSession = Callable[["Frontend"], Awaitable[None]]
 
 
-class Frontend(asyncio.Protocol):
-    """Also the receiver of its backend's bytes. `last_data`: loop time of the client's last bytes."""
+class Frontend:
+    """An `asyncio.Protocol` by its methods (a subclass could not be compiled), and the receiver of its backend's bytes.
+
+    `last_data`: loop time of the client's last bytes.
+    """
 
     __slots__ = (
         "_inbox",
