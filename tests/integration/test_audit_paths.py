@@ -205,7 +205,8 @@ def test_a_cancelled_statement(trail: Trail) -> None:
         other.send(struct.pack("!III", 12 + len(key), startup.CANCEL_REQUEST, pid) + key)
         assert other.receive().closed
     assert trail.client.receive().sqlstates == ["57014"]
-    (event,) = trail.end()
+    cancel, event = trail.end()
+    assert (cancel["event"], cancel["reason"]) == ("cancel", "cancel request")
     assert short([event]) == ["SELECT allowed cancelled 0 57014"]
     session = [e["event"] for e in trail.gateway.audit_events() if e.get("session") == event["session"]]
     assert session == ["login", "cancel", "statement", "logout"]
