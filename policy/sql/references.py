@@ -101,10 +101,6 @@ class References:
         """The reference that is the target of a DML node, or a COPY's table."""
         return next(r for r in self.all if r.node is node.relation)
 
-    def scope_of(self, node: Node) -> Scope:
-        """The scope that a SELECT or DML node opens."""
-        return next(s for s in self.scopes if s.node is node)
-
 
 def collect_references(statement: Node, tokens: Tokens) -> References:
     """Find every relation named in a statement's tree (of the text that `tokens` were scanned from)."""

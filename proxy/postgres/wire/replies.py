@@ -33,12 +33,6 @@ def error_response(
     return encode(b"E", _fields(severity, sqlstate, message, detail, hint, position))
 
 
-def notice_response(
-    severity: str, sqlstate: str, message: str, detail: str | None = None, hint: str | None = None
-) -> bytes:
-    return encode(b"N", _fields(severity, sqlstate, message, detail, hint, 0))
-
-
 def _fields(severity: str, sqlstate: str, message: str, detail: str | None, hint: str | None, position: int) -> bytes:
     fields = [("S", severity), ("V", severity), ("C", sqlstate), ("M", message)]
     if detail:
