@@ -158,6 +158,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         session_action=context.session_action,
         refused_parameter_types=user_code_of(context.catalog).parameter_types,
         has_runtime_check=context.has_runtime_check,
+        pins=context.pins,
     )
 
 

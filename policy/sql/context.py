@@ -46,6 +46,7 @@ class Context:
     has_runtime_check: bool = False
     copy_stamp: CopyStamp | None = None
     session_action: tuple[str, ...] = ()
+    pins: str = ""
     edits: list[Edit] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     relations: list[str] = field(default_factory=list)

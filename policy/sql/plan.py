@@ -99,6 +99,7 @@ class Plan:
     ] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
     refused_parameter_types: frozenset[int] = frozenset()  # OIDs: a parameter declared so could bring unreviewed code
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
+    pins: str = ""  # why its session keeps its backend from here on, such as "temporary table"; "": it need not
 
 
 @dataclass(frozen=True, slots=True)
