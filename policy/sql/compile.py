@@ -39,7 +39,7 @@ from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKin
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
-from policy.sql.rules import session, utility
+from policy.sql.rules import session, settings, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
@@ -66,6 +66,7 @@ WRITE_RULES: dict[type, Rule] = {
 RULES: dict[type, Rule] = {
     ast.CopyStmt: rewrite_copy,
     **session.RULES,
+    **settings.RULES,
     **utility.RULES,
 }
 
@@ -125,7 +126,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     node = context.statement.node
     classify(context)
     check_type_names(context)
-    review = review_code(node, context.access, context.catalog, answered_calls=session.answered_calls(context))
+    review = review_code(node, context.access, context.catalog, answered_calls=settings.answered_calls(context))
     if review.pinned:
         context.pin()
     rule = RULES.get(type(node))
@@ -158,6 +159,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         session_action=context.session_action,
         refused_parameter_types=user_code_of(context.catalog).parameter_types,
         has_runtime_check=context.has_runtime_check,
+        settings=tuple(context.settings),
         pins=context.pins,
     )
 

@@ -14,7 +14,7 @@ from policy.access import Access
 from policy.model import Isolation
 from policy.sql.catalog import Catalog
 from policy.sql.parse import Statement
-from policy.sql.plan import ClientText, CopyStamp, Piece, StatementKind
+from policy.sql.plan import ClientText, CopyStamp, Piece, SettingChange, StatementKind
 from policy.sql.references import Reference, References
 from policy.sql.rewrite import Edit
 from policy.sql.tokens import Tokens
@@ -46,6 +46,7 @@ class Context:
     has_runtime_check: bool = False
     copy_stamp: CopyStamp | None = None
     session_action: tuple[str, ...] = ()
+    settings: list[SettingChange] = field(default_factory=list)
     pins: str = ""
     edits: list[Edit] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)

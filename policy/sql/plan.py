@@ -76,6 +76,22 @@ class CopyStamp:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingChange:
+    """What a statement does to a setting of its session, for who has to carry the session to another backend.
+
+    name: in lower case; "" stands for all of them (RESET ALL, DISCARD ALL). value: SQL for `SET name TO value`; None:
+    back to what the session started with, the options of its startup packet included: the target does not know those
+    for defaults, so after a reset they have to be set again. local: until the transaction ends (SET LOCAL).
+    A change that is not local holds when its transaction commits; ROLLBACK, also to a savepoint, takes it back.
+    A value that the text does not tell (a parameter of set_config) gives no change: the plan `pins` instead.
+    """
+
+    name: str
+    value: str | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One statement. Either `denial` is set and nothing may be sent, or `pieces` renders what is sent.
 
@@ -99,6 +115,7 @@ class Plan:
     ] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
     refused_parameter_types: frozenset[int] = frozenset()  # OIDs: a parameter declared so could bring unreviewed code
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
+    settings: tuple[SettingChange, ...] = ()  # in the order in which they take effect
     pins: str = ""  # why its session keeps its backend from here on, such as "temporary table"; "": it need not
 
 

@@ -126,7 +126,7 @@ SHOW ALL
 -- constraints by name
 SET CONSTRAINTS a DEFERRED
 =>
-0A000 SET CONSTRAINTS is supported for ALL only
+0A000 SET CONSTRAINTS names constraints that are not your own
 
 -- listen
 LISTEN x

@@ -1,0 +1,256 @@
+"""The session's own settings: SET, RESET, and set_config in a query.
+
+They are an allow-list: what a client may change must neither change how its text is read (client_encoding,
+standard_conforming_strings), nor what names mean (search_path), nor who it is, nor take memory from others. A
+setting's value is read, so these statements hold for their exact text. What changes is told in `Context.settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
+from policy.model import Isolation
+from policy.sql.context import Context
+from policy.sql.parse import ast, enums, walk
+from policy.sql.plan import SettingChange, StatementKind, quote_literal
+from policy.sql.references import names_of
+
+Node = Any
+# What a setting may be set to: None is anything; else lower-case words.
+Values = frozenset[str] | None
+
+_SWITCH = frozenset({"on", "off", "true", "false", "yes", "no", "1", "0"})
+_ON = frozenset({"on", "true", "yes", "1"})
+_UTF8 = frozenset({"utf8", "utf-8", "unicode", "sql_ascii"})
+_TEXT_SEARCH = frozenset(
+    prefix + language
+    for prefix in ("", "pg_catalog.")
+    for language in (
+        "simple", "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french",
+        "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian",
+        "portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish",
+    )
+)  # fmt: skip
+
+SETTINGS: dict[str, Values] = {
+    "application_name": None,
+    "bytea_output": None,
+    "client_encoding": _UTF8,
+    "client_min_messages": frozenset({"notice", "warning", "error", "info", "log"}),
+    "datestyle": None,
+    "default_text_search_config": _TEXT_SEARCH,
+    "default_transaction_deferrable": _SWITCH,
+    "default_transaction_isolation": None,
+    "default_transaction_read_only": _SWITCH,
+    "escape_string_warning": _SWITCH,
+    "extra_float_digits": None,
+    "geqo": _SWITCH,
+    "hnsw.ef_search": None,
+    "hnsw.iterative_scan": None,
+    "hnsw.max_scan_tuples": None,
+    "idle_in_transaction_session_timeout": None,
+    "intervalstyle": None,
+    "ivfflat.iterative_scan": None,
+    "ivfflat.max_probes": None,
+    "ivfflat.probes": None,
+    "jit": _SWITCH,
+    "lc_monetary": None,
+    "lc_numeric": None,
+    "lc_time": None,
+    "lock_timeout": None,
+    "pg_trgm.similarity_threshold": None,
+    "pg_trgm.strict_word_similarity_threshold": None,
+    "pg_trgm.word_similarity_threshold": None,
+    "plan_cache_mode": None,
+    "row_security": _ON,
+    "standard_conforming_strings": _ON,
+    "statement_timeout": None,
+    "synchronous_commit": None,
+    "timezone": None,
+    "transaction_deferrable": _SWITCH,
+    "transaction_isolation": None,
+    "transaction_read_only": _SWITCH,
+    "transaction_timeout": None,
+    "xmlbinary": None,
+    "xmloption": None,
+}
+_OF_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
+_IDENTITY = frozenset({"role", "session_authorization"})
+_HINTS = {
+    **dict.fromkeys(_IDENTITY, "The session's identity was settled at login; connect as another user instead."),
+    "search_path": "The gateway sets it; qualify names, or leave it at {path}.",
+    "client_encoding": "Use UTF8.",
+    "standard_conforming_strings": "The gateway reads strings as with on; use E'…' for escapes.",
+}
+_HINT = "Only settings of the session's own formats and time-outs can be changed, such as TimeZone or DateStyle."
+
+_Kind = enums.VariableSetKind
+
+
+def own_path(context: Context) -> str:
+    """The one schema on the session's search_path."""
+    return context.schema if context.access.isolation is Isolation.SCHEMA else "public"
+
+
+def check_setting(name: str, values: list[str | None], position: int, context: Context) -> None:
+    """Refuse a setting, or a value of it, that is not allowed. A value of None is a parameter: known to nobody yet."""
+    if name == "search_path":
+        if values and all(v == own_path(context) for v in values):
+            return
+        raise _refused(name, position, context)
+    if name not in SETTINGS:
+        raise _refused(name, position, context)
+    allowed = SETTINGS[name]
+    if allowed is not None and not all(v is not None and v.strip().lower() in allowed for v in values):
+        raise _refused(name, position, context)
+
+
+def _refused(name: str, position: int, context: Context) -> StatementRefused:
+    hint = _HINTS.get(name, _HINT).format(path=own_path(context))
+    return AccessDenied(f'permission denied to set parameter "{name}"', hint=hint, position=position)
+
+
+def _record(name: str, value: str | None, *, local: bool, context: Context) -> None:
+    """Tell what changes; the path and the identity stay what they are, and a transaction's modes end with it."""
+    if name not in _IDENTITY and name != "search_path":
+        context.settings.append(SettingChange(name, value, local or name in _OF_TRANSACTION))
+
+
+# -- set_config in a query ------------------------------------------------------------------------------------------
+
+
+def answered_calls(context: Context) -> Collection[int]:
+    """Locations of the set_config calls of a statement, each checked here; raises when one is not allowed."""
+    calls = [node for node in walk(context.statement.node) if _is_set_config(node)]
+    for call in sorted(calls, key=lambda call: int(call.location)):
+        context.pin()
+        context.kind = StatementKind.SESSION
+        _set_config(call, context)
+    return {int(call.location) for call in calls}
+
+
+def _is_set_config(node: Node) -> bool:
+    names = names_of(node.funcname) if isinstance(node, ast.FuncCall) else ()
+    return names in (("set_config",), ("pg_catalog", "set_config"))
+
+
+def _set_config(call: Node, context: Context) -> None:
+    position = call.location + 1
+    arguments: tuple[Node, ...] = call.args or ()
+    name = _text(arguments[0]) if len(arguments) == 3 else None
+    if name is None or any(isinstance(a, ast.NamedArgExpr) for a in arguments):
+        raise AccessDenied(
+            "set_config needs the setting's name as a constant",
+            hint="Write set_config('TimeZone', 'UTC', false).",
+            position=position,
+        )
+    value = _text(arguments[1])
+    if value is None and not isinstance(_bare(arguments[1]), ast.ParamRef):
+        raise AccessDenied(
+            "set_config needs the setting's value as a constant or a parameter",
+            hint="Write set_config('TimeZone', 'UTC', false).",
+            position=position,
+        )
+    check_setting(name.lower(), [value], position, context)
+    local = _boolean(arguments[2])
+    if local is None or (value is None and not local) or not isinstance(context.statement.node, ast.SelectStmt):
+        context.pins = "setting"
+    elif value is not None:
+        _record(name.lower(), quote_literal(value), local=local, context=context)
+
+
+def _bare(node: Node) -> Node:
+    while isinstance(node, ast.TypeCast):
+        node = node.arg
+    return node
+
+
+def _text(node: Node) -> str | None:
+    constant = _bare(node)
+    if isinstance(constant, ast.A_Const) and isinstance(constant.val, ast.String):
+        return str(constant.val.sval)
+    return None
+
+
+def _boolean(node: Node) -> bool | None:
+    """The value of `true`, `false` or of a text for one; None for anything else."""
+    value = getattr(_bare(node), "val", None)
+    if isinstance(value, ast.Boolean):
+        return bool(value.boolval)
+    return {"t": True, "true": True, "f": False, "false": False}.get(str(getattr(value, "sval", "")).lower())
+
+
+# -- SET and RESET ----------------------------------------------------------------------------------------------------
+
+
+def set_variable(node: Node, context: Context) -> None:
+    context.pin()
+    position = context.statement.start + 1
+    if node.kind in (_Kind.VAR_RESET, _Kind.VAR_RESET_ALL):
+        context.command = "RESET"
+    name = (node.name or "").lower()
+    match node.kind:
+        case _Kind.VAR_RESET_ALL:
+            context.settings.append(SettingChange("", None))
+        case _Kind.VAR_SET_MULTI:
+            _set_modes(node, position, context)
+        case _Kind.VAR_SET_DEFAULT | _Kind.VAR_RESET:
+            _check_default(name, position, context)
+            _record(name, None, local=node.is_local, context=context)
+        case _Kind.VAR_SET_VALUE:
+            check_setting(name, [_setting_value(a) for a in node.args], position, context)
+            _set_value(name, node, context)
+        case _:
+            raise _refused(name, position, context)
+
+
+def _set_modes(node: Node, position: int, context: Context) -> None:
+    """SET TRANSACTION and SET SESSION CHARACTERISTICS AS TRANSACTION."""
+    if node.name == "TRANSACTION SNAPSHOT":
+        raise UnsupportedStatement("snapshots cannot be imported", hint="Use one session.", position=position)
+    if node.name != "SESSION CHARACTERISTICS":
+        return
+    for mode in node.args:  # transaction_isolation, transaction_read_only, transaction_deferrable
+        value = _setting_sql(mode.arg)
+        if value is not None:
+            _record(f"default_{mode.defname}", value, local=False, context=context)
+
+
+def _check_default(name: str, position: int, context: Context) -> None:
+    """The default is what the gateway set when it connected, also for the path and the identity."""
+    if name not in SETTINGS and name != "search_path" and name not in _IDENTITY:
+        raise _refused(name, position, context)
+
+
+def _set_value(name: str, node: Node, context: Context) -> None:
+    values = [_setting_sql(argument) for argument in node.args]
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+        _record(name, ", ".join(known), local=node.is_local, context=context)
+    else:  # SET TIME ZONE INTERVAL '…' HOUR TO MINUTE
+        context.pins = "setting"
+
+
+def _setting_value(node: Node) -> str | None:
+    constant = _bare(node)
+    value = getattr(constant, "val", None)
+    if isinstance(value, ast.String):
+        return str(value.sval)
+    if isinstance(value, ast.Integer):
+        return str(value.ival)
+    if isinstance(value, ast.Float):
+        return str(value.fval)
+    return None
+
+
+def _setting_sql(node: Node) -> str | None:
+    """The value as SET takes it; None for an interval."""
+    if not isinstance(node, ast.A_Const):
+        return None
+    value = _setting_value(node)
+    return quote_literal(value) if value is not None and isinstance(node.val, ast.String) else value
+
+
+RULES: dict[type, Callable[[Any, Context], None]] = {ast.VariableSetStmt: set_variable}

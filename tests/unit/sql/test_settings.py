@@ -1,0 +1,104 @@
+"""Settings: which may be changed, and what a plan tells of a change for who carries the session to another backend."""
+
+from __future__ import annotations
+
+import pytest
+
+from policy.access import Access
+from policy.sql.plan import SettingChange
+from tests.unit.sql.sample import DATABASE, SCHEMA, SHARED, denial, plan_of
+
+
+@pytest.mark.parametrize(
+    ("sql", "changes"),
+    [
+        ("SET TimeZone = 'Europe/Berlin'", [("timezone", "'Europe/Berlin'", False)]),
+        ("SET SESSION DateStyle TO ISO, MDY", [("datestyle", "'iso', 'mdy'", False)]),
+        ("SET LOCAL statement_timeout = 5000", [("statement_timeout", "5000", True)]),
+        ("SET extra_float_digits = -3", [("extra_float_digits", "-3", False)]),
+        ("SET geqo = off", [("geqo", "'off'", False)]),
+        (r"SET application_name = 'a\b''c'", [("application_name", r" E'a\\b''c'", False)]),
+        ("SET TIME ZONE -8", [("timezone", "-8", False)]),
+        ("SET TIME ZONE LOCAL", [("timezone", None, False)]),
+        ("SET NAMES 'utf8'", [("client_encoding", "'utf8'", False)]),
+        ("SET LOCAL timezone TO DEFAULT", [("timezone", None, True)]),
+        ("SET transaction_isolation = 'serializable'", [("transaction_isolation", "'serializable'", True)]),
+        ("SET TRANSACTION READ ONLY", []),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY", []),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            [
+                ("default_transaction_isolation", "'repeatable read'", False),
+                ("default_transaction_read_only", "1", False),
+            ],
+        ),
+        ("RESET timezone", [("timezone", None, False)]),
+        ("RESET ALL", [("", None, False)]),
+        ("DISCARD ALL", [("", None, False)]),
+        ("DISCARD PLANS", []),
+        ("SET search_path TO public", []),
+        ("SET SESSION AUTHORIZATION DEFAULT", []),
+        ("SELECT set_config('TimeZone', 'UTC', false)", [("timezone", "'UTC'", False)]),
+        ("SELECT pg_catalog.set_config('jit', 'off', true)", [("jit", "'off'", True)]),
+        (
+            "SELECT current_setting('jit') c, set_config('jit', 'off', false) AS new, set_config('geqo', 'on', 'f')",
+            [("jit", "'off'", False), ("geqo", "'on'", False)],
+        ),
+    ],
+)
+def test_a_plan_tells_what_it_changes(sql: str, changes: list[tuple[str, str | None, bool]]) -> None:
+    plan = plan_of(sql)
+    assert plan.denial is None
+    assert plan.settings == tuple(SettingChange(*change) for change in changes)
+    assert plan.pins == ""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT set_config('TimeZone', $1, false)",
+        "SELECT set_config('TimeZone', 'UTC', $1)",
+        "PREPARE p AS SELECT set_config('TimeZone', 'UTC', false)",
+        "DECLARE c CURSOR FOR SELECT set_config('TimeZone', 'UTC', false)",
+        "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
+    ],
+)
+def test_what_the_text_does_not_tell_pins_the_session(sql: str) -> None:
+    plan = plan_of(sql)
+    assert plan.denial is None
+    assert (plan.settings, plan.pins) == ((), "setting")
+
+
+@pytest.mark.parametrize("access", [SHARED, SCHEMA, DATABASE], ids=["shared", "schema", "database"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET search_path TO globex",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+        "SET client_encoding TO 'SJIS'",
+        "SET standard_conforming_strings = off",
+        "SET row_security = off",
+        "SET work_mem = '10GB'",
+        "SET app.tenant = 'globex'",
+        "SET default_text_search_config = 'public.mine'",
+        "SET timezone FROM CURRENT",
+        "RESET log_statement",
+        "SELECT set_config('role', 'postgres', false)",
+        "SELECT set_config('search_path', $1, false)",
+        "SELECT set_config($1, 'x', false)",
+        "SELECT set_config('Time' || 'Zone', 'UTC', false)",
+        "SHOW data_directory",
+    ],
+)
+def test_what_may_not_be_changed_or_seen(sql: str, access: Access) -> None:
+    error = denial(sql, access)
+    assert error.sqlstate == "42501"
+    assert error.hint
+
+
+def test_constraints_are_named_in_the_tenants_own_schema_only() -> None:
+    assert plan_of("SET CONSTRAINTS ALL DEFERRED").denial is None
+    assert plan_of("SET CONSTRAINTS own_key, initech.other_key IMMEDIATE", SCHEMA).denial is None
+    assert denial("SET CONSTRAINTS orders_key DEFERRED").hint == "Write SET CONSTRAINTS ALL DEFERRED."
+    assert denial("SET CONSTRAINTS globex.orders_key DEFERRED", SCHEMA).hint
