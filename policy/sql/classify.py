@@ -210,7 +210,7 @@ _DDL_NODES = KNOWN_NODES | _names(
     """
     AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CommentStmt Constraint CreateEnumStmt CreateSeqStmt
     CreateStmt CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd
-    PartitionElem PartitionRangeDatum PartitionSpec RenameStmt RoleSpec TableLikeClause TruncateStmt ViewStmt
+    PartitionElem PartitionSpec RenameStmt RoleSpec TableLikeClause TruncateStmt ViewStmt
     """
 )
 _SESSION_NODES = KNOWN_NODES | _names(

@@ -1,0 +1,122 @@
+"""Every class of PostgreSQL's grammar has a deliberate outcome, and what has none is refused."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policy.errors import StatementRefused, UnsupportedStatement
+from policy.model import Isolation
+from policy.sql import classify as classification
+from policy.sql.classify import KNOWN_NODES, OUTCOMES, Allowed, classify
+from policy.sql.context import Context
+from policy.sql.grammar import page as page_module
+from policy.sql.grammar.parts import IN_DDL, IN_QUERIES
+from policy.sql.grammar.samples import STRATEGIES, Became, judge
+from policy.sql.grammar.statements import NEVER_ALONE, STATEMENTS
+from policy.sql.parse import Statement, ast, parse_statements, scan, walk
+from policy.sql.references import collect_references
+from tests.unit.sql.sample import CATALOG, DATABASE, SCHEMA_DDL, SHARED
+
+PAGE = Path(__file__).parents[3] / "docs" / "statements.md"
+NODES: dict[str, Any] = {
+    name: cls
+    for name, cls in vars(ast).items()
+    if inspect.isclass(cls) and issubclass(cls, ast.Node) and cls is not ast.Node
+}
+KINDS = sorted(name for name in NODES if name.endswith("Stmt"))
+KNOWN = KNOWN_NODES | classification._DDL_NODES | classification._SESSION_NODES
+UNKNOWN = sorted(NODES.keys() - KNOWN - OUTCOMES.keys())
+SAMPLES = [(node, sql) for node, forms in STATEMENTS.items() for _, sql in forms]
+
+
+def _context(text: str, access: Any) -> Context:
+    tokens = scan(text)
+    (statement,) = parse_statements(text, tokens)
+    schema = "initech" if access.isolation is Isolation.SCHEMA else ""
+    return Context(access, CATALOG, schema, text, tokens, statement, collect_references(statement.node, tokens))
+
+
+def test_every_statement_class_has_an_outcome_and_a_sample() -> None:
+    assert KINDS
+    assert [kind for kind in KINDS if kind not in OUTCOMES] == []
+    assert [kind for kind in KINDS if kind not in STATEMENTS and kind not in NEVER_ALONE] == []
+    assert STATEMENTS.keys() & NEVER_ALONE.keys() == set()
+
+
+def test_no_outcome_is_of_a_class_that_the_grammar_does_not_have() -> None:
+    assert OUTCOMES.keys() - NODES.keys() == set()
+    assert KNOWN - NODES.keys() == set()
+    assert STATEMENTS.keys() | NEVER_ALONE.keys() <= NODES.keys()
+
+
+def test_every_known_node_class_has_a_sample() -> None:
+    statements = {name for name in KNOWN if name.endswith("Stmt")}
+    assert KNOWN - statements - IN_QUERIES.keys() - IN_DDL.keys() == set()
+    assert IN_QUERIES.keys() | IN_DDL.keys() <= KNOWN
+
+
+@pytest.mark.parametrize(("node", "sql"), SAMPLES, ids=[f"{node}: {sql[:40]}" for node, sql in SAMPLES])
+def test_a_statements_sample_is_of_its_class(node: str, sql: str) -> None:
+    (statement,) = parse_statements(sql)
+    assert type(statement.node).__name__ == node
+
+
+@pytest.mark.parametrize(("node", "sql"), [*IN_QUERIES.items(), *IN_DDL.items()], ids=[*IN_QUERIES, *IN_DDL])
+def test_a_parts_sample_contains_it(node: str, sql: str) -> None:
+    (statement,) = parse_statements(sql)
+    assert node in {type(found).__name__ for found in walk(statement.node)}
+
+
+@pytest.mark.parametrize("node", [name for name, outcome in OUTCOMES.items() if outcome.allowed is Allowed.NEVER])
+def test_what_is_never_allowed_is_refused_everywhere(node: str) -> None:
+    for _, sql in STATEMENTS.get(node, ()):
+        for isolation in STRATEGIES:
+            verdict = judge(sql, isolation)
+            assert verdict.became is Became.REFUSED
+            assert verdict.refusal is not None
+            assert verdict.refusal.sqlstate in ("0A000", "42501")
+            assert verdict.refusal.hint
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("access", [SHARED, SCHEMA_DDL, DATABASE], ids=lambda access: access.id)
+def test_an_unknown_node_is_refused_wherever_it_stands(name: str, access: Any) -> None:
+    """The planner's nodes and those that a newer grammar adds, put where an expression stands."""
+    for text in ("SELECT a", "SHOW TimeZone"):
+        context = _context(text, access)
+        node = context.statement.node
+        foreign: Any = NODES[name]()
+        if isinstance(node, ast.SelectStmt):
+            node.targetList = (foreign,)
+        else:
+            node = ast.VariableSetStmt(name="timezone", args=(foreign,))
+        context.statement = Statement(node, context.statement.start, context.statement.end)
+        with pytest.raises(UnsupportedStatement, match=name):
+            classify(context)
+
+
+def test_an_unknown_statement_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("SelectStmt", "VariableShowStmt"):
+        monkeypatch.delitem(classification.OUTCOMES, kind)
+        context = _context("SELECT 1" if kind == "SelectStmt" else "SHOW TimeZone", SHARED)
+        with pytest.raises(UnsupportedStatement, match=kind):
+            classify(context)
+
+
+@pytest.mark.parametrize("isolation", STRATEGIES)
+@pytest.mark.parametrize("name", ["pg_brand_new", "pg_read_file", "query_to_xml", "dblink", "lo_import"])
+def test_a_function_that_no_group_has_is_refused(name: str, isolation: Isolation) -> None:
+    for sql in (f"SELECT {name}('x')", f"SELECT pg_catalog.{name}('x')", f"SELECT * FROM {name}('x')"):
+        verdict = judge(sql, isolation)
+        assert verdict.became is Became.REFUSED
+        assert isinstance(verdict.refusal, StatementRefused)
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page_module.page(), (
+        "make it anew: .venv/bin/tenantgate statements > docs/statements.md"
+    )
