@@ -32,6 +32,7 @@ lint: $(VENV)/.dev-installed
 fmt: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/tenantgate statements > docs/statements.md
 
 bench: compiled
 	@tests/bootstrap bench
