@@ -252,7 +252,7 @@ def classify(context: Context) -> Outcome:
     context.write = outcome.kind in (StatementKind.WRITE, StatementKind.DDL)
     _check_strategy(outcome, context)
     _check_numbers(context)
-    _check_nodes(node, context)
+    check_nodes(node, context)
     if context.references.writes:
         context.write = True
         if context.kind is StatementKind.READ:
@@ -283,7 +283,8 @@ def _unsupported(command: str, hint: str, context: Context) -> UnsupportedStatem
     )
 
 
-def _check_nodes(node: Any, context: Context) -> None:
+def check_nodes(node: Any, context: Context) -> None:
+    """Refuse (0A000) node classes that are not known to stand below a statement of this class."""
     name = type(node).__name__
     known = _DDL_NODES if name in _DDL_NODES - KNOWN_NODES else _SESSION_NODES
     position = context.statement.start

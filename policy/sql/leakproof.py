@@ -97,6 +97,13 @@ def statement_is_leakproof(node: Node, context: Context) -> bool:
     return classifier.safe(node, scope, {})
 
 
+def view_is_leakproof(query: Node, context: Context) -> bool:
+    """Whether a view's query is harmless wherever the view stands: its values may meet the conditions around it."""
+    if not user_code_of(context.catalog).shadowing.isdisjoint(_COMPARISONS):
+        return False
+    return _Classifier(context).query_in_condition(query)
+
+
 def _columns_of_all_relations(context: Context) -> Columns:
     found: dict[str, Family] = {}
     for relation in context.catalog.relations.values():
@@ -127,6 +134,9 @@ class _Classifier:
         if isinstance(node, _WRAPPERS):
             return node.query is None or self.statement(node.query, parent, ctes)
         return False
+
+    def query_in_condition(self, node: Node) -> bool:
+        return self._query(node, None, {}, _Exposure.QUAL)[0]
 
     def _insert(self, node: Node, parent: NameScope | None, ctes: _Ctes) -> bool:
         known, ok = self._with(node.withClause, parent, ctes)
