@@ -32,10 +32,10 @@ def is_made_of_listed(view: Relation, access: Access, catalog: Catalog, *, reada
     Only then there is such a view for a session. readable: and the roles may read all of it, so that catalogs show it.
     """
     try:
-        named = _relations_of(view.definition)
+        named = _relations_of(view.definition) if view.definition else None
     except StatementRefused:
         return False
-    return bool(view.definition) and all(_is_listed(*name, access, catalog, readable) for name in named)
+    return named is not None and all(_is_listed(*name, access, catalog, readable) for name in named)
 
 
 @lru_cache(maxsize=1024)
