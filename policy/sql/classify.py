@@ -41,7 +41,6 @@ _ADMIN_HINT = "This is administration of the database; do it on the target, not 
 _CODE_HINT = "Code that is stored on the server could reach other tenants' rows; use plain SQL statements."
 _SHARED_HINT = "The tables are shared between tenants; ask your administrator to change them."
 _CHANNEL_HINT = "Channels and locks are shared between tenants; poll a table, or use SELECT … FOR UPDATE."
-_MERGE_HINT = "Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction."
 _SESSION_HINT = "The session's identity was settled at login; connect as another user instead."
 
 
@@ -63,7 +62,7 @@ OUTCOMES: dict[str, Outcome] = {
     "InsertStmt": _always(_WRITE, "INSERT"),
     "UpdateStmt": _always(_WRITE, "UPDATE"),
     "DeleteStmt": _always(_WRITE, "DELETE"),
-    "MergeStmt": Outcome(_WRITE, "MERGE", Allowed.ALWAYS, _MERGE_HINT),
+    "MergeStmt": _always(_WRITE, "MERGE"),
     "CopyStmt": _always(StatementKind.COPY_OUT, "COPY"),
     # statements that carry a query
     "ExplainStmt": _always(_READ, "EXPLAIN"),

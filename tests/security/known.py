@@ -42,7 +42,6 @@ KNOWN_CORRECTNESS: dict[str, str] = {
     "COR-062": "TABLESAMPLE samples the rows of all tenants: refused on tenant tables",
     "COR-063": "ctid tells where rows of others stand: refused on tenant tables",
     "COR-077": "the column's default calls a function that reads all tenants: refused",
-    "COR-091": "MERGE on tenant tables: next issue",
     "COR-099": "a sequence shared by all tenants counts their rows: refused",
 }
 """Benign cases that a running gateway answers differently from a database with acme's rows only."""
