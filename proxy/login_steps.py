@@ -172,6 +172,7 @@ async def _open_tenant_session(
     try:
         await _apply_parameters(backend, result.parameters)
         session = _make_session(gateway, frontend, result, tenant)
+        session.process_id = key_id
         engine = _make_engine(gateway, frontend, session, backend)
         if frontend.transport is None:
             raise ConnectionResetError("client went away during login")

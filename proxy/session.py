@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 
 from policy.model import Principal, Tenant
+from policy.sql.namespaces import lock_key_of, namespace_of
 from policy.sql.plan import (
     ClientText,
     CompiledQuery,
@@ -110,6 +111,7 @@ class Session:
         "id",
         "policy_version",
         "principal",
+        "process_id",
         "scope",
         "tenant",
         "totals",
@@ -136,17 +138,18 @@ class Session:
         self.client_address = client_address
         self.application_name = application_name
         self.expires_at = principal.expires_at
+        self.process_id = 0  # what the client takes for its backend's
         self.generation = -1
         self.policy_version = 0
         self.scope: PlanScope | None = None
-        self.values = slot_values(principal, tenant)
+        self.values = NO_VALUES
         self._templates: dict[int, Template] = {}
 
     def enter(self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int) -> None:
         """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs."""
         self.scope = scope
         self.tenant = tenant
-        self.values = slot_values(self.principal, tenant)
+        self.values = slot_values(self.principal, tenant, scope.catalog.salt)
         self.generation = generation
         self.policy_version = policy_version
         self._templates.clear()
@@ -164,13 +167,15 @@ class Session:
 NO_VALUES = SlotValues("", "", "", {})
 
 
-def slot_values(principal: Principal, tenant: Tenant) -> SlotValues:
-    """The session's values, quoted."""
+def slot_values(principal: Principal, tenant: Tenant, salt: str) -> SlotValues:
+    """The session's values, quoted; `salt` is its catalog's."""
     return SlotValues(
         tenant=quote_literal(tenant.value),
         schema=quote_identifier(tenant.schema or "public"),
         subject=quote_literal(principal.subject),
         attributes={name: quote_literal(value) for name, value in principal.attributes.items()},
+        namespace=namespace_of(tenant.id),
+        lock_key=lock_key_of(tenant.id, salt),
     )
 
 

@@ -87,7 +87,7 @@ def explain_query(text: str, snapshot: Snapshot, subject: Subject, catalog: Cata
     compiled = compile_query(text, access, catalog, schema=subject.tenant.schema or "")
     shape = shape_of(text) if compiled.by_shape else None
     literals = () if shape is None else shape.literals
-    values = slot_values(subject.principal, subject.tenant)
+    values = slot_values(subject.principal, subject.tenant, catalog.salt)
     statements = (_explain(plan, values, literals) for plan in compiled.plans)
     return Explanation(subject, tuple(statements), compiled.by_shape)
 

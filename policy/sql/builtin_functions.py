@@ -177,11 +177,17 @@ OWN_DATABASE_ONLY = _names("""
     txid_current txid_current_if_assigned txid_status txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax
     txid_snapshot_xmin txid_visible_in_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_xact_status
     pg_current_snapshot pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin pg_visible_in_snapshot
-    pg_notify pg_listening_channels pg_notification_queue_usage
-    pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_xact_lock
-    pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
-    pg_try_advisory_xact_lock_shared
     pg_describe_object pg_identify_object pg_identify_object_as_address
+""")
+
+# What all sessions of a database share, kept per tenant by rules/tenant_names.py.
+CHANNELS = _names("pg_notify pg_listening_channels")
+SESSION_LOCKS = _names("""
+    pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
+""")
+ADVISORY_LOCKS = SESSION_LOCKS | _names("""
+    pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared
+    pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
 """)
 
 # Well-known extensions' generators. The database's owner put them into a column's default, so there, and only there, a
@@ -224,11 +230,7 @@ REFUSAL_REASONS: tuple[tuple[str, str], ...] = (
         r"pg_stat_.*|pg_get_(aios|shmem|backend|multixact|wal|wait|loaded|replication|publication|sequence_data).*",
         "server statistics hold other tenants' numbers; count your own rows instead",
     ),
-    (
-        r".*_advisory_.*",
-        "advisory locks are shared by all tenants of a database; lock a row with SELECT ... FOR UPDATE instead",
-    ),
-    (r"pg_notify|pg_listening_.*|pg_notification_.*", "notification channels are shared by all tenants of a database"),
+    (r"pg_notification_.*", "the queue of notifications is one for all tenants of a server"),
     (
         r"pg_.*_size|pg_partition_.*|pg_relation_.*|pg_sequence_.*",
         "sizes and layout of shared relations tell of other tenants' rows",

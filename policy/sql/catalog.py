@@ -60,7 +60,6 @@ class Relation:
     has_triggers: bool = False
     has_rules: bool = False  # rewrite rules besides a view's own: a statement becomes others
     referenced_by: tuple[ForeignKey, ...] = ()  # foreign keys that refer to it, without those that a partition inherits
-    definition: str = ""  # a view's query, every name in it qualified but pg_catalog's; "": no view, or not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +118,7 @@ class Catalog:
     leakproof_functions: names in pg_catalog all of whose overloads are leakproof.
     builtin_functions: all function names in pg_catalog.
     system_columns: columns of the server's own relations, by "pg_catalog.pg_class" or "information_schema.tables".
+    salt: what all gateways of the server know and no tenant does: its system identifier; "" where it may not be read.
     """
 
     version: int
@@ -137,3 +137,4 @@ class Catalog:
     leakproof_functions: frozenset[str] = frozenset()
     schemas: frozenset[str] = frozenset()
     system_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    salt: str = ""

@@ -22,7 +22,6 @@ class Allowed(Enum):
 
     ALWAYS = "always"
     OWN_SPACE = "own_space"  # DDL within the tenant's own schema or database, with the permission for it
-    OWN_DATABASE = "own_database"
     NEVER = "never"
 
 
@@ -40,7 +39,8 @@ _SESSION, _UTILITY = StatementKind.SESSION, StatementKind.UTILITY
 _ADMIN_HINT = "This is administration of the database; do it on the target, not through the gateway."
 _CODE_HINT = "Code that is stored on the server could reach other tenants' rows; use plain SQL statements."
 _SHARED_HINT = "The tables are shared between tenants; ask your administrator to change them."
-_CHANNEL_HINT = "Channels and locks are shared between tenants; poll a table, or use SELECT … FOR UPDATE."
+_LOCK_HINT = "A table's lock would be everybody's; use SELECT … FOR UPDATE, or an advisory lock."
+_MERGE_HINT = "Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction."
 _SESSION_HINT = "The session's identity was settled at login; connect as another user instead."
 
 
@@ -62,7 +62,7 @@ OUTCOMES: dict[str, Outcome] = {
     "InsertStmt": _always(_WRITE, "INSERT"),
     "UpdateStmt": _always(_WRITE, "UPDATE"),
     "DeleteStmt": _always(_WRITE, "DELETE"),
-    "MergeStmt": _always(_WRITE, "MERGE"),
+    "MergeStmt": Outcome(_WRITE, "MERGE", Allowed.ALWAYS, _MERGE_HINT),
     "CopyStmt": _always(StatementKind.COPY_OUT, "COPY"),
     # statements that carry a query
     "ExplainStmt": _always(_READ, "EXPLAIN"),
@@ -81,9 +81,9 @@ OUTCOMES: dict[str, Outcome] = {
     "FetchStmt": _always(_READ, "FETCH"),
     "ClosePortalStmt": _always(_SESSION, "CLOSE CURSOR"),
     "UnlistenStmt": _always(_SESSION, "UNLISTEN"),
-    "ListenStmt": Outcome(_SESSION, "LISTEN", Allowed.OWN_DATABASE, _CHANNEL_HINT),
-    "NotifyStmt": Outcome(_UTILITY, "NOTIFY", Allowed.OWN_DATABASE, _CHANNEL_HINT),
-    "LockStmt": Outcome(_UTILITY, "LOCK TABLE", Allowed.OWN_SPACE, _CHANNEL_HINT),
+    "ListenStmt": _always(_SESSION, "LISTEN"),
+    "NotifyStmt": _always(_UTILITY, "NOTIFY"),
+    "LockStmt": Outcome(_UTILITY, "LOCK TABLE", Allowed.OWN_SPACE, _LOCK_HINT),
     # a tenant's own tables
     "CreateStmt": _own("CREATE TABLE"),
     "AlterTableStmt": _own("ALTER TABLE"),
@@ -251,7 +251,7 @@ def classify(context: Context) -> Outcome:
     context.write = outcome.kind in (StatementKind.WRITE, StatementKind.DDL)
     _check_strategy(outcome, context)
     _check_numbers(context)
-    check_nodes(node, context)
+    _check_nodes(node, context)
     if context.references.writes:
         context.write = True
         if context.kind is StatementKind.READ:
@@ -262,8 +262,6 @@ def classify(context: Context) -> Outcome:
 def _check_strategy(outcome: Outcome, context: Context) -> None:
     isolation = context.access.isolation
     if outcome.allowed is Allowed.NEVER:
-        raise _unsupported(outcome.command, outcome.hint, context)
-    if outcome.allowed is Allowed.OWN_DATABASE and isolation is not Isolation.DATABASE:
         raise _unsupported(outcome.command, outcome.hint, context)
     if outcome.allowed is Allowed.OWN_SPACE:
         if isolation is Isolation.SHARED:
@@ -282,8 +280,7 @@ def _unsupported(command: str, hint: str, context: Context) -> UnsupportedStatem
     )
 
 
-def check_nodes(node: Any, context: Context) -> None:
-    """Refuse (0A000) node classes that are not known to stand below a statement of this class."""
+def _check_nodes(node: Any, context: Context) -> None:
     name = type(node).__name__
     known = _DDL_NODES if name in _DDL_NODES - KNOWN_NODES else _SESSION_NODES
     position = context.statement.start

@@ -39,11 +39,10 @@ from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKin
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
-from policy.sql.rules import session, settings, utility
+from policy.sql.rules import session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
-from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.select import guard_sources
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
 from policy.sql.shape import literal_spans, shape_of
@@ -60,7 +59,7 @@ WRITE_RULES: dict[type, Rule] = {
     ast.InsertStmt: rewrite_insert,
     ast.UpdateStmt: rewrite_update,
     ast.DeleteStmt: rewrite_delete,
-    ast.MergeStmt: rewrite_merge,
+    ast.MergeStmt: utility.merge,
 }
 
 # What the statement itself needs, besides its relations in FROM and its writes.
@@ -68,6 +67,7 @@ RULES: dict[type, Rule] = {
     ast.CopyStmt: rewrite_copy,
     **session.RULES,
     **settings.RULES,
+    **tenant_names.RULES,
     **utility.RULES,
 }
 
@@ -135,6 +135,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
         rule(node, context)
     guard_sources(context)
     guard_catalog_functions(context)
+    tenant_names.keep_per_tenant(context)
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)
     pieces = splice(context.text, context.statement.start, context.statement.end, context.edits)

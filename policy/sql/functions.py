@@ -153,7 +153,7 @@ class _Reviewer:
             return self._own_database or all(_is_constant(argument) for argument in arguments)
         if name in GUARDED and not self._own_database:
             return True  # guard_catalog_functions lets it see the session's objects only
-        if name in builtin.GUARDED_BY_OID:
+        if name in builtin.GUARDED_BY_OID or name in builtin.CHANNELS or name in builtin.ADVISORY_LOCKS:
             return True
         return self._own_database and (name in builtin.NAME_RESOLVERS or name in builtin.OWN_DATABASE_ONLY)
 

@@ -193,9 +193,10 @@ def fingerprint_of(text: str) -> str:
 _NODE = ast.Node
 _FIELDS: dict[type, tuple[str, ...]] = {}
 _POSITIONS = frozenset({"location", "stmt_location", "stmt_len", "rexpr_list_start", "rexpr_list_end"}) | {
-    "list_start",
+    "list_start",  # of A_ArrayExpr
     "list_end",
-}  # of A_ArrayExpr
+    "payload_location",  # of NotifyStmt
+}
 
 
 def fields_of(cls: type) -> tuple[str, ...]:

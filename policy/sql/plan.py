@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from policy.errors import StatementRefused
+from policy.sql.namespaces import target_channel
 
 
 class StatementKind(Enum):
@@ -34,6 +35,9 @@ class SlotKind(Enum):
     SCHEMA_NAME = "schema_name"  # the tenant's schema as a text literal
     SUBJECT = "subject"  # the principal's subject as a text literal
     ATTRIBUTE = "attribute"  # principal attribute `name` as a text literal, NULL when absent
+    NAMESPACE = "namespace"  # what the tenant's notification channels begin with, as a text literal
+    CHANNEL = "channel"  # the tenant's notification channel `name` as a quoted identifier
+    LOCK_KEY = "lock_key"  # what keeps the tenant's advisory locks apart, as a text literal
     LITERAL = "literal"  # client literal number `index` of the shape, as the client wrote it
 
 
@@ -140,6 +144,8 @@ class SlotValues:
     schema: str
     subject: str
     attributes: Mapping[str, str]  # quoted literals by name
+    namespace: str = ""  # bare, see namespaces.py
+    lock_key: str = ""  # bare
 
 
 def quote_literal(value: str) -> str:
@@ -184,5 +190,18 @@ def fill_slot(slot: Slot, values: SlotValues, literals: Sequence[str] = ()) -> s
             return values.subject
         case SlotKind.ATTRIBUTE:
             return values.attributes.get(slot.name, "NULL")
+        case SlotKind.NAMESPACE:
+            return quote_literal(_known(values.namespace))
+        case SlotKind.CHANNEL:
+            return quote_identifier(target_channel(_known(values.namespace), slot.name))
+        case SlotKind.LOCK_KEY:
+            return quote_literal(_known(values.lock_key))
         case SlotKind.LITERAL:
             return literals[slot.index]
+
+
+def _known(value: str) -> str:
+    """Raises ValueError rather than let an empty value stand for every tenant."""
+    if not value:
+        raise ValueError("a slot without a value")
+    return value

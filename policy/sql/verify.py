@@ -26,6 +26,8 @@ _SAMPLE = SlotValues(
     schema='"tenantgate sample"',
     subject="'tenantgate sample'",
     attributes=defaultdict(lambda: "'tenantgate sample'"),
+    namespace="tenantgate sample",
+    lock_key="tenantgate sample",
 )
 
 
@@ -127,6 +129,27 @@ def same_tree(a: Any, b: Any) -> bool:
         if not _push_parts(one, other, pending):
             return False
     return True
+
+
+_HOLE = "tenantgate hole "
+
+
+def in_holes(found: Node, sample: Node) -> tuple[Node, ...]:
+    """The parts of `found` that stand where `sample` has columns `"tenantgate hole 0"`, `1` …, in that order.
+
+    Raises UnsupportedStatement unless the trees are equal elsewhere.
+    """
+    parts: dict[int, Node] = {}
+    pending = [(found, sample)]
+    while pending:
+        one, other = pending.pop()
+        fields = getattr(other, "fields", None) if isinstance(other, ast.ColumnRef) else None
+        name = str(getattr(fields[0], "sval", "")) if fields else ""
+        if name.startswith(_HOLE):
+            parts[int(name.removeprefix(_HOLE))] = one
+        elif not _push_parts(one, other, pending):
+            raise failed(type(other).__name__)
+    return tuple(parts[number] for number in sorted(parts))
 
 
 # -- what rules expect ------------------------------------------------------------------------------------------

@@ -100,15 +100,6 @@ WHERE i.indisunique AND {_USER_SCHEMA}
 ORDER BY i.indrelid, NOT i.indisprimary, ic.relname
 """  # noqa: S608
 
-# What pg_get_viewdef leaves unqualified depends on the search_path: here it is the server's own schema alone.
-_VIEWS = f"""
-WITH path AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', 'pg_catalog', true) AS own)
-SELECT c.oid, CASE WHEN path.own = 'pg_catalog' THEN pg_catalog.pg_get_viewdef(c.oid) END
-FROM path CROSS JOIN pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'v' AND {_USER_SCHEMA}
-ORDER BY c.oid
-"""  # noqa: S608
-
 _PARENTS = """
 SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY i.inhrelid, i.inhseqno
 """
@@ -180,6 +171,9 @@ WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', '
 ORDER BY a.attrelid, a.attnum
 """
 
+_MAY_IDENTIFY = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
+_IDENTIFIER = "SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c"
+
 _GENERATED = {"s": "stored", "v": "virtual"}
 _CAST_CONTEXTS = {"i": "implicit", "a": "assignment", "e": "explicit"}
 _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
@@ -199,7 +193,6 @@ async def load_catalog(query: Query, database: str, version: int) -> Catalog:
         _keys_by_relation(await query(_UNIQUE_INDEXES)),
         await query(_PARENTS),
         await query(_FOREIGN_KEYS),
-        {int(_text(row[0])): row[1] or "" for row in await query(_VIEWS)},
     )
     functions = await query(_FUNCTIONS)
     operators = await query(_USER_OPERATORS)
@@ -222,7 +215,14 @@ async def load_catalog(query: Query, database: str, version: int) -> Catalog:
         leakproof_functions=frozenset(_text(row[0]) for row in functions if row[1] == row[3] == "t"),
         schemas=schemas,
         system_columns=_system_columns(await query(_SYSTEM_COLUMNS)),
+        salt=await _salt(query),
     )
+
+
+async def _salt(query: Query) -> str:
+    """The server's identifier, which a client's statements cannot ask for."""
+    may_ask = (await query(_MAY_IDENTIFY))[0][0] == "t"
+    return _text((await query(_IDENTIFIER))[0][0]) if may_ask else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,6 @@ def _relations(
     keys: dict[int, list[_Key]],
     inheritance: list[Row],
     foreign_keys: list[Row],
-    definitions: dict[int, str],
 ) -> dict[tuple[str, str], Relation]:
     names = {int(_text(row[0])): (_text(row[1]), _text(row[2])) for row in rows}
     parents: dict[int, list[tuple[str, str]]] = defaultdict(list)
@@ -314,7 +313,6 @@ def _relations(
             has_triggers=row[4] == "t",
             has_rules=row[5] == "t",
             referenced_by=tuple(references.get(oid, ())),
-            definition=definitions.get(oid, ""),
         )
     return found
 

@@ -26,6 +26,7 @@ from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, KnownParse, Running
 from proxy.postgres.held import HeldMessages, Wait
 from proxy.postgres.judge import Judge
+from proxy.postgres.notifications import Notifications
 from proxy.postgres.parameter_types import check_declared_types
 from proxy.postgres.portals import Portals, cursor
 from proxy.postgres.prepared import ANY_GENERATION, Prepared, PreparedStatements
@@ -66,6 +67,7 @@ class Engine:
         "_held",
         "_in_request",
         "_judge",
+        "_notifications",
         "_out",
         "_parses",
         "_portals",
@@ -130,6 +132,7 @@ class Engine:
         self._answered = 0  # Syncs answered
         self._judge = judge
         self._sql_prepared = SqlPrepared()
+        self._notifications = Notifications(session, own_database=verbatim_errors)
         self._copy: CopyIn | None = None
         self._crowded = False  # the client is not read until the queue is shorter
         self._held = HeldMessages()
@@ -231,6 +234,8 @@ class Engine:
         for plan in template.compiled.plans:
             if plan.session_action:
                 self._sql_prepared.admit(plan, self._statements, self.session.generation)
+            if plan.session_action[:1] == ("listen",):
+                self._notifications.listen(plan.session_action[1])
 
     def _admit(self) -> None:
         """Audit can take it, quotas have room for it. Raises AuditUnavailable or QuotaExceeded."""
@@ -572,6 +577,9 @@ class Engine:
         if status == _IDLE:
             done = self._answered == self._request and not self._in_request
             self._portals.end_transaction(self._answered, all_answered=done)
+
+    def notification(self, message: bytes) -> bytes:
+        return self._notifications.present(message, self.backend.pid)
 
     def map_position(self, entry: Expected, position: int) -> int:
         if isinstance(entry, Running):

@@ -36,6 +36,7 @@ class RelayListener(Protocol):
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
     def ready(self, status: int, is_sync: bool) -> None: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
+    def notification(self, message: bytes) -> bytes: ...
 
 
 class ReplyRelay:
@@ -239,8 +240,8 @@ class ReplyRelay:
             return None
         return replies.encode_error_fields(b"N", scrub(replies.decode_error_fields(data[start:stop]), 0))
 
-    def _on_notification(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
-        return None if self.verbatim_errors else b""
+    def _on_notification(self, data: bytes, start: int, stop: int) -> bytes | None:
+        return self._listener.notification(data[start:stop])
 
     def _on_parameter_status(self, data: bytes, start: int, stop: int) -> bytes | None:
         name, _ = replies.decode_parameter_status(data[start:stop])

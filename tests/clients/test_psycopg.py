@@ -138,7 +138,7 @@ def test_cancel(alice: Connection) -> None:
         ("SELECT * FROM no_such_table", errors.UndefinedTable),
         ("UPDATE orders SET tenant_id = 'globex' WHERE id = 1", errors.InsufficientPrivilege),
         ("INSERT INTO orders (customer_id, region) VALUES (999999, 'x')", errors.ForeignKeyViolation),
-        ("LISTEN orders", errors.Error),
+        ("LOCK TABLE orders", errors.Error),
     ],
 )
 def test_an_error_aborts_the_transaction(alice: Connection, statement: str, error: type[Exception]) -> None:

@@ -51,6 +51,10 @@ class Story:
     def map_position(self, entry: Expected, position: int) -> int:
         return position + 100
 
+    def notification(self, message: bytes) -> bytes:
+        self.told.append(("notification", message))
+        return b""
+
 
 def query(*plans: Plan) -> Running:
     template = Template(CompiledQuery(plans or (PLAN,), True), NO_VALUES)
@@ -116,9 +120,10 @@ def test_details_of_a_targets_error_do_not_pass() -> None:
 def test_notices_and_notifications_of_a_shared_database() -> None:
     notice = encode(b"N", b"SNOTICE\0C00000\0Mhello\0Dof globex\0\0")
     notification = encode(b"A", struct.pack("!I", 1) + b"channel\0globex\0")
-    out, _, _ = relay([notice + notification], [])
+    out, story, _ = relay([notice + notification], [])
     assert b"hello" in out
     assert b"globex" not in out
+    assert story.told == [("notification", notification)]
 
 
 def test_a_foreign_tenant_value_found_at_run_time_is_an_access_error() -> None:

@@ -47,6 +47,8 @@ _FUNCTIONS: tuple[tuple[str, frozenset[str]], ...] = (
     ("privilege tests", builtin.PRIVILEGE_TESTS),
     ("names to oids", builtin.NAME_RESOLVERS),
     ("sequences", builtin.SEQUENCES),
+    ("channels", builtin.CHANNELS),
+    ("advisory locks", builtin.ADVISORY_LOCKS),
     ("of the whole database", builtin.OWN_DATABASE_ONLY),
 )
 

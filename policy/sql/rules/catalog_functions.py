@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from policy.errors import UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import ast, walk
 from policy.sql.references import names_of
+from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalog_tables import NOTHING
 from policy.sql.rules.catalogs import visible_condition
-from policy.sql.tokens import Tokens
 from policy.sql.verify import failed, parse_sample, same_tree
 
 Node = Any
@@ -39,7 +38,7 @@ BY_OID: Final[Mapping[str, str]] = {
     "pg_get_indexdef": "@class(x.oid)",
     "pg_get_partkeydef": "@class(x.oid)",
     "pg_get_replica_identity_index": "@class(x.oid)",
-    "pg_get_viewdef": "@definition(x.oid)",
+    "pg_get_viewdef": "@class(x.oid)",
     "pg_get_ruledef": NOTHING,
     "pg_partition_ancestors": "@class(x.oid)",
     "pg_relation_is_publishable": "@class(x.oid)",
@@ -94,7 +93,7 @@ def _schema(node: Node) -> str:
 
 def _guard_argument(node: Node, condition: str, type_name: str, context: Context) -> None:
     argument = node.args[0]
-    start, end = _first_argument(node, context.tokens)
+    start, end = argument_spans(node, context.tokens)[0]
     visible = visible_condition(condition, context.access, context.catalog)
     before = ("(SELECT x.oid FROM (SELECT (",)
     after = (f")::pg_catalog.{type_name} AS oid OFFSET 0) AS x WHERE ", *visible, ")")
@@ -113,14 +112,3 @@ def _guard_argument(node: Node, condition: str, type_name: str, context: Context
         return client if earlier is None else earlier(client)
 
     context.expect(argument, unwrap)
-
-
-def _first_argument(node: Node, tokens: Tokens) -> tuple[int, int]:
-    """Where the first argument stands in the text."""
-    bracket = tokens.qualified_name_end(tokens.index_at(node.location))
-    closing = tokens.closing(bracket)
-    after = tokens.find({"ASCII_44"}, bracket + 1)
-    named = isinstance(node.args[0], ast.NamedArgExpr) or node.func_variadic or node.agg_distinct
-    if tokens.name(bracket) != "ASCII_40" or named or not bracket + 1 < after <= closing:
-        raise UnsupportedStatement("write the arguments by position", position=node.location + 1)
-    return tokens.items[bracket + 1].start, tokens.end_before(after)

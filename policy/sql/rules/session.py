@@ -78,7 +78,4 @@ RULES: dict[type, Callable[[Any, Context], None]] = {
     ast.DeallocateStmt: deallocate,
     ast.FetchStmt: fetch,
     ast.ClosePortalStmt: accept,
-    ast.UnlistenStmt: accept,
-    ast.ListenStmt: accept,
-    ast.NotifyStmt: accept,
 }

@@ -88,7 +88,6 @@ REFUSED = [
     ("VALUES (1) LIMIT lo_get(1)::text::int", "lo_get"),
     ("SELECT count(*) FILTER (WHERE pg_terminate_backend(1)) FROM accounts", "pg_terminate_backend"),
     ("SELECT sum(1) OVER (PARTITION BY pg_export_snapshot()) FROM accounts", "pg_export_snapshot"),
-    ("SELECT pg_advisory_lock(1)", "pg_advisory_lock"),
     ("SELECT txid_current()", "txid_current"),
     ("SELECT nextval('s')", "nextval"),
     ("SELECT set_config('search_path', 'x', false)", "set_config"),

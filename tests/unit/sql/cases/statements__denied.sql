@@ -28,6 +28,11 @@ EXECUTE p ((SELECT note FROM orders))
 =>
 0A000 EXECUTE takes constants and parameters only
 
+-- merge
+MERGE INTO orders o USING customers c ON o.id = c.id WHEN MATCHED THEN DELETE
+=>
+0A000 MERGE is not supported on this table
+
 -- two-phase commit
 PREPARE TRANSACTION 'x'
 =>
@@ -122,16 +127,6 @@ SHOW ALL
 SET CONSTRAINTS a DEFERRED
 =>
 0A000 SET CONSTRAINTS names constraints that are not your own
-
--- listen
-LISTEN x
-=>
-0A000 LISTEN is not supported through this gateway
-
--- notify
-NOTIFY x
-=>
-0A000 NOTIFY is not supported through this gateway
 
 -- lock
 LOCK TABLE orders
