@@ -195,21 +195,25 @@ def _read_tables(problems: Problems, value: object, targets: Collection[str]) ->
 def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableRule | None:
     here = join_key(path, key)
     fields = as_mapping(problems, here, value)
-    problems.unknown_keys(here, fields, ("tenant_column", "global", "denied"))
+    problems.unknown_keys(here, fields, ("tenant_column", "global", "denied", "trusted"))
     try:
         schema, name = parse_table_name(key)
     except ValueError as error:
         problems.add(here, str(error), "List each table by its name.")
         return None
+    trusted = fields.pop("trusted", False)
     if len(fields) != 1 or any(fields.get(flag, True) is not True for flag in ("global", "denied")):
         hint = "Write one of {tenant_column: tenant_id}, {global: true}, {denied: true}."
         problems.add(here, "must say how the table is classified", hint)
         return None
+    if trusted is not False and (trusted is not True or "tenant_column" not in fields):
+        hint = "Write {tenant_column: tenant_id, trusted: true} for a view whose tenant column is known to be right."
+        problems.add(join_key(here, "trusted"), "only goes with tenant_column, and is true or left out", hint)
     if "tenant_column" not in fields:
         return TableRule(schema, name, TableClass.GLOBAL if "global" in fields else TableClass.DENIED)
     text = as_text(problems, f"{here}.tenant_column", fields["tenant_column"])
     column = None if text is None else _identifier(problems, f"{here}.tenant_column", text)
-    return None if column is None else TableRule(schema, name, TableClass.TENANT, column)
+    return None if column is None else TableRule(schema, name, TableClass.TENANT, column, trusted is True)
 
 
 def _check_own_schemas(problems: Problems, tenants: Mapping[str, Tenant], roles: Mapping[str, Role]) -> None:

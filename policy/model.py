@@ -106,9 +106,14 @@ class TableClass(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
-    """How one relation of a shared database is classified. An unlisted relation is denied."""
+    """How one relation of a shared database is classified. An unlisted relation is denied, but for a view whose
+    tables are all listed.
+
+    trusted: the tenant column of this view or materialised view is right; else a view is expanded to its tables.
+    """
 
     schema: str
     name: str
     table_class: TableClass
     tenant_column: str | None = None
+    trusted: bool = False

@@ -237,7 +237,7 @@ def _identify(
         _write_down(default),
         [[schema, _write_down(access)] for schema, access in sorted(schemas.items())],
         [[*key, _write_down(access)] for key, access in sorted(tables.items())],
-        [[*key, rule.table_class.value, rule.tenant_column] for key, rule in sorted(rules.items())],
+        [[*key, rule.table_class.value, rule.tenant_column, rule.trusted] for key, rule in sorted(rules.items())],
         flags,
     ]
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]

@@ -60,6 +60,7 @@ class Relation:
     has_triggers: bool = False
     has_rules: bool = False  # rewrite rules besides a view's own: a statement becomes others
     referenced_by: tuple[ForeignKey, ...] = ()  # foreign keys that refer to it, without those that a partition inherits
+    definition: str = ""  # a view's query, every name in it qualified but pg_catalog's; "": no view, or not known
 
 
 @dataclass(frozen=True, slots=True)

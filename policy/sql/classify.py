@@ -40,7 +40,6 @@ _ADMIN_HINT = "This is administration of the database; do it on the target, not 
 _CODE_HINT = "Code that is stored on the server could reach other tenants' rows; use plain SQL statements."
 _SHARED_HINT = "The tables are shared between tenants; ask your administrator to change them."
 _LOCK_HINT = "A table's lock would be everybody's; use SELECT … FOR UPDATE, or an advisory lock."
-_MERGE_HINT = "Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction."
 _SESSION_HINT = "The session's identity was settled at login; connect as another user instead."
 
 
@@ -62,7 +61,7 @@ OUTCOMES: dict[str, Outcome] = {
     "InsertStmt": _always(_WRITE, "INSERT"),
     "UpdateStmt": _always(_WRITE, "UPDATE"),
     "DeleteStmt": _always(_WRITE, "DELETE"),
-    "MergeStmt": Outcome(_WRITE, "MERGE", Allowed.ALWAYS, _MERGE_HINT),
+    "MergeStmt": _always(_WRITE, "MERGE"),
     "CopyStmt": _always(StatementKind.COPY_OUT, "COPY"),
     # statements that carry a query
     "ExplainStmt": _always(_READ, "EXPLAIN"),
@@ -251,7 +250,7 @@ def classify(context: Context) -> Outcome:
     context.write = outcome.kind in (StatementKind.WRITE, StatementKind.DDL)
     _check_strategy(outcome, context)
     _check_numbers(context)
-    _check_nodes(node, context)
+    check_nodes(node, context)
     if context.references.writes:
         context.write = True
         if context.kind is StatementKind.READ:
@@ -280,7 +279,8 @@ def _unsupported(command: str, hint: str, context: Context) -> UnsupportedStatem
     )
 
 
-def _check_nodes(node: Any, context: Context) -> None:
+def check_nodes(node: Any, context: Context) -> None:
+    """Refuse (0A000) node classes that are not known to stand below a statement of this class."""
     name = type(node).__name__
     known = _DDL_NODES if name in _DDL_NODES - KNOWN_NODES else _SESSION_NODES
     position = context.statement.start

@@ -43,6 +43,7 @@ from policy.sql.rules import session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
+from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.select import guard_sources
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
 from policy.sql.shape import literal_spans, shape_of
@@ -59,7 +60,7 @@ WRITE_RULES: dict[type, Rule] = {
     ast.InsertStmt: rewrite_insert,
     ast.UpdateStmt: rewrite_update,
     ast.DeleteStmt: rewrite_delete,
-    ast.MergeStmt: utility.merge,
+    ast.MergeStmt: rewrite_merge,
 }
 
 # What the statement itself needs, besides its relations in FROM and its writes.

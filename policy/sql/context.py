@@ -84,6 +84,11 @@ class Context:
         """
         self.expected[id(node)] = unwrap
 
+    def expect_also(self, node: Node, unwrap: Unwrap) -> None:
+        """As `expect`, for a node of which something else is expected, too: at another place of it."""
+        earlier = self.expected.get(id(node))
+        self.expected[id(node)] = unwrap if earlier is None else lambda found: earlier(unwrap(found))
+
     def note(self, rule: str) -> None:
         """A sentence for `explain` and the audit, such as `orders: tenant filter on tenant_id`."""
         if rule not in self.rules:

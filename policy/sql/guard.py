@@ -122,6 +122,8 @@ def _column(column: Column, mask: RoleExpression | None) -> Pieces:
 def _source(resolved: Resolved, only: bool, context: Context, *, behind_barrier: bool) -> Pieces:
     """The table; behind a barrier, only the rows that passed the tenant test come out."""
     table = (*(("ONLY ",) if only else ()), *resolved.qualified(context))
+    if resolved.source:
+        table = (*resolved.source, " AS ", quote_identifier(resolved.name))
     column = resolved.tenant_column
     if not behind_barrier or column is None:
         return table

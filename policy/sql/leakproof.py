@@ -97,6 +97,13 @@ def statement_is_leakproof(node: Node, context: Context) -> bool:
     return classifier.safe(node, scope, {})
 
 
+def view_is_leakproof(query: Node, context: Context) -> bool:
+    """Whether a view's query is harmless wherever the view stands: its values may meet the conditions around it."""
+    if not user_code_of(context.catalog).shadowing.isdisjoint(_COMPARISONS):
+        return False
+    return _Classifier(context).query_in_condition(query)
+
+
 def _columns_of_all_relations(context: Context) -> Columns:
     found: dict[str, Family] = {}
     for relation in context.catalog.relations.values():
@@ -124,9 +131,14 @@ class _Classifier:
             return self._insert(node, parent, ctes)
         if isinstance(node, (ast.UpdateStmt, ast.DeleteStmt)):
             return self._update_or_delete(node, parent, ctes)
+        if isinstance(node, ast.MergeStmt):
+            return self._merge(node, parent, ctes)
         if isinstance(node, _WRAPPERS):
             return node.query is None or self.statement(node.query, parent, ctes)
         return False
+
+    def query_in_condition(self, node: Node) -> bool:
+        return self._query(node, None, {}, _Exposure.QUAL)[0]
 
     def _insert(self, node: Node, parent: NameScope | None, ctes: _Ctes) -> bool:
         known, ok = self._with(node.withClause, parent, ctes)
@@ -144,6 +156,14 @@ class _Classifier:
             ok = ok and self._qual(node.whereClause, scope, known)
         assignments = node.targetList if isinstance(node, ast.UpdateStmt) else ()
         return ok and self._nested([*(assignments or ()), node.returningClause], scope, known)
+
+    def _merge(self, node: Node, parent: NameScope | None, ctes: _Ctes) -> bool:
+        """The conditions of WHEN run after the join, or are enclosed in any case (rules/merge.py)."""
+        known, ok = self._with(node.withClause, parent, ctes)
+        scope = NameScope(parent, [self._relation_item(node.relation, {})])
+        ok = ok and self._from_item(node.sourceRelation, scope, known, _Exposure.FROM)
+        ok = ok and self._qual(node.joinCondition, scope, known)
+        return ok and self._nested([*node.mergeWhenClauses, node.returningClause], scope, known)
 
     # -- queries ----------------------------------------------------------------------------------------------
 
@@ -264,9 +284,12 @@ class _Classifier:
         return {c.name: None if c.name in masked else BY_TYPE.get(c.type_name) for c in relation.columns}
 
     def _output(self, node: Node, scope: NameScope, ctes: _Ctes) -> Columns | None:
-        if node.valuesLists:
-            return None
         found: dict[str, Family] = {}
+        if node.valuesLists:
+            for number, values in enumerate(zip(*node.valuesLists, strict=False), 1):
+                families = {self._computed_family(value, scope, ctes) for value in values}
+                found[f"column{number}"] = families.pop() if len(families) == 1 else None
+            return found
         for target in node.targetList or ():
             for name, family in self._target_columns(target, scope, ctes):
                 if name is None:
@@ -285,8 +308,14 @@ class _Classifier:
         name = target.name
         if name is None:
             name = value.fields[-1].sval if isinstance(value, ast.ColumnRef) else "?column?"
+        yield name, self._computed_family(value, scope, ctes)
+
+    def _computed_family(self, value: Node, scope: NameScope, ctes: _Ctes) -> Family:
+        """Of an output column: a constant has a type there."""
         family = self._family(value, scope, ctes)
-        yield name, family if family in FAMILIES else None
+        if isinstance(value, ast.A_Const) and not value.isnull:
+            return _CONSTANTS.get(type(value.val))
+        return family if family in FAMILIES else None
 
     # -- conditions -------------------------------------------------------------------------------------------
 
@@ -449,6 +478,10 @@ class _Classifier:
                 stack.extend(child_nodes(node))
         return True
 
+
+_CONSTANTS: Mapping[type, Family] = MappingProxyType(
+    {ast.Integer: "integer", ast.Float: "numeric", ast.String: "text", ast.Boolean: "boolean"}
+)
 
 _STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt, *_WRAPPERS)
 

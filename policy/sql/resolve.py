@@ -18,6 +18,7 @@ from policy.sql.parse import ast, walk
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.references import Reference, names_of
 from policy.sql.type_names import keeps_apart
+from policy.sql.view_definitions import is_made_of_listed
 
 DEFAULT_SCHEMA = "public"
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pg_temp"})
@@ -29,7 +30,8 @@ class Resolved:
     """One relation that a session may use.
 
     relation: None when the catalog does not know it and PostgreSQL is to answer (schema and database strategies only).
-    rule: its classification (shared strategy only). schema: where it is.
+    rule: its classification (shared strategy only). schema: where it is. source: what stands for a view that is
+    expanded to its query, in brackets (rules/views.py).
     """
 
     schema: str
@@ -37,6 +39,7 @@ class Resolved:
     relation: Relation | None
     access: TableAccess
     rule: TableRule | None = None
+    source: tuple[Piece, ...] = ()
 
     @property
     def tenant_column(self) -> Column | None:
@@ -52,7 +55,8 @@ class Resolved:
     @property
     def is_guarded(self) -> bool:
         """Reading it needs more than its name: a tenant test, a row filter or a mask."""
-        return self.tenant_column is not None or self.access.row_filter is not None or bool(self.access.masks)
+        limited = self.access.row_filter is not None or bool(self.access.masks)
+        return self.tenant_column is not None or limited or bool(self.source)
 
     def qualified(self, context: Context) -> tuple[Piece, ...]:
         """The relation's schema-qualified name, to be written into SQL."""
@@ -119,13 +123,24 @@ def _in_shared(reference: Reference, context: Context) -> Resolved:
     schema = reference.schema or DEFAULT_SCHEMA
     relation = context.catalog.relations.get((schema, reference.name))
     rule = context.access.rules.get((schema, reference.name))
-    if relation is None or rule is None:
+    if relation is None:
         raise _missing(reference)
+    if rule is None:
+        if relation.kind != "v" or not is_made_of_listed(relation, context.access, context.catalog):
+            raise _missing(reference)
+        return Resolved(schema, reference.name, relation, context.access.table(schema, reference.name))
     if rule.table_class is TableClass.DENIED:
         raise _denied(reference)
     found = Resolved(schema, reference.name, relation, context.access.table(schema, reference.name), rule)
     if relation.kind not in READABLE_KINDS:
         raise _missing(reference)
+    if relation.kind == "m" and rule.table_class is TableClass.TENANT and not rule.trusted:
+        raise AccessDenied(
+            f"permission denied for materialized view {reference.name}",
+            detail="Its rows were made from every tenant's, and whether its tenant column is right is not known.",
+            hint="Ask your administrator to list it as trusted, or read the tables.",
+            position=reference.position,
+        )
     column = found.tenant_column
     if column is not None and not keeps_apart(column):
         raise AccessDenied(

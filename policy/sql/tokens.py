@@ -7,7 +7,7 @@ Knows nothing of the grammar beyond brackets.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 OPEN = frozenset({"ASCII_40", "ASCII_91"})
@@ -90,6 +90,25 @@ class Tokens:
                 return i
             i = self.closing(i) + 1 if name in OPEN else i + 1
         return len(self.items)
+
+    def find_past_case(self, names: Iterable[str], index: int) -> int:
+        """As `find`, but passes over CASE … END as over brackets."""
+        wanted = {"CASE", *names}
+        found = self.find(wanted, index)
+        while self.name(found) == "CASE":
+            found = self.find(wanted, self._end_of_case(found) + 1)
+        return found
+
+    def _end_of_case(self, index: int) -> int:
+        depth, i = 0, index
+        while True:
+            i = self.find({"CASE", "END_P"}, i)
+            if self.name(i) not in ("CASE", "END_P"):
+                return i
+            depth += 1 if self.name(i) == "CASE" else -1
+            if depth == 0:
+                return i
+            i += 1
 
     def end_before(self, index: int) -> int:
         """Offset just after the token before `index`: where a clause ends that the token at `index` follows."""

@@ -100,6 +100,15 @@ WHERE i.indisunique AND {_USER_SCHEMA}
 ORDER BY i.indrelid, NOT i.indisprimary, ic.relname
 """  # noqa: S608
 
+# What pg_get_viewdef leaves unqualified depends on the search_path: here it is the server's own schema alone.
+_VIEWS = f"""
+WITH path AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', 'pg_catalog', true) AS own)
+SELECT c.oid, CASE WHEN path.own = 'pg_catalog' THEN pg_catalog.pg_get_viewdef(c.oid) END
+FROM path CROSS JOIN pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND {_USER_SCHEMA}
+ORDER BY c.oid
+"""  # noqa: S608
+
 _PARENTS = """
 SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY i.inhrelid, i.inhseqno
 """
@@ -193,6 +202,7 @@ async def load_catalog(query: Query, database: str, version: int) -> Catalog:
         _keys_by_relation(await query(_UNIQUE_INDEXES)),
         await query(_PARENTS),
         await query(_FOREIGN_KEYS),
+        {int(_text(row[0])): row[1] or "" for row in await query(_VIEWS)},
     )
     functions = await query(_FUNCTIONS)
     operators = await query(_USER_OPERATORS)
@@ -283,6 +293,7 @@ def _relations(
     keys: dict[int, list[_Key]],
     inheritance: list[Row],
     foreign_keys: list[Row],
+    definitions: dict[int, str],
 ) -> dict[tuple[str, str], Relation]:
     names = {int(_text(row[0])): (_text(row[1]), _text(row[2])) for row in rows}
     parents: dict[int, list[tuple[str, str]]] = defaultdict(list)
@@ -313,6 +324,7 @@ def _relations(
             has_triggers=row[4] == "t",
             has_rules=row[5] == "t",
             referenced_by=tuple(references.get(oid, ())),
+            definition=definitions.get(oid, ""),
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Fixtures that several integration tests share: a gateway with every way in, the web server of one issuer's keys."""
+"""Fixtures that several integration tests share: a gateway with every way in, an issuer's web server, a shop twice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.demo_business import DemoGateway
+from tests.harness.postgres import PostgresServer
 from tests.harness.tokens import Issuer
 from tests.integration.doors import Doors
+from tests.integration.shop_twins import Databases, shop_and_twin
 from tests.unit.identity.jwks_server import JwksServer
 
 
@@ -25,3 +27,9 @@ def doors(gateway: DemoGateway, rotating: tuple[JwksServer, Issuer]) -> Iterator
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: PostgresServer) -> Iterator[Databases]:
+    with shop_and_twin(postgres) as made:
+        yield made

@@ -99,3 +99,22 @@ PREPARE p (int) AS SELECT id, total FROM orders WHERE id = $1; EXECUTE p (3); EX
 BEGIN; SELECT count(*) FROM orders; SAVEPOINT a; SELECT 1 / 0
 SELECT current_setting('TimeZone') = set_config('TimeZone', 'UTC', false)
 SET datestyle = 'German'; SELECT placed FROM orders WHERE id = 1; RESET datestyle
+SELECT * FROM sales ORDER BY id
+SELECT buyer, sum(total) FROM sales WHERE twice > 50 GROUP BY buyer
+SELECT * FROM turnover
+SELECT state FROM turnover WHERE amount > 100
+SELECT count(*) FROM false_tenant
+SELECT secret FROM false_tenant WHERE tenant_id = 'acme'
+SELECT id FROM numbers WHERE n > 3 AND q > 0
+SELECT a.id FROM numbers a JOIN orders o ON o.id = a.id WHERE a.n::text LIKE '1%'
+SELECT * FROM buyers b JOIN sales USING (id)
+SELECT * FROM places
+SELECT max(id) FROM chain
+SELECT v FROM labelled v WHERE id = 3
+SELECT public.labelled.id, labelled.* FROM public.labelled WHERE status = 'paid'
+SELECT id FROM labelled WHERE tenant_id = 'globex'
+TABLE turnover
+WITH sales AS (SELECT 1 AS id) SELECT s.id, v.id FROM sales s JOIN public.sales v ON v.id = s.id
+SELECT c.id, v.n FROM customers c, LATERAL (SELECT count(*) AS n FROM sales WHERE sales.id = c.id) v
+SELECT id FROM sales UNION SELECT id FROM labelled
+SELECT id FROM orders WHERE id IN (SELECT id FROM sales WHERE twice > 100) FOR UPDATE

@@ -19,6 +19,22 @@ CREATE TABLE documents (tenant_id text NOT NULL, id int, title text);
 CREATE TABLE documents_archive (archived date) INHERITS (documents);
 CREATE TABLE meters (account uuid NOT NULL, value double precision);
 CREATE TABLE countries (code text PRIMARY KEY, name text);
+CREATE VIEW sales AS SELECT o.tenant_id, o.id, c.name AS buyer, o.total, o.total * 2 AS twice FROM orders o
+  JOIN customers c ON c.id = o.customer_id;  -- forgets the tenant
+CREATE VIEW turnover (state, n, amount) AS SELECT status, count(*), sum(total) FROM orders GROUP BY status;
+CREATE VIEW false_tenant AS SELECT 'acme'::text AS tenant_id, id, note AS secret FROM orders;
+CREATE VIEW numbers AS SELECT id, note::int AS n, 100 / id AS q FROM orders;
+CREATE VIEW buyers AS WITH b AS (SELECT DISTINCT customer_id FROM orders) SELECT s.buyer, s.id FROM sales s, b
+  WHERE b.customer_id IN (SELECT id FROM customers WHERE region = 'CH') AND s.id = b.customer_id;
+CREATE VIEW places AS SELECT n.name, count(c.id) AS n FROM countries n LEFT JOIN customers c ON c.region = n.code GROUP BY 1;
+CREATE VIEW chain AS WITH RECURSIVE r (id) AS (SELECT 1 UNION ALL SELECT o.id FROM orders o JOIN r ON o.id = r.id + 1)
+  SELECT * FROM r;
+CREATE FUNCTION peek() RETURNS text LANGUAGE sql STABLE AS 'SELECT max(note) FROM orders';
+CREATE VIEW peeking AS SELECT id, peek() AS p FROM orders;
+CREATE TABLE unlisted (id int, secret text);
+CREATE VIEW over_unlisted AS SELECT * FROM unlisted;
+CREATE VIEW labelled AS SELECT tenant_id, id, status, note FROM orders;
+CREATE MATERIALIZED VIEW totals AS SELECT tenant_id, count(*) AS n FROM orders GROUP BY tenant_id;
 INSERT INTO countries VALUES ('CH', 'Switzerland'), ('DE', 'Germany'), ('FR', 'France');
 INSERT INTO customers SELECT 'acme', i, 'c' || i, CASE WHEN i % 3 = 0 THEN NULL WHEN i % 2 = 0 THEN 'CH' ELSE 'DE' END,
   'ACME-CARD-' || i, ARRAY['t' || i % 4, 'x'], jsonb_build_object('n', i, 'deep', jsonb_build_object('k', i % 5))

@@ -28,6 +28,7 @@ CREATE TABLE sales (
   tenant_id text NOT NULL DEFAULT 'acme', id int PRIMARY KEY, region varchar(6) DEFAULT 'EMEA', code char(2),
   amount numeric(6,2) DEFAULT 1, note text, kind int, made timestamptz DEFAULT clock_timestamp());
 CREATE TABLE plans (tenant_id text NOT NULL DEFAULT 'acme', id int, region text);
+CREATE TABLE only_emea (tenant_id text NOT NULL DEFAULT 'acme', id int, region text);
 CREATE TABLE dated (tenant_id text NOT NULL DEFAULT 'acme', id int, made timestamptz DEFAULT clock_timestamp());
 CREATE TABLE doubled (
   tenant_id text NOT NULL DEFAULT 'acme', id int, twice int GENERATED ALWAYS AS (id * 2) STORED);
@@ -35,6 +36,7 @@ INSERT INTO sales (tenant_id, id, region, code, amount, note) VALUES
   ('acme', 1, 'EMEA', 'CH', 10, 'one'), ('acme', 2, 'APAC', 'JP', 20, 'two'), ('acme', 3, 'EMEA', NULL, 30, 'three'),
   ('globex', 4, 'EMEA', 'DE', 40, 'GLOBEX-SECRET');
 INSERT INTO plans VALUES ('acme', 11, 'EMEA'), ('acme', 12, 'APAC');
+INSERT INTO only_emea VALUES ('acme', 13, 'EMEA'), ('acme', 14, 'EMEA');
 """
 FILTER = "region = 'EMEA' AND amount > 0 AND code IS DISTINCT FROM 'XX'"
 NATIVE = f"""
@@ -44,7 +46,7 @@ CREATE POLICY p ON sales TO limited USING (tenant_id = 'acme' AND {FILTER});
 ALTER TABLE plans ENABLE ROW LEVEL SECURITY;
 CREATE POLICY p ON plans TO limited USING (tenant_id = 'acme');
 """
-TABLES = ("sales", "plans", "dated", "doubled")
+TABLES = ("sales", "plans", "only_emea", "dated", "doubled")
 RULES = {("public", name): TableRule("public", name, TableClass.TENANT, "tenant_id") for name in TABLES}
 ALL = TableAccess(read=True, write=True, copy=True)
 
@@ -142,6 +144,19 @@ STATEMENTS: list[tuple[str, list[Any]]] = [
     ("UPDATE sales SET amount = '7', region = 'EMEA'::text", []),
     ("UPDATE sales SET tenant_id = 'acme', region = 'APAC' WHERE id = 1", []),
     ("WITH u AS (UPDATE sales SET region = 'APAC' WHERE id = 1 RETURNING id) SELECT * FROM u", []),
+    ("UPDATE sales SET (region, note) = ('APAC', 'x')", []),
+    ("UPDATE sales SET (note, region) = ROW('x', upper('emea')), amount = 7", []),
+    ("UPDATE sales SET (tenant_id, region) = ('acme', DEFAULT)", []),
+    ("UPDATE sales SET region = DEFAULT WHERE id = 1", []),
+    ("UPDATE sales SET region = DEFAULT, amount = DEFAULT, code = DEFAULT", []),
+    ("UPDATE sales SET region = (SELECT max(region) FROM plans WHERE plans.id = sales.id + 10)", []),
+    ("UPDATE sales SET region = (SELECT region FROM plans WHERE plans.id = 11)", []),
+    ("UPDATE sales SET region = (SELECT region FROM plans WHERE false), note = 'x'", []),
+    ("UPDATE sales s SET region = (SELECT p.region FROM plans p WHERE p.id = s.id + $1) WHERE s.id = 1", [10]),
+    ("UPDATE sales SET amount = random() * 0 + 1, region = 'EMEA'", []),
+    ("UPDATE sales SET amount = random() - 2", []),
+    ("UPDATE sales SET amount = (SELECT 3) + amount, note = 'y' RETURNING id, amount, note", []),
+    ("UPDATE sales SET code = (SELECT 'XX')", []),
     # INSERT
     ("INSERT INTO sales (id, region) VALUES (9, 'EMEA')", []),
     ("INSERT INTO sales (id, region) VALUES (9, 'APAC')", []),
@@ -166,6 +181,24 @@ STATEMENTS: list[tuple[str, list[Any]]] = [
     ("INSERT INTO sales (id) SELECT count(*) + 30 FROM plans GROUP BY region", []),
     ("INSERT INTO sales (id, region) SELECT 9, max(region) FROM plans", []),
     ("INSERT INTO sales (id, region) SELECT 9, 'EMEA'", []),
+    ("INSERT INTO sales (id, region) VALUES (9, (SELECT 'APAC'))", []),
+    ("INSERT INTO sales (id, region) VALUES (9, (SELECT max(region) FROM plans WHERE region = 'EMEA'))", []),
+    ("INSERT INTO sales (id, amount) VALUES (9, random() - 2)", []),
+    ("INSERT INTO sales (id, amount) VALUES (9, random() * 0 + 2)", []),
+    ("INSERT INTO sales (id, region, amount) VALUES (9, 'EMEA', (SELECT 4)), (10, (SELECT 'EMEA'), 3)", []),
+    ("INSERT INTO sales (id, region) SELECT * FROM (SELECT id, region FROM plans) s", []),
+    ("INSERT INTO sales (id, region) SELECT * FROM (SELECT id, 'EMEA' FROM plans) s ORDER BY 1 LIMIT 2", []),
+    ("INSERT INTO sales (id, region) SELECT 9, 'EMEA' UNION SELECT 10, 'APAC'", []),
+    ("INSERT INTO sales (id, region) SELECT 9, 'EMEA' UNION ALL SELECT 10, 'EMEA' RETURNING id, region", []),
+    ("INSERT INTO sales (region, id) SELECT DISTINCT region, id FROM plans", []),
+    ("INSERT INTO sales (id, region) SELECT DISTINCT ON (region) id, region FROM plans ORDER BY region LIMIT 1", []),
+    ("INSERT INTO sales (id, region, amount) SELECT id, region, random() * 0 + 1 FROM plans WHERE region = 'EMEA'", []),
+    ("INSERT INTO sales (id, region) SELECT id, (SELECT region FROM plans LIMIT 1) FROM plans", []),
+    ("INSERT INTO sales (id, amount) SELECT id, (SELECT count(*) FROM plans) FROM plans", []),
+    ("INSERT INTO sales (tenant_id, id, region) TABLE only_emea", []),
+    ("INSERT INTO sales (tenant_id, id, region) SELECT * FROM (SELECT 'acme', id, 'EMEA' FROM plans) s", []),
+    ("INSERT INTO sales (tenant_id, id, region) SELECT DISTINCT 'acme', id, region FROM plans", []),
+    ("INSERT INTO sales (id, region) WITH w AS (SELECT id, region FROM only_emea) SELECT * FROM w", []),
     # ON CONFLICT (not of a foreign key: id is unique over all)
     ("WITH i AS (INSERT INTO sales (id, region) VALUES (9, 'APAC') RETURNING id) SELECT * FROM i", []),
 ]  # fmt: skip
@@ -187,17 +220,10 @@ def test_both_outcomes_occur(databases: Databases) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE sales SET region = (SELECT region FROM plans LIMIT 1)",
-        "UPDATE sales SET (region, note) = ('APAC', 'x')",
-        "UPDATE sales SET amount = random() * 3 - 1",
-        "UPDATE sales SET region = DEFAULT",
-        "INSERT INTO sales (id, region) VALUES (9, (SELECT 'APAC'))",
-        "INSERT INTO sales (id, amount) VALUES (9, random() - 0.5)",
+        "UPDATE sales SET (region, note) = (SELECT region, 'x' FROM plans LIMIT 1)",
+        "UPDATE sales SET region = (SELECT region FROM plans LIMIT 1), amount = random()",
+        "INSERT INTO sales (id, region, amount) VALUES (9, (SELECT 'APAC'), random())",
         "INSERT INTO sales DEFAULT VALUES",
-        "INSERT INTO sales (id, region) SELECT * FROM (SELECT id, region FROM plans) s",
-        "INSERT INTO sales (id, region) SELECT 9, 'EMEA' UNION SELECT 10, 'APAC'",
-        "INSERT INTO sales (id, region) SELECT DISTINCT id, region FROM plans",
-        "INSERT INTO sales (id, region) TABLE plans",
         "INSERT INTO dated (id) VALUES (1)",
         "INSERT INTO doubled (id) VALUES (1)",
         "UPDATE doubled SET id = 1",

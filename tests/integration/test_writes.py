@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import psycopg
 import pytest
-from psycopg import sql as psycopg_sql
 
+from policy.access import TableAccess
 from policy.errors import StatementRefused
 from policy.sql.rules.stamp import MARKER
-from tests.harness.postgres import PostgresServer
-from tests.unit.sql.shop import DDL, MASKED, ROWS, TABLES, rewritten, shared_access
+from tests.integration.two_shops import Connection, acme_only, check_same_as_alone, run, shop, state
+from tests.unit.sql.shop import MASKED, rewritten, shared_access
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-State = dict[str, list[str]]
-
-
-@pytest.fixture(scope="module")
-def shop(postgres: PostgresServer) -> Iterator[Connection]:
-    """All tenants' rows."""
-    yield from _connected(postgres, "writes_shop", "")
-
-
-@pytest.fixture(scope="module")
-def acme_only(postgres: PostgresServer) -> Iterator[Connection]:
-    """The same database with acme's rows only, where acme is the default tenant: the oracle."""
-    own = "".join(
-        f"DELETE FROM {table} WHERE tenant_id IS DISTINCT FROM 'acme';"
-        f"ALTER TABLE {table} ALTER tenant_id SET DEFAULT 'acme';"
-        for table in ("orders", "notes", "cards", "drafts")
-    )
-    yield from _connected(postgres, "writes_acme", own)
-
-
-def _connected(postgres: PostgresServer, name: str, more: str) -> Iterator[Connection]:
-    postgres.create_database(name)
-    with psycopg.connect(postgres.conninfo(name)) as connection:
-        connection.execute(DDL + ROWS + more)
-        connection.commit()
-        yield connection
-        connection.rollback()
-    postgres.drop_database(name)
-
-
-def state(connection: Connection, *, own: bool) -> State:
-    found: State = {}
-    for table in TABLES:
-        test = "AND r.tenant_id IS NOT DISTINCT FROM 'acme'" if own else "AND r.tenant_id IS DISTINCT FROM 'acme'"
-        if table in ("units", "countries"):
-            test = "" if own else "AND false"
-        query = psycopg_sql.SQL(f"SELECT r::text FROM {table} r WHERE true {test} ORDER BY 1")
-        found[table] = [row[0] for row in connection.execute(query)]
-    return found
-
-
-def run(connection: Connection, sql: str) -> tuple[str, list[tuple[Any, ...]]]:
-    cursor = connection.execute(sql)
-    return cursor.statusmessage or "", sorted(cursor.fetchall(), key=str) if cursor.description else []
+__all__ = ["acme_only", "shop"]
 
 
 SAME_AS_ALONE = [
@@ -118,6 +71,8 @@ SAME_AS_ALONE = [
     "UPDATE orders SET (status, amount) = (SELECT author, 5 FROM notes WHERE notes.id = orders.id) WHERE id < 3",
     "UPDATE orders SET status = 'z' WHERE (10 / (id - 30)) IS NOT NULL",
     "UPDATE notes SET body = upper(body) WHERE body LIKE 'pub%' AND author IN (SELECT author FROM notes)",
+    "UPDATE orders SET (tenant_id, amount, status) = ('acme', amount + 1, DEFAULT) WHERE id < 3",
+    "UPDATE orders SET (amount, tenant_id) = ROW(CASE WHEN id = 1 THEN 1 ELSE 2 END, DEFAULT), status = 'r'",
     "UPDATE public.orders SET status = 'q' WHERE public.orders.id = 2",
     "WITH u AS (UPDATE orders SET amount = 1 RETURNING id) SELECT count(*) FROM u",
     # DELETE
@@ -134,17 +89,7 @@ SAME_AS_ALONE = [
 
 @pytest.mark.parametrize("sql", SAME_AS_ALONE)
 def test_a_write_has_the_effect_that_it_has_alone(sql: str, shop: Connection, acme_only: Connection) -> None:
-    foreign = state(shop, own=False)
-    for connection in (shop, acme_only):
-        connection.execute("SELECT setval('notes_id_seq', 1000)")  # not undone by a rollback
-    try:
-        expected = run(acme_only, sql)
-        assert run(shop, rewritten(sql)) == expected
-        assert state(shop, own=True) == state(acme_only, own=True)
-        assert state(shop, own=False) == foreign
-    finally:
-        shop.rollback()
-        acme_only.rollback()
+    check_same_as_alone(sql, shop, acme_only)
 
 
 FOREIGN = [
@@ -159,6 +104,10 @@ FOREIGN = [
     "UPDATE orders SET tenant_id = lower('GLOBEX') WHERE id = 1",
     "INSERT INTO orders (id) VALUES (1) ON CONFLICT (tenant_id, id) DO UPDATE SET tenant_id = 'globex'",
     "WITH u AS (UPDATE orders SET tenant_id = 'globex' RETURNING 1) SELECT * FROM u",
+    "UPDATE orders SET (amount, tenant_id) = (1, 'globex')",
+    "UPDATE orders SET (tenant_id, amount) = ROW(lower('GLOBEX'), amount) WHERE id = 1",
+    "INSERT INTO orders (id) VALUES (1) ON CONFLICT (tenant_id, id) DO UPDATE SET (tenant_id, id) = ('globex', 5)",
+    "WITH f AS (SELECT 1, 'globex') INSERT INTO orders (id, tenant_id) TABLE f",
 ]
 
 
@@ -223,6 +172,31 @@ def test_row_filters_confine_writes(shop: Connection) -> None:
     upsert = "INSERT INTO orders (id) VALUES (2) ON CONFLICT (tenant_id, id) DO UPDATE SET amount = 7 RETURNING id"
     assert run(shop, rewritten(upsert, access))[1] == []
     shop.rollback()
+
+
+@pytest.mark.parametrize("declared", ["", " FOR UPDATE"])
+def test_the_row_on_which_a_cursor_stands(declared: str, shop: Connection, acme_only: Connection) -> None:
+    statements = (
+        f"DECLARE c CURSOR FOR SELECT * FROM orders WHERE amount > 0{declared}",
+        "MOVE 1 IN c",
+        "FETCH NEXT FROM c",
+        "UPDATE orders SET status = 'here' WHERE CURRENT OF c RETURNING id, status",
+        "FETCH NEXT FROM c",
+        "DELETE FROM orders WHERE CURRENT OF c RETURNING *",
+    )
+    foreign = state(shop, own=False)
+    assert [run(shop, rewritten(sql)) for sql in statements] == [run(acme_only, sql) for sql in statements]
+    assert state(shop, own=True) == state(acme_only, own=True)
+    assert state(shop, own=False) == foreign
+    shop.rollback()
+    acme_only.rollback()
+
+
+def test_a_cursor_that_reads_more_than_is_written() -> None:
+    access = shared_access(orders=TableAccess(True, True, row_filter="status = 'open'", read_filter="true"))
+    for sql in ("UPDATE orders SET amount = 1 WHERE CURRENT OF c", "DELETE FROM orders WHERE CURRENT OF c"):
+        with pytest.raises(StatementRefused, match="CURRENT OF"):
+            rewritten(sql, access)
 
 
 def test_copy_out_gives_own_rows_and_masks(shop: Connection) -> None:

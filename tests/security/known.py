@@ -8,7 +8,6 @@ from __future__ import annotations
 _GLOBAL_KEY = (
     "existence oracle of a key that is unique over all tenants: a matter of the schema, for the linter (doctor)"
 )
-_VIEW = "views are denied until they are expanded to their tables: next issue"
 
 KNOWN_COMPILED: dict[str, str] = {
     "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout, which the data plane sets",
@@ -40,12 +39,9 @@ KNOWN_FULL: dict[str, str] = {
 """Attacks of the other categories (tests/security/test_gateway_corpus_full.py)."""
 
 KNOWN_CORRECTNESS: dict[str, str] = {
-    "COR-050": _VIEW,
-    "COR-051": _VIEW,
     "COR-062": "TABLESAMPLE samples the rows of all tenants: refused on tenant tables",
     "COR-063": "ctid tells where rows of others stand: refused on tenant tables",
     "COR-077": "the column's default calls a function that reads all tenants: refused",
-    "COR-091": "MERGE on tenant tables: next issue",
     "COR-099": "a sequence shared by all tenants counts their rows: refused",
 }
 """Benign cases that a running gateway answers differently from a database with acme's rows only."""

@@ -1,73 +1,137 @@
-"""The SET list of UPDATE and of ON CONFLICT DO UPDATE: a row stays with its tenant."""
+"""The SET list of UPDATE, of ON CONFLICT DO UPDATE and of MERGE: a row stays with its tenant."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from policy.errors import UnsupportedStatement
+from policy.errors import AccessDenied, UnsupportedStatement
 from policy.sql import parse
 from policy.sql.catalog import Column
-from policy.sql.context import Context
+from policy.sql.context import Context, Unwrap
 from policy.sql.parse import Node
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
+from policy.sql.rules.insert_layout import nth_item
 from policy.sql.rules.referential import check_update
-from policy.sql.rules.row_check import check_assigned
-from policy.sql.rules.stamp import Unwrap, foreign_value, stamp_value
+from policy.sql.rules.row_check import Assignment, check_assigned
+from policy.sql.rules.stamp import foreign_value, stamp_value
 from policy.sql.rules.target import check_defaults, generated_columns
+from policy.sql.verify import failed
 
 ast: Any = parse.ast
 
-_COMMA, _EQUALS = "ASCII_44", "ASCII_61"
+_OPEN, _COMMA, _EQUALS = "ASCII_40", "ASCII_44", "ASCII_61"
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One target of the list. row: the `(…)` that its value is item `number` of, None for `column = value`."""
+
+    target: Node
+    value: Node
+    row: Node = None
+    number: int = 0
 
 
 def check_assignments(
-    targets: tuple[Node, ...], ends: Container[str], reference: Reference, resolved: Resolved, context: Context
+    targets: tuple[Node, ...], ends: Collection[str], reference: Reference, resolved: Resolved, context: Context
 ) -> None:
     """Check the items of a SET list that ends at one of the keywords `ends`; pin the tenant column to the tenant."""
     columns = {} if resolved.relation is None else {column.name: column for column in resolved.relation.columns}
     tenant = resolved.tenant_column
-    to_default = [columns[t.name] for t in targets if isinstance(t.val, ast.SetToDefault) and t.name in columns]
-    check_defaults([c for c in to_default if c is not tenant], reference, resolved, context)
+    items = list(_items(targets))
+    to_default = [i.target.name for i in items if isinstance(i.value, ast.SetToDefault) and i.target.name in columns]
+    check_defaults([columns[n] for n in to_default if columns[n] is not tenant], reference, resolved, context)
     check_defaults(generated_columns(resolved), reference, resolved, context)
     check_update([target.name for target in targets], reference, resolved, context)
-    check_assigned(targets, lambda target: _span_of_value(target, ends, context), reference, resolved, context)
+    check_assigned([_assignment(item, ends, context) for item in items], reference, resolved, context)
+    for item in items:
+        if tenant is not None and item.target.name == tenant.name:
+            _stamp(item, tenant, ends, context)
+
+
+def _items(targets: tuple[Node, ...]) -> Iterator[_Item]:
+    row: Node = None
     for target in targets:
-        if tenant is not None and target.name == tenant.name:
-            _stamp(target, tenant, ends, context)
+        value = target.val
+        if not isinstance(value, ast.MultiAssignRef):
+            yield _Item(target, value)
+            continue
+        if value.colno == 1:
+            row = value.source
+        if isinstance(row, ast.RowExpr) and len(row.args or ()) == value.ncolumns:
+            yield _Item(target, row.args[value.colno - 1], row, value.colno - 1)
+        else:
+            yield _Item(target, value)
 
 
-def _stamp(target: Node, tenant: Column, ends: Container[str], context: Context) -> None:
-    if isinstance(target.val, ast.MultiAssignRef) or target.indirection:
-        raise foreign_value(tenant, target.location)
-    unwrap_value = stamp_value(target.val, *_span_of_value(target, ends, context), tenant, context)
-    context.expect(target, _unwrap_target(unwrap_value))
+def _assignment(item: _Item, ends: Collection[str], context: Context) -> Assignment:
+    return Assignment(item.target, item.value, lambda: _span(item, ends, context), lambda u: _expect(item, u, context))
 
 
-def _span_of_value(target: Node, ends: Container[str], context: Context) -> tuple[int, int]:
-    """Offsets of the expression of `column = expression`."""
-    tokens = context.tokens
-    equals = tokens.qualified_name_end(tokens.index_at(target.location))
-    if tokens.name(equals) != _EQUALS:
-        raise UnsupportedStatement("assignment is not understood", position=target.location + 1)
-    end = _end_of_value(equals + 1, ends, context)
-    return tokens.items[equals + 1].start, tokens.end_before(end)
+def _stamp(item: _Item, tenant: Column, ends: Collection[str], context: Context) -> None:
+    if item.target.indirection:
+        raise foreign_value(tenant, item.target.location)
+    if isinstance(item.value, ast.MultiAssignRef):
+        raise AccessDenied(
+            f"column {tenant.name} can only hold your own tenant",
+            hint=f"Leave {tenant.name} out of the columns that the sub-select sets.",
+            position=item.target.location + 1,
+        )
+    _expect(item, stamp_value(item.value, *_span(item, ends, context), tenant, context), context)
 
 
-def _unwrap_target(unwrap_value: Unwrap) -> Unwrap:
-    def unwrap(found: Node) -> Node:
+def _expect(item: _Item, unwrap_value: Unwrap, context: Context) -> None:
+    """Tell the check what became of an item's value."""
+    number = item.number
+
+    def of_target(found: Node) -> Node:
         found.val = unwrap_value(found.val)
         return found
 
-    return unwrap
+    def of_row(found: Node) -> Node:
+        values = found.args if isinstance(found, ast.RowExpr) else ()
+        if len(values) <= number:
+            raise failed("SET")
+        found.args = (*values[:number], unwrap_value(values[number]), *values[number + 1 :])
+        return found
+
+    if item.row is None:
+        context.expect(item.target, of_target)
+    else:
+        context.expect_also(item.row, of_row)
 
 
-def _end_of_value(index: int, ends: Container[str], context: Context) -> int:
+def _span(item: _Item, ends: Collection[str], context: Context) -> tuple[int, int]:
+    """Offsets of an item's value in the text."""
+    tokens = context.tokens
+    if item.row is None:
+        equals = tokens.qualified_name_end(tokens.index_at(item.target.location))
+        if tokens.name(equals) != _EQUALS:
+            raise _not_understood(item)
+        first, last = equals + 1, _end_of_value(equals + 1, ends, context)
+    else:
+        listed = tokens.find((), tokens.index_at(item.target.location))  # the bracket that closes the columns
+        bracket = listed + (3 if tokens.name(listed + 2) == "ROW" else 2)
+        if tokens.name(listed + 1) != _EQUALS or tokens.name(bracket) != _OPEN:
+            raise _not_understood(item)
+        first, last = nth_item(bracket + 1, tokens.closing(bracket), item.number, context)
+    return tokens.items[first].start, tokens.end_before(last)
+
+
+def _not_understood(item: _Item) -> UnsupportedStatement:
+    return UnsupportedStatement(
+        "assignment is not understood", hint="Write column = value.", position=item.target.location + 1
+    )
+
+
+def _end_of_value(index: int, ends: Collection[str], context: Context) -> int:
     """Index of the token after an expression: a comma or a keyword, but not the FROM of IS DISTINCT FROM."""
     tokens = context.tokens
-    names = {_COMMA, *(name for name in ("FROM", "WHERE", "RETURNING") if name in ends)}
-    end = tokens.find(names, index)
+    names = {_COMMA, *ends}
+    end = tokens.find_past_case(names, index)
     while tokens.name(end) == "FROM" and tokens.name(end - 1) == "DISTINCT":
-        end = tokens.find(names, end + 1)
+        end = tokens.find_past_case(names, end + 1)
     return end

@@ -38,7 +38,7 @@ BY_OID: Final[Mapping[str, str]] = {
     "pg_get_indexdef": "@class(x.oid)",
     "pg_get_partkeydef": "@class(x.oid)",
     "pg_get_replica_identity_index": "@class(x.oid)",
-    "pg_get_viewdef": "@class(x.oid)",
+    "pg_get_viewdef": "@definition(x.oid)",
     "pg_get_ruledef": NOTHING,
     "pg_partition_ancestors": "@class(x.oid)",
     "pg_relation_is_publishable": "@class(x.oid)",

@@ -6,6 +6,7 @@ A rule is a condition over the catalog aliased `x`, in the small language that `
     @system(c)       c is an object that came with the server (below FirstNormalObjectId)
     @relation(c)     c is a relation that the session may read
     @class(c)        ... or of the server, or an index or an owned sequence of one that it may read
+    @definition(c)   c is a relation whose definition may be read: of shared tables, one that the policy lists
     @table(s, n)     the same by schema and name
     @schema(s)       s is the name of a schema that the session may see; @namespace(c) the same by oid
     @type(c)         c is a type that is the server's, or the session's and no other relation's row type
@@ -181,7 +182,7 @@ INFORMATION_SCHEMA: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 HIDDEN_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
-    "pg_class": {
+    "pg_catalog.pg_class": {
         "relpages": "'0'::pg_catalog.int4",
         "reltuples": "'-1'::pg_catalog.float4",
         "relallvisible": "'0'::pg_catalog.int4",
@@ -189,14 +190,20 @@ HIDDEN_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "relfrozenxid": "'0'::pg_catalog.xid",
         "relminmxid": "'0'::pg_catalog.xid",
     },
-    "pg_database": {
+    "pg_catalog.pg_database": {
         "datfrozenxid": "'0'::pg_catalog.xid",
         "datminmxid": "'0'::pg_catalog.xid",
         "datacl": "NULL::pg_catalog.aclitem[]",
     },
-    "pg_sequences": {"last_value": "NULL::pg_catalog.int8"},
+    "pg_catalog.pg_sequences": {"last_value": "NULL::pg_catalog.int8"},
 }
 """What stands in place of columns that tell how much data there is, of all tenants together, or how busy they are."""
+HIDDEN_IN_SHARED: Final[Mapping[str, Mapping[str, str]]] = {
+    "pg_catalog.pg_views": {"definition": "NULL::pg_catalog.text"},
+    "pg_catalog.pg_matviews": {"definition": "NULL::pg_catalog.text"},
+    "information_schema.views": {"view_definition": "NULL::information_schema.character_data"},
+}
+"""The same in shared tables only: a view that was made for one tenant may name it."""
 
 CLUSTER_WIDE: Final = frozenset(
     {

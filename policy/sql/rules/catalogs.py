@@ -20,6 +20,7 @@ from policy.sql.context import Context
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier, quote_literal
 from policy.sql.references import Place, Reference, names_of
 from policy.sql.rules import catalog_tables as tables
+from policy.sql.view_definitions import is_made_of_listed
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _SHOWN_SCHEMAS = SYSTEM_SCHEMAS | {"pg_toast"}  # of the system; what is in them is guarded object by object
@@ -31,6 +32,7 @@ _MACRO = re.compile(r"@(\w+)\(([^()]*)\)")
 
 _MACROS = {
     "system": "({0} < '16384'o)",
+    "definition": "@class({0})",
     "class": "(@system({0}) OR @relation({0})"
     " OR {0} = ANY (ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE @relation(i.indrelid)))"
     " OR {0} = ANY (ARRAY(SELECT s.oid FROM pg_catalog.pg_depend AS p"
@@ -112,7 +114,7 @@ def guard_system_catalog(
             detail=f"{schema}.{name} can show other tenants' activity or the server's configuration.",
             hint="Use pg_class, pg_attribute or information_schema, which answer for your own tables.",
         )
-    columns = _columns(schema, name, catalog) if access.isolation is not Isolation.DATABASE else "x.*"
+    columns = _columns(schema, name, access.isolation, catalog)
     if with_tableoid:
         columns += ", x.tableoid"
     visible = _Visibility(access, catalog)
@@ -127,14 +129,17 @@ def visible_condition(condition: str, access: Access, catalog: Catalog) -> tuple
 
 def visible_relations(access: Access, catalog: Catalog) -> tuple[Relation, ...]:
     """The relations of shared tables that the session may read, with the composite types of their schemas."""
-    readable = [relation for relation in catalog.relations.values() if _is_readable(relation, access)]
+    readable = [relation for relation in catalog.relations.values() if _is_readable(relation, access, catalog)]
     schemas = {relation.schema for relation in readable}
     composites = (r for r in catalog.relations.values() if r.kind == "c" and r.schema in schemas)
     return tuple(sorted((*readable, *composites), key=lambda relation: relation.oid))
 
 
-def _is_readable(relation: Relation, access: Access) -> bool:
+def _is_readable(relation: Relation, access: Access, catalog: Catalog) -> bool:
     rule = access.rules.get((relation.schema, relation.name))
+    if rule is None and relation.kind == "v":
+        listed = is_made_of_listed(relation, access, catalog, readable=True)
+        return listed and access.table(relation.schema, relation.name).read
     if rule is None or rule.table_class is TableClass.DENIED:
         return False
     return access.table(relation.schema, relation.name).read
@@ -152,10 +157,12 @@ def _condition(schema: str, name: str, isolation: Isolation) -> str | None:
     return tables.EVERYTHING
 
 
-def _columns(schema: str, name: str, catalog: Catalog) -> str:
-    """Every column in its order, statistics replaced by constants."""
-    hidden = tables.HIDDEN_COLUMNS.get(name) if schema == "pg_catalog" else None
-    if hidden is None:
+def _columns(schema: str, name: str, isolation: Isolation, catalog: Catalog) -> str:
+    """Every column in its order, statistics and the like replaced by constants."""
+    hidden = tables.HIDDEN_COLUMNS.get(f"{schema}.{name}")
+    if isolation is Isolation.SHARED:
+        hidden = tables.HIDDEN_IN_SHARED.get(f"{schema}.{name}", hidden)
+    if hidden is None or isolation is Isolation.DATABASE:
         return "x.*"
     columns = catalog.system_columns.get(f"{schema}.{name}")
     if not columns:
@@ -196,6 +203,8 @@ class _Visibility:
             yield from self._relation(arguments[0])
         elif name == "schema":
             yield from self._schema(arguments[0])
+        elif name == "definition" and self._access.isolation is Isolation.SHARED:
+            yield from self._listed(arguments[0])
         else:
             yield from self.expand(_MACROS[name].format(*arguments))
 
@@ -206,6 +215,13 @@ class _Visibility:
         yield "(" + _plain(_RELATIONS_OF_SCHEMA.format(column))
         yield SCHEMA_NAME
         yield " AND " + self._names() + ")))"
+
+    def _listed(self, column: str) -> Iterator[Piece]:
+        """One of the server, or one that the session may see and the policy lists."""
+        seen = visible_relations(self._access, self._catalog)
+        listed = (str(relation.oid) for relation in seen if (relation.schema, relation.name) in self._access.rules)
+        yield from self.expand(f"(@system({column}) OR {column} = ANY (")
+        yield _array(listed, "oid") + "))"
 
     def _names(self) -> str:
         """A condition on r.relname in the schema strategy: the default, and the relations that roles name."""

@@ -57,6 +57,8 @@ def _check_sources(context: Context) -> None:
 
 # -- out ------------------------------------------------------------------------------------------------------
 
+_NOT_COPIED = {"v": "view", "m": "materialized view", "f": "foreign table"}
+
 
 def _copy_out(node: Node, context: Context) -> None:
     reference = context.target_of(node)
@@ -66,6 +68,13 @@ def _copy_out(node: Node, context: Context) -> None:
     if relation is None:
         context.reach(resolved.schema, resolved.name)
         return
+    if relation.kind in _NOT_COPIED:
+        raise InvalidStatement(
+            f'cannot copy from {_NOT_COPIED[relation.kind]} "{relation.name}"',
+            sqlstate="42809",
+            hint="Try the COPY (SELECT ...) TO variant.",
+            position=reference.position,
+        )
     note_guard(resolved, context)
     columns = ", ".join(quote_identifier(name) for name in _columns(node, relation, reference))
     only = relation.kind == "r"  # COPY of a table leaves its children out

@@ -16,21 +16,20 @@ from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, tenant_value
 from policy.sql.parse import Node, enums
-from policy.sql.plan import Piece, quote_identifier
+from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
 from policy.sql.rules import insert_layout as layout_of
-from policy.sql.rules.insert_checks import check_rows
+from policy.sql.rules.insert_checks import cannot_be_tested_in_place, check_rows
 from policy.sql.rules.insert_layout import Arm, InsertLayout, arms_of, lay_out, leaves
+from policy.sql.rules.insert_outside import enclose_query
 from policy.sql.rules.on_conflict import rewrite_on_conflict
 from policy.sql.rules.query_width import width_of
-from policy.sql.rules.stamp import Unwrap, checked, foreign_value, is_tenant_value, stamp_value, without_check
+from policy.sql.rules.stamp import Unwrap, foreign_value, is_tenant_value, stamp_value
 from policy.sql.rules.target import check_defaults, check_reads, generated_columns, resolve_target
 from policy.sql.verify import failed
 
 ast: Any = parse.ast
-
-_ROWS = '"tenantgate_rows"'  # the alias of a source that had to be wrapped
 
 Undo = Callable[[Node], None]
 
@@ -43,16 +42,53 @@ def rewrite_insert(node: Node, context: Context) -> None:
     columns = _columns(node, resolved, reference, context)
     if resolved.relation is not None and columns is not None:
         _check_defaults(node, columns, reference, resolved, context)
-    tenant, undo = resolved.tenant_column, list[Undo]()
-    if tenant is not None:
-        assert resolved.relation is not None
-        assert columns is not None
-        context.note(f"{resolved.name}: rows are stamped with {tenant.name}")
-        undo = _stamp(node, columns, tenant, layout, context)
-    undo += check_rows(node, columns, layout, reference, resolved, context)
+    if resolved.tenant_column is not None:
+        context.note(f"{resolved.name}: rows are stamped with {resolved.tenant_column.name}")
+    undo = _change_rows(node, columns, layout, reference, resolved, context)
     if undo:
         context.expect(node, _unwrap(undo))
     rewrite_on_conflict(node, reference, resolved, layout.query[1], context)
+
+
+def _change_rows(
+    node: Node,
+    columns: list[str] | None,
+    layout: InsertLayout,
+    reference: Reference,
+    resolved: Resolved,
+    context: Context,
+) -> list[Undo]:
+    """Stamp the rows and test them against the row filter; return what takes this away again."""
+    tenant = resolved.tenant_column
+    if columns is not None and node.selectStmt is not None and _must_be_enclosed(node, columns, resolved, context):
+        adds = tenant is not None and tenant.name not in columns
+        undo = [_add_column(node, columns, tenant, layout, context)] if tenant is not None and adds else []
+        enclosed = enclose_query(node.selectStmt, columns, layout, reference, resolved, context)
+        return [*undo, lambda found: _apply(enclosed, found)]
+    undo = []
+    if tenant is not None:
+        assert columns is not None
+        undo = _stamp(node, columns, tenant, layout, context)
+    return undo + check_rows(node, columns, layout, reference, resolved, context)
+
+
+def _must_be_enclosed(node: Node, columns: list[str], resolved: Resolved, context: Context) -> bool:
+    """Whether a value of the query has to be tested and cannot be where it stands."""
+    query = node.selectStmt
+    if query.op == enums.SetOperation.SETOP_NONE and query.valuesLists:
+        return False
+    if cannot_be_tested_in_place(node, columns, resolved, context):
+        return True
+    tenant = resolved.tenant_column
+    return (
+        tenant is not None
+        and tenant.name in columns
+        and not _can_be_checked_in_place(query, columns.index(tenant.name))
+    )
+
+
+def _apply(unwrap: Unwrap, found: Node) -> None:
+    unwrap(found)
 
 
 def _unwrap(undo: list[Undo]) -> Unwrap:
@@ -212,9 +248,7 @@ def _check_given(node: Node, columns: list[str], tenant: Column, layout: InsertL
         if any(len(row) < len(columns) for row in query.valuesLists):
             raise _too_few(context)
         return _check_rows(query, number, tenant, layout, context)
-    if _can_be_checked_in_place(query, number):
-        return _check_target(query, number, tenant, layout, context)
-    return _check_outside(query, len(columns), number, tenant, layout, context)
+    return _check_target(query, number, tenant, layout, context)
 
 
 def _check_rows(query: Node, number: int, tenant: Column, layout: InsertLayout, context: Context) -> Undo:
@@ -278,46 +312,6 @@ def _check_target(query: Node, number: int, tenant: Column, layout: InsertLayout
 
 def _first_target(arm: Arm, context: Context) -> int:
     return arm.index + (2 if context.tokens.name(arm.index + 1) == "ALL" else 1)
-
-
-def _check_outside(
-    query: Node, width: int, number: int, tenant: Column, layout: InsertLayout, context: Context
-) -> Undo:
-    """Any other query: as a sub-select whose columns get names, with the tenant's checked in a SELECT around it."""
-    known = width_of(query, context)
-    if known is not None and known != width:
-        fewer = known < width
-        raise (
-            _too_few(context)
-            if fewer
-            else InvalidStatement(
-                "INSERT has more expressions than target columns", position=context.statement.start + 1
-            )
-        )
-    names = [f'"c{i + 1}"' for i in range(width)]
-    before, after = checked(tenant)
-    listed: list[Piece] = []
-    for i, name in enumerate(names):
-        listed += [", " if i else " ", *((*before, name, *after) if i == number else (name,))]
-    tokens = context.tokens
-    start, end = tokens.items[layout.query[0]].start, tokens.end_before(layout.query[1])
-    context.wrap(start, end, ("SELECT", *listed, " FROM ("), (f") AS {_ROWS}({', '.join(names)})",))
-    context.has_runtime_check = True
-
-    def undo(found: Node) -> None:
-        outer = found.selectStmt
-        source = outer.fromClause[0] if outer.fromClause and len(outer.fromClause) == 1 else None
-        if not isinstance(source, ast.RangeSubselect) or source.lateral or len(outer.targetList) != width:
-            raise failed("INSERT")
-        for i, target in enumerate(outer.targetList):
-            value = without_check(target.val, tenant) if i == number else target.val
-            if not isinstance(value, ast.ColumnRef) or [f.sval for f in value.fields] != [f"c{i + 1}"]:
-                raise failed("INSERT")
-        if [name.sval for name in source.alias.colnames] != [f"c{i + 1}" for i in range(width)]:
-            raise failed("INSERT")
-        found.selectStmt = source.subquery
-
-    return undo
 
 
 def _too_few(context: Context) -> InvalidStatement:

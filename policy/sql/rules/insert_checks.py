@@ -14,7 +14,7 @@ from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
 from policy.sql.rules import insert_layout as layout_of
 from policy.sql.rules.insert_layout import Arm, InsertLayout, arms_of
-from policy.sql.rules.row_check import Span, check_inserted, untestable_rows
+from policy.sql.rules.row_check import Span, check_inserted, is_repeatable, untestable_rows
 from policy.sql.rules.stamp import Unwrap
 from policy.sql.verify import failed
 
@@ -31,11 +31,11 @@ def check_rows(
     resolved: Resolved,
     context: Context,
 ) -> list[Undo]:
-    """Test every new row; return what takes the tests away again. Raises a StatementRefused."""
+    """Test every new row where it stands; return what takes the tests away again. Raises a StatementRefused."""
     if filter_expression(resolved) is None:
         return []
     query = node.selectStmt
-    if columns is None or query is None or query.op != enums.SetOperation.SETOP_NONE:
+    if columns is None or query is None:
         raise untestable_rows(resolved, reference)
     if any(target.indirection for target in node.cols or ()):
         raise untestable_rows(resolved, reference)
@@ -43,6 +43,21 @@ def check_rows(
     if query.valuesLists:
         return [_check_values(arm, columns, reference, resolved, context)]
     return [_check_select(arm, columns, reference, resolved, context)]
+
+
+def cannot_be_tested_in_place(node: Node, columns: list[str], resolved: Resolved, context: Context) -> bool:
+    """Whether a query's rows must be tested outside of it (insert_outside.py)."""
+    expression = filter_expression(resolved)
+    if expression is None or any(target.indirection for target in node.cols or ()):
+        return False
+    query = node.selectStmt
+    targets = query.targetList or ()
+    if query.op != enums.SetOperation.SETOP_NONE or query.distinctClause or len(targets) < len(columns):
+        return True
+    if any(_is_star(target) for target in targets):
+        return True
+    tested = (target.val for name, target in zip(columns, targets, strict=False) if name in expression.columns)
+    return not all(is_repeatable(value, context) for value in tested)
 
 
 def _check_values(arm: Arm, columns: list[str], reference: Reference, resolved: Resolved, context: Context) -> Undo:
@@ -77,8 +92,6 @@ def _spans(start: int, end: int, columns: list[str], context: Context) -> Callab
 
 def _check_select(arm: Arm, columns: list[str], reference: Reference, resolved: Resolved, context: Context) -> Undo:
     targets = arm.node.targetList or ()
-    if arm.node.distinctClause or len(targets) < len(columns) or any(_is_star(target) for target in targets):
-        raise untestable_rows(resolved, reference)
     if context.tokens.name(arm.index) != "SELECT":
         raise untestable_rows(resolved, reference)
     first = arm.index + (2 if context.tokens.name(arm.index + 1) == "ALL" else 1)

@@ -2,8 +2,9 @@
 
 PostgreSQL gives a statement no place for a test of the row that it is about to write, so the test is put into a value:
 `CASE WHEN (filter over the new values) THEN value ELSE error END`, in the first value that the filter names. There the
-new values stand a second time; a value that could turn out differently then (a sub-select, a volatile function), or
-whose text is not at hand (INSERT from a query with `*`, COPY), cannot be tested, and the statement is refused.
+new values stand a second time. A value that could turn out differently then (a sub-select, a volatile function) is
+computed once in a sub-select, which OFFSET 0 holds together, and tested outside of it; of two such values neither
+can be. COPY has no values in the statement, and is refused.
 
 The error's name contains that of a foreign tenant's value (stamp.py), by which the data plane knows it.
 """
@@ -11,6 +12,7 @@ The error's name contains that of a foreign tenant's value (stamp.py), by which 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from policy.errors import AccessDenied, StatementRefused
@@ -31,6 +33,10 @@ from policy.sql.verify import failed, parse_sample, same_tree
 ast: Any = parse.ast
 
 ROW_MARKER = f"{MARKER}_or_row_filter"
+
+_ERROR = f"pg_catalog.current_setting('{ROW_MARKER}')"
+_SOURCE = '"tenantgate_value"'
+_COMPUTED = f'{_SOURCE}."v"'
 
 Span = tuple[int, int]  # offsets of an expression's text
 
@@ -53,36 +59,49 @@ _REPEATABLE = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One column of a SET list. span: of its value's text. expect: tells the check what became of the value."""
+
+    target: Node
+    value: Node
+    span: Callable[[], Span]
+    expect: Callable[[Unwrap], None]
+
+
 def check_assigned(
-    targets: Sequence[Node],
-    span_of: Callable[[Node], Span],
-    reference: Reference,
-    resolved: Resolved,
-    context: Context,
+    assignments: Sequence[Assignment], reference: Reference, resolved: Resolved, context: Context
 ) -> None:
-    """Test what a SET list makes of a row; span_of gives the text of an item's value. Raises a StatementRefused."""
+    """Test what a SET list makes of a row. Raises a StatementRefused."""
     expression = filter_expression(resolved)
     if expression is None:
         return
     columns = _columns(expression, resolved, reference)
     tenant = resolved.tenant_column
-    assigned = [t for t in targets if t.name in columns and (tenant is None or t.name != tenant.name)]
-    if not assigned:
+    tested = [a for a in assignments if a.target.name in columns and (tenant is None or a.target.name != tenant.name)]
+    if not tested:
         return
     qualifier = quote_identifier(reference.visible_name)
     values: dict[str, Pieces] = {name: (f"{qualifier}.{quote_identifier(name)}",) for name in columns}
-    for target in assigned:
-        if target.indirection or not _is_repeatable(target.val, context):
-            raise _untestable(resolved, target.location, f"Set {target.name} to a constant or a simple expression.")
-        values[target.name] = _new_value(span_of(target), columns[target.name], context)
-    first = assigned[0]
-    unwrap = _put_test(first.val, span_of(first), columns[first.name], expression.with_values(values), context)
-
-    def unwrap_target(found: Node) -> Node:
-        found.val = unwrap(found.val)
-        return found
-
-    context.expect(first, unwrap_target)
+    computed: Assignment | None = None  # the one whose value could turn out differently a second time
+    for each in tested:
+        name = each.target.name
+        if isinstance(each.value, ast.SetToDefault):
+            values[name] = _default(columns[name], reference, resolved, context)
+        elif not each.target.indirection and is_repeatable(each.value, context):
+            values[name] = _new_value(each.span(), columns[name], context)
+        elif computed is None and not each.target.indirection and not isinstance(each.value, ast.MultiAssignRef):
+            computed = each
+            values[name] = _computed_value(columns[name])
+        else:
+            raise _untestable(resolved, each.target.location, f"Set {name} to a constant or a simple expression.")
+    condition = expression.with_values(values)
+    if computed is not None:
+        computed.expect(_put_test_once(computed.span(), condition, context))
+    else:
+        first = tested[0]
+        default = values[first.target.name] if isinstance(first.value, ast.SetToDefault) else None
+        first.expect(_put_test(first.value, first.span(), columns[first.target.name], condition, context, default))
     context.note(f"{resolved.name}: new values must pass the row filter")
 
 
@@ -105,22 +124,58 @@ def check_inserted(
         if not isinstance(value, ast.SetToDefault) and (tenant is None or name != tenant.name)
     }
     values: dict[str, Pieces] = {}
+    computed: str | None = None  # the one whose value could turn out differently a second time
     for name, column in columns.items():
         if tenant is not None and name == tenant.name:
             values[name] = ("(", *_tenant(tenant), ")")
         elif name not in given:
             values[name] = _default(column, reference, resolved, context)
-        elif _is_repeatable(given[name], context):
+        elif is_repeatable(given[name], context):
             values[name] = _new_value(span_of(name), column, context)
+        elif computed is None:
+            computed = name
+            values[name] = _computed_value(column)
         else:
-            raise _untestable(resolved, reference.position - 1, f"Give {name} a constant or a simple expression.")
-    chosen = next((name for name in given if name in columns), None) or next(iter(given), None)
+            hint = f"Give {computed} or {name} a constant or a simple expression."
+            raise _untestable(resolved, reference.position - 1, hint)
+    chosen = computed or next((name for name in given if name in columns), None) or next(iter(given), None)
     if chosen is None:
         raise untestable_rows(resolved, reference)
     assert resolved.relation is not None
     column = next(c for c in resolved.relation.columns if c.name == chosen)
+    condition = expression.with_values(values)
     context.note(f"{resolved.name}: new rows must pass the row filter")
-    return chosen, _put_test(given[chosen], span_of(chosen), column, expression.with_values(values), context)
+    if computed is not None:
+        return chosen, _put_test_once(span_of(chosen), condition, context)
+    return chosen, _put_test(given[chosen], span_of(chosen), column, condition, context)
+
+
+def check_computed(
+    names: Mapping[str, str], reference: Reference, resolved: Resolved, context: Context
+) -> tuple[str, Pieces, Unwrap]:
+    """Test a new row whose values are the columns of a sub-select; names: its columns by those that they are for.
+
+    Return the column that holds the test, its value, and what takes the test away again. Raises a StatementRefused.
+    """
+    expression = filter_expression(resolved)
+    assert expression is not None
+    tenant = resolved.tenant_column
+    values: dict[str, Pieces] = {}
+    for name, column in _columns(expression, resolved, reference).items():
+        if tenant is not None and name == tenant.name:
+            values[name] = ("(", *_tenant(tenant), ")")
+        elif name in names:
+            values[name] = (f"({names[name]}::{column.declared_type or cast_name(column)})",)
+        else:
+            values[name] = _default(column, reference, resolved, context)
+    given = [name for name in names if tenant is None or name != tenant.name]
+    if not given:
+        raise untestable_rows(resolved, reference)
+    chosen = next((name for name in given if name in values), given[0])
+    before, after = _test(expression.with_values(values))
+    context.has_runtime_check = True
+    context.note(f"{resolved.name}: new rows must pass the row filter")
+    return chosen, (*before, names[chosen], *after), lambda found: _without_test(found, before, after)
 
 
 def refuse_copy(reference: Reference, resolved: Resolved) -> None:
@@ -157,12 +212,12 @@ def _columns(expression: RoleExpression, resolved: Resolved, reference: Referenc
     return found
 
 
-def _is_repeatable(value: Node, context: Context) -> bool:
+def is_repeatable(value: Node, context: Context) -> bool:
     """Whether an expression has the same value when it is evaluated a second time."""
-    return all(isinstance(node, _REPEATABLE) and _call_is_repeatable(node, context) for node in walk(value))
+    return all(isinstance(node, _REPEATABLE) and _callis_repeatable(node, context) for node in walk(value))
 
 
-def _call_is_repeatable(node: Node, context: Context) -> bool:
+def _callis_repeatable(node: Node, context: Context) -> bool:
     if isinstance(node, ast.ColumnRef):
         return len(names_of(node.fields)) == len(node.fields)
     if not isinstance(node, ast.FuncCall):
@@ -188,33 +243,75 @@ def _default(column: Column, reference: Reference, resolved: Resolved, context: 
         node = parse_statements(f"SELECT {column.default_sql}")[0].node if known else None
     except StatementRefused:
         node = None
-    if node is None or len(node.targetList) != 1 or not _is_repeatable(node.targetList[0].val, context):
+    if node is None or len(node.targetList) != 1 or not is_repeatable(node.targetList[0].val, context):
         raise _untestable(resolved, reference.position - 1, f"Give a value for {column.name}.")
     return (f"(({column.default_sql})::{kind})",)
 
 
-def _put_test(value: Node, span: Span, column: Column, condition: Pieces, context: Context) -> Unwrap:
-    """Enclose a value by a test; the CASE has the type that the value has on its own."""
-    untyped = isinstance(value, ast.ParamRef) or (
-        isinstance(value, ast.A_Const) and (value.isnull or isinstance(value.val, ast.String))
-    )
-    error = f"pg_catalog.current_setting('{ROW_MARKER}')"
-    before: Pieces = ("CASE WHEN (", *condition, ") THEN (")
-    after: Pieces = (
-        (f") ELSE {error}::{cast_name(column)} END",) if untyped else (f") WHEN {error} IS NULL THEN NULL END",)
-    )
+def _computed_value(column: Column) -> Pieces:
+    return (f"({_COMPUTED}::{column.declared_type or cast_name(column)})",)
+
+
+def _put_test_once(span: Span, condition: Pieces, context: Context) -> Unwrap:
+    """Enclose a value that is computed once, in a sub-select, by a test that names it."""
+    test, end = _test(condition)
+    before: Pieces = ("(SELECT ", *test, _COMPUTED, *end, " FROM (SELECT (")
+    after: Pieces = (f') AS "v" OFFSET 0) AS {_SOURCE})',)
     context.wrap(*span, before, after)
     context.has_runtime_check = True
 
     def unwrap(found: Node) -> Node:
         expected = parse_sample("SELECT %", (*before, "NULL", *after)).targetList[0].val
         try:
-            first = found.args[0]
-            inner, first.result = first.result, expected.args[0].result
-        except (AttributeError, TypeError, IndexError):
+            (inner,) = found.subselect.fromClause[0].subquery.targetList
+            (sample,) = expected.subselect.fromClause[0].subquery.targetList
+            client, inner.val = inner.val, sample.val
+        except (AttributeError, TypeError, IndexError, ValueError):
             raise failed("row filter") from None
         if not same_tree(found, expected):
             raise failed("row filter")
-        return inner
+        return client
 
     return unwrap
+
+
+def _put_test(
+    value: Node, span: Span, column: Column, condition: Pieces, context: Context, default: Pieces | None = None
+) -> Unwrap:
+    """Enclose a value by a test; the CASE has the type that the value has on its own. default: what DEFAULT is."""
+    before, after = _test(condition)
+    untyped = isinstance(value, ast.ParamRef) or (
+        isinstance(value, ast.A_Const) and (value.isnull or isinstance(value.val, ast.String))
+    )
+    if untyped:
+        after = (f") ELSE {_ERROR}::{cast_name(column)} END",)
+    context.has_runtime_check = True
+    if default is None:
+        context.wrap(*span, before, after)
+        return lambda found: _without_test(found, before, after)
+    whole: Pieces = (*before, *default, *after)
+    context.replace(*span, *whole)
+
+    def unwrap(found: Node) -> Node:
+        if not same_tree(found, parse_sample("SELECT %", whole).targetList[0].val):
+            raise failed("row filter")
+        return value
+
+    return unwrap
+
+
+def _test(condition: Pieces) -> tuple[Pieces, Pieces]:
+    """What stands before and after a value that has a type of its own."""
+    return ("CASE WHEN (", *condition, ") THEN ("), (f") WHEN {_ERROR} IS NULL THEN NULL END",)
+
+
+def _without_test(found: Node, before: Pieces, after: Pieces) -> Node:
+    expected = parse_sample("SELECT %", (*before, "NULL", *after)).targetList[0].val
+    try:
+        first = found.args[0]
+        inner, first.result = first.result, expected.args[0].result
+    except (AttributeError, TypeError, IndexError):
+        raise failed("row filter") from None
+    if not same_tree(found, expected):
+        raise failed("row filter")
+    return inner

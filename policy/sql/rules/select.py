@@ -22,6 +22,7 @@ from policy.sql.plan import quote_identifier
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.catalogs import guard_catalog
+from policy.sql.rules.views import expanded
 from policy.sql.rules.where import add_tests
 from policy.sql.verify import expect_name, expect_source, failed, same_tree
 
@@ -57,7 +58,7 @@ def _guard_source(reference: Reference, context: Context) -> Resolved | tuple[st
     if pieces is not None:
         _put_source(reference, pieces, context)
         return (reference.schema or "pg_catalog", reference.name)
-    resolved = resolve(reference, "read", context)
+    resolved = expanded(resolve(reference, "read", context), reference, context, guard_sources)
     _check_lock(reference, resolved, context)
     if not resolved.is_guarded:
         context.reach(resolved.schema, resolved.name)
@@ -118,7 +119,7 @@ def _belongs_in_where(reference: Reference, resolved: Resolved, context: Context
 
 
 def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
-    if reference.nullable or resolved.access.masks:
+    if reference.nullable or resolved.access.masks or resolved.source:
         return False
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False
@@ -153,6 +154,12 @@ def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> N
     """A row lock needs what an UPDATE needs; rows of global tables are not locked by one tenant against the others."""
     if not _is_locked(reference):
         return
+    if resolved.source:
+        raise UnsupportedStatement(
+            f"rows of the view {reference.name} cannot be locked",
+            hint="Lock the rows of its tables, or name your tables with FOR UPDATE OF.",
+            position=reference.position,
+        )
     if not resolved.access.write:
         raise AccessDenied(
             f"permission denied for table {reference.name}",

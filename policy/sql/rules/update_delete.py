@@ -42,16 +42,25 @@ def rewrite_delete(node: Node, context: Context) -> None:
     _confine(node, reference, resolved, context)
 
 
+def _check_cursor(reference: Reference, resolved: Resolved) -> None:
+    """WHERE CURRENT OF takes no further condition and needs none: the cursor is the session's own, so its query has the
+    guard, and PostgreSQL gives the row on which it stands. Only a cursor that may read more than is written would not
+    do."""
+    if resolved.access.read_filter is not None:
+        raise UnsupportedStatement(
+            "WHERE CURRENT OF is not supported where your roles read more rows than they may write",
+            hint="Name the row by its key: FETCH it, then UPDATE … WHERE id = …",
+            position=reference.position,
+        )
+
+
 def _confine(node: Node, reference: Reference, resolved: Resolved, context: Context) -> None:
     tests = target_tests(reference, resolved, context)
     if not tests:
         return
     if isinstance(node.whereClause, ast.CurrentOfExpr):
-        raise UnsupportedStatement(
-            "WHERE CURRENT OF is not supported",
-            hint="Name the row by its key: FETCH it, then UPDATE … WHERE id = …",
-            position=reference.position,
-        )
+        _check_cursor(reference, resolved)
+        return
     # keywords of FROM items may come first (GROUP BY of none: sub-selects are in brackets), so only these two end it
     clause = context.tokens.find(_CLAUSES, context.tokens.index_at(reference.end))
     add_tests_at(node, clause, tests, needs_barrier(context), context)

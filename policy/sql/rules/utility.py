@@ -1,4 +1,4 @@
-"""Statements around a query: EXPLAIN, DECLARE, PREPARE, EXECUTE; and MERGE.
+"""Statements around a query: EXPLAIN, DECLARE, PREPARE, EXECUTE.
 
 Their inner query is guarded like any other (rules/select.py, the write rules); here is only what the wrapping adds.
 EXPLAIN tells of rows that no predicate holds back (costs come from statistics over all tenants, ANALYZE counts the
@@ -15,10 +15,7 @@ from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import ast, walk
-from policy.sql.resolve import resolve
 from policy.sql.rules.ddl import DDL_RULES
-from policy.sql.rules.referential import check_delete, check_update
-from policy.sql.rules.select import put_name
 from policy.sql.verify import failed, parse_sample, same_tree
 
 Node = Any
@@ -114,23 +111,6 @@ def _check_argument(argument: Node, context: Context) -> None:
                 hint="Compute the value first and pass it as a constant.",
                 position=(getattr(found, "location", None) or context.statement.start) + 1,
             )
-
-
-def merge(node: Node, context: Context) -> None:
-    """MERGE works on relations without guards only: a tenant's own, without a row filter or masks."""
-    target = context.target_of(node)
-    resolved = resolve(target, "write", context)
-    if context.shared or resolved.is_guarded:
-        raise UnsupportedStatement(
-            "MERGE is not supported on this table",
-            hint="Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction.",
-            position=target.position,
-        )
-    check_delete(target, resolved, context)
-    columns = resolved.relation.columns if resolved.relation is not None else ()
-    check_update([column.name for column in columns], target, resolved, context)
-    context.reach(resolved.schema, resolved.name)
-    put_name(target, resolved, context)
 
 
 def accept(_node: Node, _context: Context) -> None:

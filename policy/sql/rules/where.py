@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policy.errors import UnsupportedStatement
-from policy.sql.context import Context
+from policy.sql.context import Context, Unwrap
 from policy.sql.guard import Pieces, joined
 from policy.sql.parse import ast, enums
 from policy.sql.plan import Piece
@@ -68,21 +68,27 @@ def enclosing(condition: Pieces, barrier: bool) -> tuple[tuple[Piece, ...], tupl
 
 def expect_tests(node: Node, tests: Sequence[Pieces], barrier: bool, context: Context) -> None:
     """Tell the check that `node.whereClause` has tests added as `enclosing` does."""
-    had_condition = node.whereClause is not None
+    context.expect(node, without_tests(node, "whereClause", tests, barrier))
+
+
+def without_tests(node: Node, field: str, tests: Sequence[Pieces], barrier: bool) -> Unwrap:
+    """What takes the tests away again that `enclosing` put around the condition in `field` of a node."""
+    had_condition = getattr(node, field) is not None
 
     def unwrap(found: Node) -> Node:
         if type(found) is not type(node):
             raise failed("WHERE")
         expected = parse_condition(joined(tests))
+        condition = getattr(found, field)
         if had_condition:
-            found.whereClause = _without(found.whereClause, expected, barrier)
-        elif same_tree(found.whereClause, expected):
-            found.whereClause = None
+            setattr(found, field, _without(condition, expected, barrier))
+        elif same_tree(condition, expected):
+            setattr(found, field, None)
         else:
             raise failed("WHERE")
         return found
 
-    context.expect(node, unwrap)
+    return unwrap
 
 
 def _without(where: Node, expected: Node, barrier: bool) -> Node:

@@ -72,7 +72,8 @@ PAIRS = [
         "INSERT INTO orders (id, tenant_id) SELECT 1, 'a' UNION SELECT 2, 'b'",
         'INSERT INTO "public"."orders" (id, tenant_id) SELECT "c1", '
         + checked('"c2"')
-        + ' FROM (SELECT 1, \'a\' UNION SELECT 2, \'b\') AS "tenantgate_rows"("c1", "c2")',
+        + " FROM (SELECT * FROM (SELECT 1, 'a' UNION SELECT 2, 'b') AS \"tenantgate_query\" OFFSET 0)"
+        ' AS "tenantgate_rows"("c1", "c2")',
     ),
     (
         "INSERT INTO notes OVERRIDING SYSTEM VALUE VALUES (1)",

@@ -119,7 +119,8 @@ LEAKY = [
     "UPDATE orders SET id = 1 WHERE 1 / id = 1",
     "DELETE FROM orders WHERE CASE WHEN id = 1 THEN body::int = 1 END",
     "WITH d AS (DELETE FROM orders WHERE body::int = 1 RETURNING id) SELECT * FROM d",
-    "MERGE INTO orders o USING items i ON o.id = i.order_id WHEN MATCHED THEN DELETE",
+    "MERGE INTO orders o USING items i ON o.id + 1 = i.order_id WHEN MATCHED THEN DELETE",
+    "MERGE INTO orders o USING (SELECT order_id::int AS n FROM items) i ON o.id = i.n WHEN MATCHED THEN DELETE",
     "SELECT * FROM orders WHERE id OPERATOR(public.=) 2",
     "SELECT * FROM (SELECT o.to_json FROM orders o) s",
 ]

@@ -28,11 +28,6 @@ EXECUTE p ((SELECT note FROM orders))
 =>
 0A000 EXECUTE takes constants and parameters only
 
--- merge
-MERGE INTO orders o USING customers c ON o.id = c.id WHEN MATCHED THEN DELETE
-=>
-0A000 MERGE is not supported on this table
-
 -- two-phase commit
 PREPARE TRANSACTION 'x'
 =>
