@@ -48,14 +48,16 @@ class CodeReview:
 
 
 def review_code(
-    statement: Node, access: Access, catalog: Catalog, *, answered_calls: Collection[int] = ()
+    statement: Node, access: Access, catalog: Catalog, *, answered_calls: Collection[int] = (), stored: bool = False
 ) -> CodeReview:
     """Check all code that `statement` can reach by name; return what its plan must know.
+
+    `stored`: it runs as it stands on the target, so that no rule can rewrite a call in it.
 
     `answered_calls`: locations of function calls that another rule has decided already (set_config, nextval of a
     column default). Raises AccessDenied (42501) or InvalidStatement (42883) with position and hint.
     """
-    reviewer = _Reviewer(statement, access, catalog, frozenset(answered_calls))
+    reviewer = _Reviewer(statement, access, catalog, frozenset(answered_calls), stored)
     for node in walk(statement):
         reviewer.review(node)
     reviewer.check_casts()
@@ -67,7 +69,7 @@ def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bo
     try:
         expression = parse_statements(f"SELECT {default_sql}")[0].node
         calls = {call.location for call in walk(expression) if _is_generator(call)}
-        review_code(expression, access, catalog, answered_calls=calls)
+        review_code(expression, access, catalog, answered_calls=calls, stored=True)
     except StatementRefused:
         return False
     return True
@@ -81,13 +83,17 @@ class _Reviewer:
     """Walks one statement; `pinned` is set on the way."""
 
     __slots__ = (
-        "_access", "_answered", "_catalog", "_code", "_own_database", "_relations", "_statement", "_types", "pinned",
+        "_access", "_answered", "_catalog", "_code", "_own_database", "_relations", "_statement", "_stored", "_types",
+        "pinned",
     )  # fmt: skip
 
-    def __init__(self, statement: Node, access: Access, catalog: Catalog, answered: frozenset[int]) -> None:
+    def __init__(
+        self, statement: Node, access: Access, catalog: Catalog, answered: frozenset[int], stored: bool
+    ) -> None:
         self._access = access
         self._catalog = catalog
         self._answered = answered
+        self._stored = stored
         self._own_database = access.isolation is Isolation.DATABASE
         self._relations = _named_relations(statement, catalog)
         self._statement = statement
@@ -153,8 +159,10 @@ class _Reviewer:
             return self._own_database or all(_is_constant(argument) for argument in arguments)
         if name in GUARDED and not self._own_database:
             return True  # guard_catalog_functions lets it see the session's objects only
-        if name in builtin.GUARDED_BY_OID or name in builtin.CHANNELS or name in builtin.ADVISORY_LOCKS:
+        if name in builtin.GUARDED_BY_OID:
             return True
+        if name in builtin.CHANNELS or name in builtin.ADVISORY_LOCKS:
+            return self._own_database or not self._stored
         return self._own_database and (name in builtin.NAME_RESOLVERS or name in builtin.OWN_DATABASE_ONLY)
 
     def _own_setting(self, arguments: tuple[Node, ...]) -> bool:

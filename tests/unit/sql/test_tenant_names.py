@@ -13,6 +13,7 @@ from policy.access import Access
 from policy.errors import StatementRefused
 from policy.sql import builtin_functions as builtin
 from policy.sql.compile import compile_query
+from policy.sql.functions import default_is_allowed
 from policy.sql.namespaces import client_channel, is_shortened, lock_key_of, namespace_of, target_channel
 from policy.sql.plan import Plan, Slot, SlotKind, render
 from tests.unit.sql import sample
@@ -113,6 +114,24 @@ def test_no_call_goes_out_without_the_tenants_own(name: str, form: str) -> None:
         return
     kinds = {piece.kind for piece in plan_of(form.format(text)).pieces if isinstance(piece, Slot)}
     assert kinds & {SlotKind.NAMESPACE, SlotKind.LOCK_KEY}
+
+
+def test_a_view_that_locks_takes_the_readers_own_lock() -> None:
+    orders = CATALOG.relations["public", "orders"]
+    definition = "SELECT tenant_id, id FROM public.orders WHERE pg_try_advisory_lock((id)::bigint)"
+    view = replace(orders, name="unlocked", kind="v", columns=orders.columns[:2], definition=definition)
+    relations = {**CATALOG.relations, ("public", "unlocked"): view}
+    (plan,) = compile_query("SELECT id FROM unlocked", SHARED, replace(CATALOG, relations=relations)).plans
+    assert plan.denial is None
+    assert plan.pins == "advisory lock"
+    assert [piece for piece in plan.pieces if piece == Slot(SlotKind.LOCK_KEY)]
+
+
+@pytest.mark.parametrize("call", ["pg_try_advisory_lock(1)", "pg_notify('x', 'y')"])
+def test_a_default_cannot_be_rewritten(call: str) -> None:
+    assert default_is_allowed("now()", SHARED, CATALOG)
+    assert not default_is_allowed(call, SHARED, CATALOG)
+    assert default_is_allowed(call, DATABASE, CATALOG)
 
 
 @given(NAMES)
