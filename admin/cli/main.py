@@ -15,7 +15,7 @@ from policy.errors import ConfigurationError, TenantGateError
 
 EXIT_OK, EXIT_FINDING, EXIT_UNUSABLE = 0, 1, 2
 
-_COMMANDS = ("serve", "check_config", "token", "explain", "demo", "audit", "healthcheck", "statements")
+_COMMANDS = ("serve", "check_config", "token", "explain", "prove", "demo", "audit", "healthcheck", "statements")
 _EPILOG = """\
 examples:
   tenantgate check-config -c tenantgate.toml

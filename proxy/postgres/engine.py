@@ -217,6 +217,9 @@ class Engine:
                 return
             template, literals = self._judge.judge(text)
             if not template.plain:
+                if self._hangs_on_answers(template):
+                    self._wait_with(message, Wait.ANSWERS)
+                    return
                 self._check_special(template)
             self._admit()
         except _REFUSALS as error:
@@ -225,6 +228,11 @@ class Engine:
         self._in_request = False
         self._begin(expected.QUERY, template, literals, text)
         self._out.append(messages.encode_query(template.text(literals).encode()))
+
+    def _hangs_on_answers(self, template: Template) -> bool:
+        """Whether it executes by a name that a PREPARE before it, which is under way, may give."""
+        executes = any(plan.session_action[:1] == ("execute",) for plan in template.compiled.plans)
+        return executes and bool(self.queue) and not self._in_request
 
     def _check_special(self, template: Template) -> None:
         """Refuse what is refused, check what needs the session's state."""

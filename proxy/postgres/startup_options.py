@@ -184,6 +184,12 @@ def _search_path(name: str, value: str) -> None:
         raise _invalid(name, value, "The gateway sets search_path: leave it out, or say public.", sqlstate="0A000")
 
 
+def _standard_conforming_strings(name: str, value: str) -> None:
+    """On, as the gateway reads every text; a client may say so."""
+    if value.lower() not in ("on", "true", "yes", "1"):
+        raise _invalid(name, value, "Only on is supported.", sqlstate="0A000")
+
+
 def _invalid(name: str, value: str, hint: str, sqlstate: str = "22023") -> StartupRefused:
     return StartupRefused(f"invalid value for parameter {name}: {_shown(value)}", sqlstate=sqlstate, hint=hint)
 
@@ -201,4 +207,5 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[str, str], str | None]]] = {
     "timezone": ("TimeZone", _time_zone),
     "extra_float_digits": ("extra_float_digits", _extra_float_digits),
     "search_path": ("search_path", _search_path),
+    "standard_conforming_strings": ("standard_conforming_strings", _standard_conforming_strings),
 }

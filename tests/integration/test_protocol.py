@@ -34,6 +34,15 @@ def test_several_statements_in_one_query(client: WireClient) -> None:
     assert answer.tags == "TDCTDCTDCZ"
 
 
+def test_queries_that_are_sent_ahead_may_execute_what_they_prepare(client: WireClient) -> None:
+    texts = ("PREPARE ahead AS SELECT 7", "EXECUTE ahead", "DEALLOCATE ahead", "EXECUTE ahead")
+    client.send(*(messages.encode_query(text.encode()) for text in texts))
+    answer = client.receive(ready=4)
+    assert answer.rows == [["7"]]
+    assert answer.sqlstates == ["26000"]
+    assert answer.statuses == "IIII"
+
+
 def test_empty_queries(client: WireClient) -> None:
     assert client.query("").tags == "IZ"
     assert client.query(" ; ").tags == "IZ"

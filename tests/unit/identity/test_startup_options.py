@@ -139,7 +139,7 @@ def test_no_database(database: str | None) -> None:
         ({"options": "-c search_path=evil,pg_catalog"}, "0A000"),
         ({"options": "-c app.tenant=globex"}, "08P01"),
         ({"options": "-c row_security=off -c session_replication_role=replica -c statement_timeout=0"}, "08P01"),
-        ({"standard_conforming_strings": "off"}, "08P01"),
+        ({"standard_conforming_strings": "off"}, "0A000"),
         ({"role": "postgres"}, "08P01"),
         ({"session_authorization": "postgres"}, "08P01"),
         ({"User": "bob"}, "08P01"),
@@ -174,3 +174,7 @@ def test_application_names_are_cleaned() -> None:
 @pytest.mark.parametrize("path", ["public", " PUBLIC ", '"public"', '"$user", public', "$user,public"])
 def test_search_paths_that_are_so_anyway(path: str) -> None:
     assert read(search_path=path).parameters == {}
+
+
+def test_strings_are_read_as_the_standard_says() -> None:
+    assert read(standard_conforming_strings="on").parameters == {}

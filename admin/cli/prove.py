@@ -1,0 +1,93 @@
+"""`tenantgate prove`: random statements through the gateway and on a twin database with the tenant's rows only."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from admin.cli.options import add_command, add_config_option, name_and_value
+
+_EPILOG = """\
+Makes two scratch databases on the target's server as its superuser: a small copy of the target's database, served by a
+gateway of its own with your policy, and a twin that holds only this tenant's rows. The target's database is read once
+and never written; nobody else may be connected to it meanwhile, so use a restored backup or a copy. Both are dropped at
+the end.
+
+exit status: 0 no difference, 1 a difference, 2 it cannot run
+
+examples:
+  tenantgate prove --tenant acme --role app --admin-url postgresql://postgres:secret@localhost/postgres
+  tenantgate prove --tenant acme --role app --statements 100000 --seed 7 --json
+  tenantgate prove --tenant acme --role app --seed 7 --case 4711          one case again
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `prove` to the command line."""
+    parser = add_command(subparsers, "prove", "look for isolation faults with random statements", _EPILOG)
+    add_config_option(parser)
+    parser.add_argument("--tenant", required=True, metavar="ID", help="the tenant's id")
+    parser.add_argument("--role", action="append", default=[], metavar="NAME", help="a role; may be repeated")
+    parser.add_argument(
+        "--attr", action="append", default=[], type=name_and_value, metavar="NAME=VALUE", help="value of :attr_NAME"
+    )
+    parser.add_argument(
+        "--admin-url",
+        metavar="URL",
+        help="a superuser of the target's server (default: $TENANTGATE_ADMIN_URL)",
+    )
+    parser.add_argument("--statements", type=int, default=10_000, metavar="N", help="how many (default: 10000)")
+    parser.add_argument("--seconds", type=float, metavar="T", help="stop after this time")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same statements (default: 1)")
+    parser.add_argument("--case", type=int, metavar="N", help="run this case of the seed alone")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--reads", action="store_true", help="only reads")
+    kinds.add_argument("--writes", action="store_true", help="only writes")
+    parser.add_argument("--findings", type=Path, default=Path(), metavar="DIR", help="where reproductions are written")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("-v", "--verbose", action="store_true", help="examples of what was refused or invalid")
+    parser.set_defaults(run=run, error=parser.error)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build both sides, run, report."""
+    from admin.demo.embedded import EmbeddedError
+    from admin.prove.proof import Proof, prove
+    from policy.errors import ConfigurationError
+    from proxy.config_file import read_config
+
+    url = arguments.admin_url or os.environ.get("TENANTGATE_ADMIN_URL")
+    if not url:
+        arguments.error("give --admin-url or TENANTGATE_ADMIN_URL: a superuser makes the scratch databases")
+    reading = read_config(arguments.config, os.environ)
+    if reading.config is None:
+        raise ConfigurationError(reading.problems)
+    proof = Proof(
+        config=reading.config,
+        databases=reading.databases,
+        tenant=arguments.tenant,
+        roles=tuple(arguments.role),
+        attributes=dict(arguments.attr),
+        admin_url=str(url),
+        seed=arguments.seed,
+        case=arguments.case,
+        statements=arguments.statements,
+        seconds=arguments.seconds,
+        reads=not arguments.writes,
+        writes=not arguments.reads,
+        directory=arguments.findings,
+    )
+    try:
+        report = asyncio.run(prove(proof, lambda line: print(line, file=sys.stderr, flush=True)))
+    except EmbeddedError as error:
+        print(f"tenantgate prove: {error}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(report.lines(verbose=arguments.verbose)))
+    return 1 if report.findings else 0
