@@ -80,9 +80,10 @@ class Context:
         `unwrap` gets the node that stands in its place in the tree of the rewritten text. It must check that the guard
         stands there (raise errors.UnsupportedStatement by `verify.failed()` otherwise), take the guard away and return
         a node that equals the client's: it may change and return the node that it got. Its children are then compared
-        as usual, with their own `expect`s.
+        as usual, with their own `expect`s. Of several for one node the last registered goes first.
         """
-        self.expected[id(node)] = unwrap
+        earlier = self.expected.get(id(node))
+        self.expected[id(node)] = unwrap if earlier is None else lambda found: earlier(unwrap(found))
 
     def expect_also(self, node: Node, unwrap: Unwrap) -> None:
         """As `expect`, for a node of which something else is expected, too: at another place of it."""

@@ -91,10 +91,19 @@ def mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
     }
 
 
-def guarded_relation(resolved: Resolved, only: bool, context: Context, *, reading: bool = True) -> Pieces:
+def guarded_relation(
+    resolved: Resolved,
+    only: bool,
+    context: Context,
+    *,
+    reading: bool = True,
+    system_columns: Sequence[str] = (),
+    sampling: Pieces = (),
+) -> Pieces:
     """The sub-select that stands for a relation in FROM, in brackets, without an alias.
 
-    All columns in catalog order, so that `*`, column alias lists, NATURAL and USING mean what they did.
+    All columns in catalog order, so that `*`, column alias lists, NATURAL and USING mean what they did; after them the
+    `system_columns`. sampling: a further test, which is made once for each row.
     """
     assert resolved.relation is not None
     masks = mask_expressions(resolved)
@@ -102,11 +111,13 @@ def guarded_relation(resolved: Resolved, only: bool, context: Context, *, readin
     for column in resolved.relation.columns:
         columns.append(", " if columns else " ")
         columns.extend(_column(column, masks.get(column.name)))
+    columns += [f", {quote_identifier(name)}" for name in system_columns]
     leaky = filter_is_leaky(resolved, context, reading=reading)
-    source = _source(resolved, only, context, behind_barrier=leaky)
+    source = _source(resolved, only, context, system_columns, behind_barrier=leaky)
     test = row_filter(resolved, "", reading=reading) if leaky else row_test(resolved, "", reading=reading)
+    test = joined([part for part in (test, sampling) if part])
     where = (" WHERE ", *test) if test else ()
-    barrier = (" OFFSET 0",) if test and needs_barrier(context) else ()
+    barrier = (" OFFSET 0",) if sampling or (test and needs_barrier(context)) else ()
     return ("(SELECT", *columns, " FROM ", *source, *where, *barrier, ")")
 
 
@@ -119,7 +130,9 @@ def _column(column: Column, mask: RoleExpression | None) -> Pieces:
     return ("(", *mask.pieces(""), f"){cast} AS {name}")
 
 
-def _source(resolved: Resolved, only: bool, context: Context, *, behind_barrier: bool) -> Pieces:
+def _source(
+    resolved: Resolved, only: bool, context: Context, system_columns: Sequence[str], *, behind_barrier: bool
+) -> Pieces:
     """The table; behind a barrier, only the rows that passed the tenant test come out."""
     table = (*(("ONLY ",) if only else ()), *resolved.qualified(context))
     if resolved.source:
@@ -127,7 +140,8 @@ def _source(resolved: Resolved, only: bool, context: Context, *, behind_barrier:
     column = resolved.tenant_column
     if not behind_barrier or column is None:
         return table
-    inner = ("(SELECT * FROM ", *table, " WHERE ", *tenant_test(column, ""), " OFFSET 0)")
+    columns = ", ".join(("*", *map(quote_identifier, system_columns)))
+    inner = ("(SELECT ", columns, " FROM ", *table, " WHERE ", *tenant_test(column, ""), " OFFSET 0)")
     return (*inner, " AS ", quote_identifier(resolved.name))
 
 

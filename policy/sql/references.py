@@ -51,7 +51,7 @@ class Scope:
 class Reference:
     """One RangeVar. `start:end` spans the name as written, with ONLY, brackets and `*` but without the alias.
 
-    nullable: stands on the nullable side of an outer join. sampled: under TABLESAMPLE.
+    nullable: stands on the nullable side of an outer join. sample: the TABLESAMPLE clause that it stands under.
     """
 
     node: Node
@@ -66,7 +66,7 @@ class Reference:
     scope: Scope
     cte: Node | None = None
     nullable: bool = False
-    sampled: bool = False
+    sample: Node | None = None
     in_join: bool = False
 
     @property
@@ -198,12 +198,12 @@ class _Collector:
         scope: Scope,
         *,
         nullable: bool,
-        sampled: bool = False,
+        sample: Node | None = None,
         in_join: bool = False,
     ) -> None:
         match item:
             case ast.RangeVar():
-                self._add(item, ctes, scope, Place.FROM, nullable=nullable, sampled=sampled, in_join=in_join)
+                self._add(item, ctes, scope, Place.FROM, nullable=nullable, sample=sample, in_join=in_join)
             case ast.JoinExpr():
                 left, right = _nullable_sides(item.jointype)
                 self._from_item(item.larg, ctes, scope, nullable=nullable or left, in_join=True)
@@ -211,7 +211,7 @@ class _Collector:
                 if item.quals is not None:
                     self._expression(item.quals, ctes, scope)
             case ast.RangeTableSample():
-                self._from_item(item.relation, ctes, scope, nullable=nullable, sampled=True)
+                self._from_item(item.relation, ctes, scope, nullable=nullable, sample=item)
                 for value in (*(item.args or ()), item.repeatable):
                     if value is not None:
                         self._expression(value, ctes, scope)
@@ -254,7 +254,7 @@ class _Collector:
         place: Place,
         *,
         nullable: bool = False,
-        sampled: bool = False,
+        sample: Node | None = None,
         in_join: bool = False,
     ) -> None:
         cte = ctes.get(node.relname) if node.schemaname is None and node.catalogname is None else None
@@ -272,7 +272,7 @@ class _Collector:
             scope=scope,
             cte=cte,
             nullable=nullable,
-            sampled=sampled,
+            sample=sample,
             in_join=in_join,
         )
         scope.references.append(reference)

@@ -172,7 +172,8 @@ def parse_condition(pieces: tuple[Piece, ...]) -> Node:
 
 
 def expect_source(reference: Reference, pieces: tuple[Piece, ...], context: Context) -> None:
-    """A sub-select, `pieces`, stands in a relation's place and answers to its name."""
+    """A sub-select, `pieces`, stands in a relation's place, without its TABLESAMPLE, and answers to its name."""
+    replaced = reference.node if reference.sample is None else reference.sample
 
     def unwrap(found: Node) -> Node:
         expected = parse_sample("SELECT FROM % AS x", pieces).fromClause[0]
@@ -180,9 +181,9 @@ def expect_source(reference: Reference, pieces: tuple[Piece, ...], context: Cont
             raise failed(f"guard of {reference.written}")
         if not same_tree(found.subquery, expected.subquery) or not _answers_to(reference, found.alias):
             raise failed(f"guard of {reference.written}")
-        return reference.node
+        return replaced
 
-    context.expect(reference.node, unwrap)
+    context.expect(replaced, unwrap)
 
 
 def _answers_to(reference: Reference, alias: Node) -> bool:

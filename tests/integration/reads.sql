@@ -118,3 +118,25 @@ WITH sales AS (SELECT 1 AS id) SELECT s.id, v.id FROM sales s JOIN public.sales 
 SELECT c.id, v.n FROM customers c, LATERAL (SELECT count(*) AS n FROM sales WHERE sales.id = c.id) v
 SELECT id FROM sales UNION SELECT id FROM labelled
 SELECT id FROM orders WHERE id IN (SELECT id FROM sales WHERE twice > 100) FOR UPDATE
+SELECT count(*) FROM orders TABLESAMPLE SYSTEM (100)
+SELECT count(*) FROM orders TABLESAMPLE BERNOULLI (0)
+SELECT count(*) FROM customers c JOIN orders o TABLESAMPLE BERNOULLI (100) REPEATABLE (3) ON o.customer_id = c.id
+SELECT count(*) FROM meters TABLESAMPLE SYSTEM (100) REPEATABLE (0.5)
+SELECT id FROM orders TABLESAMPLE SYSTEM (100) WHERE note::int > 3
+SELECT j.id, j.body, count(*) FROM customers c LEFT JOIN jobs j ON j.id = c.id GROUP BY j.id
+SELECT j.*, count(c.id) FROM customers c RIGHT JOIN jobs j ON j.id = c.id WHERE j.body LIKE 'job%' GROUP BY j.id ORDER BY j.state, j.id
+SELECT c.id, c.tenant_id, upper(c.name), c.info, sum(o.total) FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE o.note::int > 2 GROUP BY c.tenant_id, c.id
+SELECT j.id, row_to_json(j), count(*) FROM customers c LEFT JOIN jobs j ON j.id = c.id GROUP BY j.id
+SELECT j.id, j.state, (SELECT j.body || count(*) FROM items) FROM customers c LEFT JOIN jobs j USING (id) GROUP BY j.id, ROLLUP (c.region)
+SELECT count(DISTINCT tableoid) FROM events
+SELECT tableoid IS NOT NULL, e.* FROM events e WHERE kind LIKE 'k%'
+SELECT o.id FROM orders o WHERE ctid IN (SELECT ctid FROM orders WHERE total > 50)
+SELECT count(*) FROM orders a JOIN orders b ON a.ctid = b.ctid
+SELECT id FROM items i, orders o WHERE i.order_id = o.id AND i.ctid = (SELECT min(ctid) FROM items x WHERE x.order_id = o.id)
+SELECT id FROM orders ORDER BY ctid DESC LIMIT 3
+SELECT id, row_number() OVER (PARTITION BY status ORDER BY ctid) FROM orders
+DELETE FROM orders WHERE ctid IN (SELECT ctid FROM orders WHERE status = 'sent' ORDER BY id LIMIT 2) RETURNING id
+DELETE FROM items a USING items b WHERE a.ctid < b.ctid AND a.order_id = b.order_id RETURNING a.order_id, a.line
+DELETE FROM items WHERE ctid = ANY (ARRAY(SELECT ctid FROM items WHERE qty = 2)) RETURNING line
+DELETE FROM items WHERE ctid NOT IN (SELECT min(ctid) FROM items GROUP BY order_id) RETURNING order_id, line
+UPDATE orders SET note = 'x' WHERE id = 1 RETURNING (xmax = 0) AS fresh, tableoid = 'orders'::regclass

@@ -98,7 +98,6 @@ def _guard_argument(node: Node, condition: str, type_name: str, context: Context
     before = ("(SELECT x.oid FROM (SELECT (",)
     after = (f")::pg_catalog.{type_name} AS oid OFFSET 0) AS x WHERE ", *visible, ")")
     context.wrap(start, end, before, after)
-    earlier = context.expected.get(id(argument))  # a column reference that lost its schema
 
     def unwrap(found: Node) -> Node:
         sample = parse_sample("SELECT %", (*before, "NULL", *after)).targetList[0].val
@@ -109,6 +108,6 @@ def _guard_argument(node: Node, condition: str, type_name: str, context: Context
             raise failed("guard of an oid") from None
         if not same_tree(found, sample):
             raise failed("guard of an oid")
-        return client if earlier is None else earlier(client)
+        return client
 
     context.expect(argument, unwrap)

@@ -66,7 +66,7 @@ def guard_catalog(reference: Reference, context: Context) -> tuple[Piece, ...] |
     if reference.cte is not None or not _names_system_catalog(reference, context.catalog):
         return None
     schema = reference.schema or "pg_catalog"
-    if reference.place is not Place.FROM or reference.sampled:
+    if reference.place is not Place.FROM or reference.sample is not None:
         raise AccessDenied(
             f"permission denied for relation {reference.name}",
             hint="System catalogs can only be read, and not sampled.",

@@ -1,59 +1,64 @@
 """Reads: every relation that stands in FROM, at any depth of any statement, gets its guard.
 
-The usual guard is a sub-select in the relation's place. It would change the meaning in two cases, in which the tests
-go to the query level's WHERE instead: row locks (a sub-select locks more rows than LIMIT lets out) and GROUP BY on a
-primary key (the functional dependency is lost). There a relation that cannot have its test in WHERE, because it is
-masked or on the nullable side of an outer join, keeps the sub-select.
+The usual guard is a sub-select in the relation's place. It would change the meaning in some cases, in which the tests
+go to the query level's WHERE instead: row locks (a sub-select locks more rows than LIMIT lets out), GROUP BY on a
+primary key (the functional dependency is lost), system columns beside `*`. There a relation that cannot have its test
+in WHERE, because it is masked or on the nullable side of an outer join, keeps the sub-select.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Set
 from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
-from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, filter_is_leaky, guarded_relation, needs_barrier, note_guard, row_test
-from policy.sql.parse import ast, child_nodes, is_node, walk
+from policy.sql.parse import ast, walk
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.catalogs import guard_catalog
+from policy.sql.rules.grouping import dependent_columns, group_by_too
+from policy.sql.rules.sampling import sampling_test
+from policy.sql.rules.system_columns import is_expanded, wanted_system_columns
 from policy.sql.rules.views import expanded
 from policy.sql.rules.where import add_tests
 from policy.sql.verify import expect_name, expect_source, failed, same_tree
 
 Node = Any
 
-SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-
 
 def guard_sources(context: Context) -> None:
     """Guard all relations in FROM. Raises a StatementRefused for those that may not be read."""
+    wanted = wanted_system_columns(context)
     replaced: dict[Reference, tuple[str, str]] = {}  # by a sub-select; the relation's own schema and name
     for scope in context.references.scopes:
         _refuse_into(scope.node, context)
         in_where: list[tuple[Reference, Resolved]] = []
+        grouped: list[tuple[Reference, Resolved, list[str]]] = []
         for reference in scope.references:
             if reference.cte is not None or reference.place is not Place.FROM:
                 continue
-            found = _guard_source(reference, context)
+            found = _guard_source(reference, wanted.get(reference, set()), grouped, context)
             if isinstance(found, Resolved):
                 in_where.append((reference, found))
             elif found is not None:
                 replaced[reference] = found
         if in_where:
             _guard_in_where(scope, in_where, context)
+        if grouped:
+            group_by_too(scope, grouped, context)
     for scope in context.references.scopes:
         _check_columns(scope, replaced, context)
 
 
-def _guard_source(reference: Reference, context: Context) -> Resolved | tuple[str, str] | None:
+def _guard_source(
+    reference: Reference, system: Set[str], grouped: list[tuple[Reference, Resolved, list[str]]], context: Context
+) -> Resolved | tuple[str, str] | None:
     """Guard one reference. Return its relation when its tests are to go to WHERE, its own schema and name when a
-    sub-select took its place, None when nothing more is to be done."""
+    sub-select took its place, None when nothing more is to be done. grouped: takes columns that GROUP BY then lacks."""
     pieces = guard_catalog(reference, context)
     if pieces is not None:
         _put_source(reference, pieces, context)
@@ -64,18 +69,29 @@ def _guard_source(reference: Reference, context: Context) -> Resolved | tuple[st
         context.reach(resolved.schema, resolved.name)
         put_name(reference, resolved, context)
         return None
-    if reference.sampled:
-        raise UnsupportedStatement(
-            "TABLESAMPLE is not supported on this table",
-            hint="Use ORDER BY random() LIMIT n.",
-            position=reference.position,
-        )
     note_guard(resolved, context)
-    if _belongs_in_where(reference, resolved, context):
+    dependent = dependent_columns(reference, resolved, context)
+    starred = bool(system) and is_expanded(reference, context)
+    if (_is_locked(reference) or dependent or starred) and _can_be_in_where(reference, resolved, context):
         put_name(reference, resolved, context)
         return resolved
-    reading = not _is_locked(reference)
-    _put_source(reference, guarded_relation(resolved, reference.only, context, reading=reading), context)
+    if starred:
+        raise UnsupportedStatement(
+            f"a system column of {reference.visible_name} cannot be used beside all of its columns",
+            hint="Name the columns instead of *.",
+            position=reference.position,
+        )
+    if dependent:
+        grouped.append((reference, resolved, dependent))
+    source = guarded_relation(
+        resolved,
+        reference.only,
+        context,
+        reading=not _is_locked(reference),
+        system_columns=sorted(system),
+        sampling=sampling_test(reference, resolved, context),
+    )
+    _put_source(reference, source, context)
     return (resolved.schema, resolved.name)
 
 
@@ -102,24 +118,10 @@ def put_name(reference: Reference, resolved: Resolved, context: Context) -> None
 # -- where the tests go ---------------------------------------------------------------------------------------
 
 
-def _belongs_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
-    if not isinstance(reference.scope.node, ast.SelectStmt):
-        return False
-    depends = _depends_on_key(reference, resolved, context)
-    if not (_is_locked(reference) or depends):
-        return False
-    possible = _can_be_in_where(reference, resolved, context)
-    if depends and not possible:
-        raise UnsupportedStatement(
-            f"columns of {reference.visible_name} are used that GROUP BY does not list",
-            hint="List them in GROUP BY, beside the primary key.",
-            position=reference.position,
-        )
-    return possible
-
-
 def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
-    if reference.nullable or resolved.access.masks or resolved.source:
+    if not isinstance(reference.scope.node, ast.SelectStmt) or reference.nullable or reference.sample is not None:
+        return False
+    if resolved.access.masks or resolved.source:
         return False
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False
@@ -174,54 +176,6 @@ def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> N
         )
 
 
-def _depends_on_key(reference: Reference, resolved: Resolved, context: Context) -> bool:
-    """Whether GROUP BY names all columns of the primary key, and another column is used that depends on it."""
-    node = reference.scope.node
-    assert resolved.relation is not None
-    key = set(resolved.relation.primary_key)
-    grouped = {name for name in map(partial(_own_column, reference), _grouped(node, context)) if name}
-    if not key or not key <= grouped:
-        return False
-    others = {column.name for column in resolved.relation.columns} - grouped
-    used = _columns_after_grouping(node)
-    return any(_own_column(reference, c) in others or isinstance(c.fields[-1], ast.A_Star) for c in used)
-
-
-def _columns_after_grouping(node: Node) -> Iterator[Node]:
-    """Column references of the select list, HAVING and ORDER BY that stand outside of aggregates and sub-selects."""
-    stack = [*(node.targetList or ()), *(node.sortClause or ()), *(node.distinctClause or ()), node.havingClause]
-    while stack:
-        found = stack.pop()
-        if isinstance(found, ast.ColumnRef):
-            yield found
-        elif is_node(found) and not isinstance(found, ast.SubLink) and not _is_aggregate(found):
-            stack.extend(child_nodes(found))
-
-
-def _is_aggregate(node: Node) -> bool:
-    return isinstance(node, ast.FuncCall) and node.over is None and names_of(node.funcname)[-1] in builtin.AGGREGATES
-
-
-def _grouped(node: Node, context: Context) -> list[Node]:
-    """The expressions of GROUP BY; a number there stands for an item of the select list."""
-    found: list[Node] = []
-    for expression in node.groupClause or ():
-        if isinstance(expression, ast.A_Const) and isinstance(expression.val, ast.Integer):
-            context.pin()
-            position = int(expression.val.ival or 0) - 1
-            items = node.targetList or ()
-            found += [items[position].val] if 0 <= position < len(items) else []
-        else:
-            found.append(expression)
-    return found
-
-
-def _own_column(reference: Reference, node: Node) -> str:
-    """The column's name, if the expression is a column that may be the reference's."""
-    names = names_of(node.fields) if isinstance(node, ast.ColumnRef) else ()
-    return names[-1] if names and (len(names) == 1 or names[-2] == reference.visible_name) else ""
-
-
 # -- what a sub-select hides -------------------------------------------------------------------------------------
 
 
@@ -229,22 +183,8 @@ def _check_columns(scope: Scope, replaced: dict[Reference, tuple[str, str]], con
     for column in scope.columns:
         names = names_of(column.fields)
         star = isinstance(column.fields[-1], ast.A_Star)
-        if names and not star and names[-1] in SYSTEM_COLUMNS and context.shared:
-            _refuse_system_column(column, names, scope, context)
         if len(names) + star >= 3:
             _shorten(column, names[: len(names) - (not star)], scope, replaced, context)
-
-
-def _refuse_system_column(column: Node, names: tuple[str, ...], scope: Scope, context: Context) -> None:
-    """Where they stand tells of the rows of others; a sub-select's or a catalog's column of that name is left alone."""
-    for reference in scope.references:
-        own_table = reference.cte is None and not reference.name.startswith("pg_")
-        if own_table and (len(names) == 1 or names[-2] == reference.visible_name):
-            raise UnsupportedStatement(
-                f"system column {names[-1]} cannot be used",
-                hint="Use the table's primary key.",
-                position=column.location + 1,
-            )
 
 
 def _shorten(

@@ -40,7 +40,7 @@ CLAUSES = frozenset(
 
 def add_tests(node: Node, inside: int, tests: Sequence[Pieces], barrier: bool, context: Context) -> None:
     """Add tests to the WHERE of a SELECT level; `inside`: offset of a relation that stands in its FROM."""
-    clause = context.tokens.find(CLAUSES, _from_keyword(inside, context.tokens) + 1)
+    clause = context.tokens.find(CLAUSES, from_keyword(inside, context.tokens) + 1)
     add_tests_at(node, clause, tests, barrier, context)
 
 
@@ -118,7 +118,7 @@ def _out_of_case(case: Node, expected: Node) -> Node:
     return branches[0].result
 
 
-def _from_keyword(inside: int, tokens: Tokens) -> int:
+def from_keyword(inside: int, tokens: Tokens) -> int:
     """Index of the FROM before an offset, out of the brackets of joins and not that of IS DISTINCT FROM."""
     index = tokens.index_at(inside) - 1
     while index >= 0:

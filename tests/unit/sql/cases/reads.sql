@@ -177,3 +177,43 @@ SELECT id FROM (SELECT "tenant_id", "id", (NULL)::text AS "name", "region", ('**
 SELECT tenant_id, id, region FROM customers GROUP BY tenant_id, id, region
 =>
 SELECT tenant_id, id, region FROM (SELECT "tenant_id", "id", (NULL)::text AS "name", "region", ('****' || right("card", 4)) AS "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" = 'EU')) AS "customers" GROUP BY tenant_id, id, region
+
+-- grouping by the key of a nullable side
+SELECT o.tenant_id, o.id, o.status, max(o.note) FROM customers c LEFT JOIN orders o ON true GROUP BY 1, 2 HAVING o.total > 7
+=>
+SELECT o.tenant_id, o.id, o.status, max(o.note) FROM (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') c LEFT JOIN (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o ON true GROUP BY 1, 2, "o"."total", "o"."status" HAVING o.total > 7
+
+-- grouping by the key of a masked table [analyst]
+SELECT tenant_id, id, card FROM customers GROUP BY tenant_id, id ORDER BY region
+=>
+SELECT tenant_id, id, card FROM (SELECT "tenant_id", "id", (NULL)::text AS "name", "region", ('****' || right("card", 4)) AS "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" = 'EU')) AS "customers" GROUP BY tenant_id, id, "customers"."region", "customers"."card" ORDER BY region
+
+-- a sample
+SELECT count(*) FROM orders o TABLESAMPLE BERNOULLI (7) WHERE id = 7
+=>
+SELECT count(*) FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (pg_catalog.random() OPERATOR(pg_catalog.*) '100'::pg_catalog.float8 OPERATOR(pg_catalog.<) (7)::pg_catalog.float8) OFFSET 0) o WHERE id = 7
+
+-- a sample that repeats
+SELECT id FROM orders TABLESAMPLE SYSTEM ($1) REPEATABLE (7)
+=>
+SELECT id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ((pg_catalog.hashtextextended(ROW("tenant_id", "id")::pg_catalog.text COLLATE pg_catalog."C", pg_catalog.hashfloat8extended((7)::pg_catalog.float8, '0')) OPERATOR(pg_catalog.&) '9007199254740991'::pg_catalog.int8)::pg_catalog.float8 OPERATOR(pg_catalog./) '90071992547409.92'::pg_catalog.float8 OPERATOR(pg_catalog.<) ($1)::pg_catalog.float8) OFFSET 0) AS "orders"
+
+-- the table of a row
+SELECT o.tableoid, o.id FROM orders o
+=>
+SELECT o.tableoid, o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note", "tableoid" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o
+
+-- the table of a row beside all columns
+SELECT tableoid, * FROM orders
+=>
+SELECT tableoid, * FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme'
+
+-- ctid in batches
+DELETE FROM orders WHERE ctid IN (SELECT ctid FROM orders WHERE status = 'new' LIMIT 7)
+=>
+DELETE FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (ctid IN (SELECT ctid FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note", "ctid" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) AS "orders" WHERE status = 'new' LIMIT 7)) ELSE false END
+
+-- grouping by the key with conditions that may fail
+SELECT o.tenant_id, o.id, o.status FROM orders o JOIN customers c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id
+=>
+SELECT o.tenant_id, o.id, o.status FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id, "o"."status"

@@ -31,37 +31,68 @@ SELECT * FROM other.public.orders
 -- system columns
 SELECT o.ctid FROM orders o
 =>
-0A000 system column ctid cannot be used
+0A000 system column ctid cannot be used so
 
 -- unqualified system column
 SELECT id FROM orders WHERE xmin = '7'
 =>
-0A000 system column xmin cannot be used
+0A000 system column xmin cannot be used so
 
--- tablesample
-SELECT * FROM orders TABLESAMPLE SYSTEM (7)
+-- ctid from a level further in
+SELECT (SELECT o.ctid) FROM orders o FOR UPDATE
 =>
-0A000 TABLESAMPLE is not supported on this table
+0A000 system column ctid cannot be used so
+
+-- ctid compared with a value
+SELECT count(*) FROM orders WHERE ctid > '(0,0)'
+=>
+0A000 system column ctid cannot be used so
+
+-- ctid compared with a value of that name
+SELECT id FROM orders o, (VALUES ('(0,7)'::tid)) v (ctid) WHERE o.ctid < v.ctid
+=>
+0A000 system column ctid cannot be used so
+
+-- ctid among values
+SELECT id FROM orders o WHERE o.ctid IN (SELECT ctid FROM (VALUES ('(0,7)'::tid)) v (ctid))
+=>
+0A000 system column ctid cannot be used so
+
+-- ctid compared with that of another table
+SELECT o.id FROM orders o, customers c WHERE o.ctid < c.ctid
+=>
+0A000 system column ctid cannot be used so
+
+-- ctid beside all columns of a join that has a name
+SELECT j.* FROM (orders o JOIN customers c ON o.tableoid <> c.tableoid) AS j
+=>
+0A000 a system column of o cannot be used beside all of its columns
+
+-- xmax
+SELECT id FROM orders WHERE xmax <> '7'
+=>
+0A000 system column xmax cannot be used so
+
+-- tablesample of more than everything
+SELECT * FROM orders TABLESAMPLE SYSTEM (101)
+=>
+2202H sample percentage must be between 0 and 100
+
+-- tablesample of an expression
+SELECT * FROM orders TABLESAMPLE SYSTEM (7 + 7)
+=>
+0A000 an expression in TABLESAMPLE is not supported
+
+-- tablesample by another method
+SELECT * FROM orders TABLESAMPLE system_rows (7)
+=>
+42501 tablesample method system_rows is not allowed
 
 -- into
 SELECT id INTO x FROM orders
 =>
 0A000 SELECT INTO is not supported through this gateway
 
--- grouping by the key of a nullable side
-SELECT o.tenant_id, o.id, o.status FROM customers c LEFT JOIN orders o ON true GROUP BY 1, 2
-=>
-0A000 columns of o are used that GROUP BY does not list
-
--- grouping by the key of a masked table [analyst]
-SELECT tenant_id, id, card FROM customers GROUP BY tenant_id, id
-=>
-0A000 columns of customers are used that GROUP BY does not list
-
--- grouping by the key with conditions that may fail
-SELECT o.tenant_id, o.id, o.status FROM orders o JOIN customers c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id
-=>
-0A000 columns of o are used that GROUP BY does not list
 
 -- lock of a global table
 SELECT * FROM orders, countries FOR UPDATE
