@@ -15,6 +15,7 @@ from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import enums, walk
 from policy.sql.plan import StatementKind
+from policy.sql.temporary_use import is_of_temporary_tables
 
 
 class Allowed(Enum):
@@ -22,6 +23,7 @@ class Allowed(Enum):
 
     ALWAYS = "always"
     OWN_SPACE = "own_space"  # DDL within the tenant's own schema or database, with the permission for it
+    OWN_TABLE = "own_table"  # the same, or of a temporary table
     NEVER = "never"
 
 
@@ -38,6 +40,9 @@ _SESSION, _UTILITY = StatementKind.SESSION, StatementKind.UTILITY
 
 _ADMIN_HINT = "This is administration of the database; do it on the target, not through the gateway."
 _CODE_HINT = "Code that is stored on the server could reach other tenants' rows; use plain SQL statements."
+_TEMPORARY_HINT = "The tables are shared between tenants; CREATE TEMP TABLE makes one of your session's own."
+_TRUNCATE_HINT = "It would empty the table for all tenants. Use DELETE without WHERE: it removes your own rows."
+_VACUUM_HINT = "The tables are shared between tenants; the server's autovacuum takes care of them."
 _SHARED_HINT = "The tables are shared between tenants; ask your administrator to change them."
 _LOCK_HINT = "A table's lock would be everybody's; use SELECT … FOR UPDATE, or an advisory lock."
 _SESSION_HINT = "The session's identity was settled at login; connect as another user instead."
@@ -49,6 +54,10 @@ def _always(kind: StatementKind, command: str) -> Outcome:
 
 def _own(command: str, hint: str = _SHARED_HINT) -> Outcome:
     return Outcome(_DDL, command, Allowed.OWN_SPACE, hint)
+
+
+def _own_table(command: str, hint: str = _SHARED_HINT) -> Outcome:
+    return Outcome(_DDL, command, Allowed.OWN_TABLE, hint)
 
 
 def _never(command: str, hint: str) -> Outcome:
@@ -68,7 +77,7 @@ OUTCOMES: dict[str, Outcome] = {
     "DeclareCursorStmt": _always(_READ, "DECLARE CURSOR"),
     "PrepareStmt": _always(_SESSION, "PREPARE"),
     "ExecuteStmt": _always(_WRITE, "EXECUTE"),
-    "CreateTableAsStmt": _own("CREATE TABLE AS"),
+    "CreateTableAsStmt": _own_table("CREATE TABLE AS", _TEMPORARY_HINT),
     "ViewStmt": _own("CREATE VIEW"),
     # session and transaction
     "TransactionStmt": _always(StatementKind.TRANSACTION, "TRANSACTION"),
@@ -84,12 +93,12 @@ OUTCOMES: dict[str, Outcome] = {
     "NotifyStmt": _always(_UTILITY, "NOTIFY"),
     "LockStmt": Outcome(_UTILITY, "LOCK TABLE", Allowed.OWN_SPACE, _LOCK_HINT),
     # a tenant's own tables
-    "CreateStmt": _own("CREATE TABLE"),
-    "AlterTableStmt": _own("ALTER TABLE"),
-    "IndexStmt": _own("CREATE INDEX"),
-    "DropStmt": _own("DROP"),
+    "CreateStmt": _own_table("CREATE TABLE", _TEMPORARY_HINT),
+    "AlterTableStmt": _own_table("ALTER TABLE"),
+    "IndexStmt": _own_table("CREATE INDEX"),
+    "DropStmt": _own_table("DROP"),
     "RenameStmt": _own("ALTER"),
-    "TruncateStmt": Outcome(_WRITE, "TRUNCATE TABLE", Allowed.OWN_SPACE, "Use DELETE."),
+    "TruncateStmt": Outcome(_WRITE, "TRUNCATE TABLE", Allowed.OWN_TABLE, _TRUNCATE_HINT),
     "CreateSeqStmt": _own("CREATE SEQUENCE"),
     "AlterSeqStmt": _own("ALTER SEQUENCE"),
     "CommentStmt": _own("COMMENT"),
@@ -171,7 +180,7 @@ OUTCOMES: dict[str, Outcome] = {
     "AlterTSConfigurationStmt": _never("ALTER TEXT SEARCH CONFIGURATION", _ADMIN_HINT),
     "AlterTSDictionaryStmt": _never("ALTER TEXT SEARCH DICTIONARY", _ADMIN_HINT),
     "RefreshMatViewStmt": _never("REFRESH MATERIALIZED VIEW", _ADMIN_HINT),
-    "VacuumStmt": _never("VACUUM", _ADMIN_HINT),
+    "VacuumStmt": Outcome(_UTILITY, "VACUUM", Allowed.OWN_TABLE, _VACUUM_HINT),
     "ClusterStmt": _never("CLUSTER", _ADMIN_HINT),
     "ReindexStmt": _never("REINDEX", _ADMIN_HINT),
     "CheckPointStmt": _never("CHECKPOINT", _ADMIN_HINT),
@@ -208,7 +217,7 @@ _DDL_NODES = KNOWN_NODES | _names(
     """
     AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CommentStmt Constraint CreateEnumStmt CreateSeqStmt
     CreateStmt CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd
-    PartitionElem PartitionSpec RenameStmt RoleSpec TableLikeClause TruncateStmt ViewStmt
+    PartitionElem PartitionSpec RenameStmt RoleSpec TableLikeClause TruncateStmt VacuumRelation VacuumStmt ViewStmt
     """
 )
 _SESSION_NODES = KNOWN_NODES | _names(
@@ -248,7 +257,11 @@ def classify(context: Context) -> Outcome:
     context.kind = outcome.kind
     context.command = outcome.command
     context.write = outcome.kind in (StatementKind.WRITE, StatementKind.DDL)
-    _check_strategy(outcome, context)
+    context.temporary = is_of_temporary_tables(context)
+    if context.temporary:
+        context.kind = StatementKind.UTILITY
+    else:
+        _check_strategy(outcome, context)
     _check_numbers(context)
     check_nodes(node, context)
     if context.references.writes:
@@ -262,7 +275,7 @@ def _check_strategy(outcome: Outcome, context: Context) -> None:
     isolation = context.access.isolation
     if outcome.allowed is Allowed.NEVER:
         raise _unsupported(outcome.command, outcome.hint, context)
-    if outcome.allowed is Allowed.OWN_SPACE:
+    if outcome.allowed in (Allowed.OWN_SPACE, Allowed.OWN_TABLE):
         if isolation is Isolation.SHARED:
             raise _unsupported(outcome.command, outcome.hint, context)
         if not context.access.ddl and outcome.kind is StatementKind.DDL:

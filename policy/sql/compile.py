@@ -45,6 +45,7 @@ from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.select import guard_sources
+from policy.sql.rules.temporary import TEMPORARY_RULES
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
 from policy.sql.shape import literal_spans, shape_of
 from policy.sql.tokens import Tokens
@@ -131,7 +132,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     review = review_code(node, context.access, context.catalog, answered_calls=settings.answered_calls(context))
     if review.pinned:
         context.pin()
-    rule = RULES.get(type(node))
+    rule = (TEMPORARY_RULES if context.temporary else RULES).get(type(node))
     if rule is not None:
         rule(node, context)
     guard_sources(context)

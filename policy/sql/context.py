@@ -13,7 +13,7 @@ from typing import Any
 from policy.access import Access
 from policy.model import Isolation
 from policy.sql.catalog import Catalog
-from policy.sql.parse import Statement
+from policy.sql.parse import Statement, ast
 from policy.sql.plan import ClientText, CopyStamp, Piece, SettingChange, StatementKind
 from policy.sql.references import Reference, References
 from policy.sql.rewrite import Edit
@@ -48,6 +48,8 @@ class Context:
     session_action: tuple[str, ...] = ()
     settings: list[SettingChange] = field(default_factory=list)
     pins: str = ""
+    temporary: bool = False  # the statement is about the session's own temporary tables (rules/temporary.py)
+    own_text: bool = True  # False: the text is a view's definition, which means no temporary table
     edits: list[Edit] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     relations: list[str] = field(default_factory=list)
@@ -57,6 +59,14 @@ class Context:
     @property
     def shared(self) -> bool:
         return self.access.isolation is Isolation.SHARED
+
+    @property
+    def into(self) -> Node:
+        """The INTO clause of a SELECT that makes a table, else None."""
+        node = self.statement.node
+        while isinstance(node, ast.SelectStmt) and node.larg is not None:
+            node = node.larg
+        return node.intoClause if isinstance(node, ast.SelectStmt) else None
 
     def replace(self, start: int, end: int, *pieces: Piece) -> None:
         """Put pieces in place of `text[start:end]`. Edits may not overlap: to enclose text, use `wrap`."""

@@ -50,7 +50,8 @@ def cross_check(context: Context) -> None:
     if theirs is None:
         COUNTS.unparsed += 1
         return
-    ours = Counter((r.schema or "", r.name) for r in context.references.all if r.place is not Place.OTHER)
+    made = context.into is not None  # INTO names a table, too
+    ours = Counter((r.schema or "", r.name) for r in context.references.all if made or r.place is not Place.OTHER)
     if ours != theirs:
         COUNTS.differed += 1
         raise UnsupportedStatement(

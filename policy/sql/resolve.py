@@ -21,6 +21,7 @@ from policy.sql.type_names import keeps_apart
 from policy.sql.view_definitions import is_made_of_listed
 
 DEFAULT_SCHEMA = "public"
+TEMPORARY_SCHEMA = "pg_temp"  # the session's own, whatever its real name is
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pg_temp"})
 READABLE_KINDS = frozenset("rpvmf")
 
@@ -42,6 +43,10 @@ class Resolved:
     source: tuple[Piece, ...] = ()
 
     @property
+    def is_temporary(self) -> bool:
+        return self.schema == TEMPORARY_SCHEMA
+
+    @property
     def tenant_column(self) -> Column | None:
         """The tenant column of a shared tenant table; None for global tables and the other strategies."""
         if self.rule is None or self.rule.table_class is not TableClass.TENANT or self.relation is None:
@@ -60,7 +65,7 @@ class Resolved:
 
     def qualified(self, context: Context) -> tuple[Piece, ...]:
         """The relation's schema-qualified name, to be written into SQL."""
-        if context.access.isolation is Isolation.SCHEMA:
+        if context.access.isolation is Isolation.SCHEMA and not self.is_temporary:
             return (Slot(SlotKind.SCHEMA), "." + quote_identifier(self.name))
         return (f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}",)
 
@@ -77,6 +82,8 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
             hint="Leave the database out.",
             position=reference.position,
         )
+    if reference.schema == TEMPORARY_SCHEMA:
+        return _temporary(reference, context)
     match context.access.isolation:
         case Isolation.SHARED:
             found = _in_shared(reference, context)
@@ -123,12 +130,12 @@ def _in_shared(reference: Reference, context: Context) -> Resolved:
     schema = reference.schema or DEFAULT_SCHEMA
     relation = context.catalog.relations.get((schema, reference.name))
     rule = context.access.rules.get((schema, reference.name))
+    if rule is None:
+        if relation is None or relation.kind != "v" or not is_made_of_listed(relation, context.access, context.catalog):
+            return _temporary(reference, context)
+        return Resolved(schema, reference.name, relation, context.access.table(schema, reference.name))
     if relation is None:
         raise _missing(reference)
-    if rule is None:
-        if relation.kind != "v" or not is_made_of_listed(relation, context.access, context.catalog):
-            raise _missing(reference)
-        return Resolved(schema, reference.name, relation, context.access.table(schema, reference.name))
     if rule.table_class is TableClass.DENIED:
         raise _denied(reference)
     found = Resolved(schema, reference.name, relation, context.access.table(schema, reference.name), rule)
@@ -157,6 +164,13 @@ def _in_shared(reference: Reference, context: Context) -> Resolved:
             position=reference.position,
         )
     return found
+
+
+def _temporary(reference: Reference, context: Context) -> Resolved:
+    """A temporary table of the session's own; PostgreSQL will tell whether there is one of that name."""
+    if reference.schema not in (None, TEMPORARY_SCHEMA) or reference.name.startswith("pg_") or not context.own_text:
+        raise _missing(reference)
+    return Resolved(TEMPORARY_SCHEMA, reference.name, None, TableAccess(read=True, write=True, copy=True))
 
 
 def _in_own_schema(reference: Reference, context: Context) -> Resolved:

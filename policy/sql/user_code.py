@@ -29,6 +29,7 @@ class UserCode:
     operators: unreviewed ones by name: the user types that have to occur, all of one set, for it to be chosen.
     shadowing: names of operators, reviewed or not, that could be chosen with an operand of a built-in type.
     casts: unreviewed ones that run code. parameter_types: OIDs of types by which a parameter could bring such code.
+    risky_types: the names of such types.
     """
 
     functions: frozenset[str]
@@ -39,6 +40,7 @@ class UserCode:
     casts: tuple[UserCast, ...]
     parts: Mapping[str, frozenset[str]]
     parameter_types: frozenset[int]
+    risky_types: frozenset[str]
 
     def types_within(self, names: Iterable[str]) -> frozenset[str]:
         """These types and the user types that they are made of."""
@@ -93,6 +95,7 @@ def _user_code(
         casts=bad_casts,
         parts=parts,
         parameter_types=frozenset(t.oid for t in types if not risky.isdisjoint(_closure([t.name], parts))),
+        risky_types=frozenset(t.name for t in types if not risky.isdisjoint(_closure([t.name], parts))) | risky - {""},
     )
 
 

@@ -17,7 +17,7 @@ from policy.errors import StatementRefused, UnsupportedStatement
 from policy.sql.context import Context
 from policy.sql.parse import ast, fields_of, is_node, parse_statements, repeats_source, scan
 from policy.sql.plan import ClientText, Piece, Plan, SlotValues, StatementKind, render
-from policy.sql.references import Place, Reference, collect_references
+from policy.sql.references import Reference, collect_references
 
 Node = Any
 
@@ -81,9 +81,7 @@ def _check_relations(found: Sequence[Reference], client: list[tuple[int, int]], 
         return
     for reference in found:
         inside = any(start <= reference.node.location < end for start, end in client)
-        if reference.cte is None and inside and reference.place is not Place.OTHER:
-            raise failed(f"relation {reference.written}")
-        if reference.place is Place.OTHER:
+        if reference.cte is None and (inside or reference.node.location < 0):
             raise failed(f"relation {reference.written}")
 
 

@@ -14,6 +14,7 @@ from proxy.postgres.wire import replies
 logger = logging.getLogger(__name__)
 
 FOREIGN_TENANT_MARKER = b"tenantgate_foreign_tenant"
+_TEMPORARY = b"pg_temp."
 ROW_FILTER_MARKER = b"tenantgate_foreign_tenant_or_row_filter"
 
 # Fields of an ErrorResponse that may carry other rows' values, or texts that the gateway wrote.
@@ -52,6 +53,8 @@ def foreign_tenant(message: bytes = b"") -> AccessDenied:
 def scrub(fields: dict[str, bytes], position: int | None) -> dict[str, bytes]:
     """Fields of a target's error without those that could show other rows."""
     kept = {code: value for code, value in fields.items() if code not in _SCRUBBED}
+    if _TEMPORARY in kept.get("M", b""):  # the gateway's own addition: `relation "pg_temp.x" does not exist`
+        kept["M"] = kept["M"].replace(_TEMPORARY, b"")
     return kept if position is None else with_position(kept, position)
 
 

@@ -105,4 +105,5 @@ IN_DDL: dict[str, str] = {
     "PartitionSpec": "CREATE TABLE items (id int) PARTITION BY RANGE (id)",
     "RoleSpec": "ALTER TABLE orders OWNER TO postgres",
     "TableLikeClause": "CREATE TABLE items (LIKE orders)",
+    "VacuumRelation": "ANALYZE orders (id)",
 }

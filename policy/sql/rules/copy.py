@@ -19,6 +19,7 @@ from policy.sql.references import Place, Reference, names_of
 from policy.sql.resolve import SYSTEM_SCHEMAS, Resolved, resolve
 from policy.sql.rules.copy_options import copy_stamp, review_options
 from policy.sql.rules.row_check import refuse_copy
+from policy.sql.rules.select import put_name
 from policy.sql.rules.target import check_defaults, generated_columns, resolve_target
 from policy.sql.verify import failed, parse_sample, same_tree
 
@@ -67,6 +68,7 @@ def _copy_out(node: Node, context: Context) -> None:
     relation = resolved.relation
     if relation is None:
         context.reach(resolved.schema, resolved.name)
+        put_name(reference, resolved, context)
         return
     if relation.kind in _NOT_COPIED:
         raise InvalidStatement(

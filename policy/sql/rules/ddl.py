@@ -15,6 +15,7 @@ from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.guard import note_guard
 from policy.sql.parse import ast, enums, walk
+from policy.sql.plan import StatementKind
 from policy.sql.references import Place, names_of
 from policy.sql.resolve import check_schema, resolve
 from policy.sql.rules.catalogs import guard_catalog
@@ -22,7 +23,7 @@ from policy.sql.rules.catalogs import guard_catalog
 Node = Any
 
 _Alter = enums.AlterTableType
-_ALTERATIONS = frozenset(
+ALTERATIONS = frozenset(
     {
         _Alter.AT_AddColumn,
         _Alter.AT_ColumnDefault,
@@ -70,6 +71,11 @@ def check_names(context: Context) -> None:
             if guard_catalog(reference, context) is None:
                 check_schema(reference.schema, reference.name, reference.position, context)
             context.reach(reference.schema or (context.schema or "public"), reference.name)
+    refuse_storage(context)
+
+
+def refuse_storage(context: Context) -> None:
+    """Refuse what chooses where a table is kept, or takes a type from somewhere else."""
     for node in walk(context.statement.node):
         if isinstance(node, ast.TypeName) and node.pct_type:
             raise _unsupported("%TYPE", "Name the type itself.", context)
@@ -99,7 +105,7 @@ def alter_table(node: Node, context: Context) -> None:
     check_names(context)
     for command in node.cmds:
         _check_cascade(command, context)
-        if command.subtype not in _ALTERATIONS:
+        if command.subtype not in ALTERATIONS:
             raise _unsupported(
                 f"ALTER TABLE {command.subtype.name.removeprefix('AT_')}", "Ask your administrator.", context
             )
@@ -157,6 +163,37 @@ def create_table_as(node: Node, context: Context) -> None:
     if node.objtype == _Object.OBJECT_MATVIEW:
         context.command = "CREATE MATERIALIZED VIEW"
         _refuse_guarded(context.command, context)
+
+
+def select_into(node: Node, context: Context) -> None:
+    """SELECT … INTO makes a table as CREATE TABLE AS does."""
+    if context.into is None:
+        return
+    if context.shared:
+        raise _unsupported("SELECT INTO", "SELECT … INTO TEMP makes a table of your session's own.", context)
+    require_ddl("SELECT INTO", context)
+    context.kind = StatementKind.DDL
+    context.write = True
+    check_names(context)
+
+
+def vacuum(node: Node, context: Context) -> None:
+    """VACUUM and ANALYZE of tables of one's own; of all there are only in a database of one's own."""
+    context.command = "VACUUM" if node.is_vacuumcmd else "ANALYZE"
+    require_ddl(context.command, context)
+    if not node.rels and context.access.isolation is Isolation.SCHEMA:
+        raise _unsupported(f"{context.command} without a table", "Name your own tables.", context)
+    check_names(context)
+
+
+def require_ddl(command: str, context: Context) -> None:
+    """Refuse (42501) what only roles with schema:*:ddl may do."""
+    if not context.access.ddl:
+        raise AccessDenied(
+            f"permission denied: {command}",
+            hint="Your roles do not give schema:*:ddl; ask your administrator.",
+            position=context.statement.start + 1,
+        )
 
 
 def _refuse_guarded(command: str, context: Context) -> None:
@@ -217,6 +254,8 @@ DDL_RULES: dict[type, Callable[[Any, Context], None]] = {
     ast.AlterEnumStmt: enum_type,
     ast.ViewStmt: view,
     ast.CreateTableAsStmt: create_table_as,
+    ast.SelectStmt: select_into,
+    ast.VacuumStmt: vacuum,
     ast.TruncateStmt: truncate,
     ast.LockStmt: lock,
 }

@@ -108,7 +108,9 @@ def _put_source(reference: Reference, pieces: Pieces, context: Context) -> None:
 
 def put_name(reference: Reference, resolved: Resolved, context: Context) -> None:
     """Write a relation's name schema-qualified, except where PostgreSQL's own resolution stays within the tenant's."""
-    if resolved.relation is None or context.access.isolation is Isolation.DATABASE:
+    if resolved.is_temporary:
+        context.pins = "temporary table"
+    elif resolved.relation is None or context.access.isolation is Isolation.DATABASE:
         return
     name = resolved.qualified(context)
     context.replace(reference.start, reference.end, *(("ONLY ",) if reference.only else ()), *name)
@@ -219,9 +221,10 @@ def _cut_qualifier(column: Node, context: Context) -> None:
 
 
 def _refuse_into(node: Node, context: Context) -> None:
-    if isinstance(node, ast.SelectStmt) and node.intoClause is not None:
+    into = node.intoClause if isinstance(node, ast.SelectStmt) else None
+    if into is not None and into is not context.into:
         raise UnsupportedStatement(
-            "SELECT INTO is not supported through this gateway",
-            hint="Use INSERT INTO … SELECT, or a CTE.",
+            "SELECT INTO is not supported here",
+            hint="Write it as a statement of its own, or CREATE TEMP TABLE … AS.",
             position=context.statement.start + 1,
         )

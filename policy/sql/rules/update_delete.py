@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from policy.errors import UnsupportedStatement
+from policy.model import TableClass
 from policy.sql import parse
+from policy.sql.catalog import Relation
 from policy.sql.context import Context
 from policy.sql.guard import needs_barrier
 from policy.sql.parse import Node, walk
@@ -42,16 +44,27 @@ def rewrite_delete(node: Node, context: Context) -> None:
     _confine(node, reference, resolved, context)
 
 
-def _check_cursor(reference: Reference, resolved: Resolved) -> None:
-    """WHERE CURRENT OF takes no further condition and needs none: the cursor is the session's own, so its query has the
-    guard, and PostgreSQL gives the row on which it stands. Only a cursor that may read more than is written would not
-    do."""
-    if resolved.access.read_filter is not None:
+def _check_cursor(reference: Reference, resolved: Resolved, context: Context) -> None:
+    """WHERE CURRENT OF takes no further condition. It needs none where every cursor of the session has the guard:
+    PostgreSQL gives the row on which the cursor stands. A view that is not expanded may show more than is written."""
+    if resolved.access.read_filter is not None or any(
+        _shows_more(r, context) for r in context.catalog.relations.values()
+    ):
         raise UnsupportedStatement(
-            "WHERE CURRENT OF is not supported where your roles read more rows than they may write",
+            "WHERE CURRENT OF is not supported where more rows may be read than written",
             hint="Name the row by its key: FETCH it, then UPDATE … WHERE id = …",
             position=reference.position,
         )
+
+
+def _shows_more(relation: Relation, context: Context) -> bool:
+    """Whether it is a view under which a cursor could stand on a row of a table without that table's guard."""
+    if relation.kind != "v":
+        return False
+    if not context.shared:
+        return relation.schema == context.schema or not context.schema
+    rule = context.access.rules.get((relation.schema, relation.name))
+    return rule is not None and (rule.table_class is TableClass.GLOBAL or rule.trusted)
 
 
 def _confine(node: Node, reference: Reference, resolved: Resolved, context: Context) -> None:
@@ -59,7 +72,7 @@ def _confine(node: Node, reference: Reference, resolved: Resolved, context: Cont
     if not tests:
         return
     if isinstance(node.whereClause, ast.CurrentOfExpr):
-        _check_cursor(reference, resolved)
+        _check_cursor(reference, resolved, context)
         return
     # keywords of FROM items may come first (GROUP BY of none: sub-selects are in brackets), so only these two end it
     clause = context.tokens.find(_CLAUSES, context.tokens.index_at(reference.end))

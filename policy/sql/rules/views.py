@@ -75,6 +75,7 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     text, tokens, statement = parse_definition(relation.definition)
     references = collect_references(statement.node, tokens)
     inner = Context(outer.access, outer.catalog, outer.schema, text, tokens, statement, references)
+    inner.own_text = False
     inner.leakproof = not needs_barrier(outer) and view_is_leakproof(statement.node, inner)
     check_nodes(statement.node, inner)
     check_type_names(inner)

@@ -97,8 +97,8 @@ REFUSED = [
     ("COPY drafts (id) FROM STDIN", "42501"),
     ("COPY countries FROM STDIN", "42501"),
     ("COPY v_orders FROM STDIN", "0A000"),
-    ("COPY elsewhere TO STDOUT", "42P01"),
-    ("COPY (SELECT * FROM elsewhere) TO STDOUT", "42P01"),
+    ("COPY sales.elsewhere TO STDOUT", "42P01"),
+    ("COPY (SELECT * FROM sales.elsewhere) TO STDOUT", "42P01"),
     ("COPY (SELECT pg_read_file('x')) TO STDOUT", "42501"),
     ("COPY pg_catalog.pg_authid TO STDOUT", "42P01"),
 ]

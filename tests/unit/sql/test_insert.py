@@ -117,7 +117,7 @@ REFUSED = [
     ("INSERT INTO drafts (id, snapshot) VALUES (1, 'x'), (2, DEFAULT)", "42501"),
     ("INSERT INTO countries VALUES ('XX', 'x')", "42501"),
     ("INSERT INTO v_orders (id) VALUES (1)", "0A000"),
-    ("INSERT INTO elsewhere (id) VALUES (1)", "42P01"),
+    ("INSERT INTO sales.elsewhere (id) VALUES (1)", "42P01"),
     ("INSERT INTO other.orders (id) VALUES (1)", "42P01"),
     ("INSERT INTO pg_catalog.pg_class (relname) VALUES ('x')", "42P01"),
     ("INSERT INTO cards (id, card) VALUES (1, 'x') RETURNING *", "42501"),

@@ -79,7 +79,7 @@ REFUSED = [
     ("UPDATE v_orders SET id = 1", "0A000"),
     ("UPDATE countries SET name = 'x'", "42501"),
     ("DELETE FROM countries", "42501"),
-    ("DELETE FROM elsewhere", "42P01"),
+    ("DELETE FROM sales.elsewhere", "42P01"),
     ("UPDATE pg_settings SET setting = 'x'", "42P01"),
     ("UPDATE drafts SET snapshot = DEFAULT", "42501"),
     ("UPDATE cards SET holder = card", "42501"),
@@ -90,7 +90,7 @@ REFUSED = [
     ("DELETE FROM cards RETURNING old.card", "42501"),
     ("DELETE FROM cards RETURNING WITH (OLD AS o) o.card", "0A000"),
     ("DELETE FROM cards WHERE row_to_json(cards)::text LIKE '%4111%'", "42501"),
-    ("DELETE FROM orders USING cards c, elsewhere e WHERE true", "42P01"),
+    ("DELETE FROM orders USING cards c, sales.elsewhere e WHERE true", "42P01"),
     ("DELETE FROM orders WHERE ctid = '(0,1)'", "0A000"),
     ("WITH d AS (DELETE FROM countries RETURNING 1) SELECT 1", "42501"),
 ]

@@ -1,12 +1,12 @@
 -- unknown relation
-SELECT * FROM nope
+SELECT * FROM sales.nope
 =>
-42P01 relation "nope" does not exist
+42P01 relation "sales.nope" does not exist
 
 -- unclassified relation
-SELECT * FROM exports
+SELECT * FROM public.exports
 =>
-42P01 relation "exports" does not exist
+42P01 relation "public.exports" does not exist
 
 -- another schema
 SELECT * FROM globex.orders
@@ -130,9 +130,9 @@ SELECT 'x
 42601 unterminated quoted string at or near "'x"
 
 -- one of several
-SELECT id FROM orders; SELECT id FROM exports
+SELECT id FROM orders; SELECT id FROM public.exports
 =>
-42P01 relation "exports" does not exist
+42P01 relation "public.exports" does not exist
 
 -- type of another schema
 SELECT 'x'::globex.mood

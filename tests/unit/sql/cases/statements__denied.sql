@@ -168,10 +168,70 @@ CREATE TABLE x (id int)
 =>
 0A000 CREATE TABLE is not supported through this gateway
 
--- create temp table
-CREATE TEMP TABLE x (id int)
+-- a temporary table may not have the name of another
+CREATE TEMP TABLE orders (id int)
 =>
-0A000 CREATE TABLE is not supported through this gateway
+42P07 relation "orders" already exists
+
+-- nor that of one of the server's
+SELECT 1 AS id INTO TEMP pg_class
+=>
+42P07 relation "pg_class" already exists
+
+-- nor of one that is not listed
+CREATE TEMPORARY TABLE exports AS SELECT 1 AS id
+=>
+42P07 relation "exports" already exists
+
+-- a temporary table's default
+CREATE TEMP TABLE x (id int DEFAULT pg_backend_pid(), note text DEFAULT newest_secret())
+=>
+42501 function newest_secret is not allowed
+
+-- a temporary table of a query that may not be
+CREATE TEMP TABLE x AS EXECUTE p
+=>
+0A000 CREATE TABLE AS EXECUTE is not supported through this gateway
+
+-- a temporary table somewhere
+CREATE TEMP TABLE x (id int) TABLESPACE fast
+=>
+0A000 choosing storage is not supported through this gateway
+
+-- truncate
+TRUNCATE orders
+=>
+0A000 TRUNCATE TABLE is not supported through this gateway
+
+-- truncate of several
+TRUNCATE scratch, orders
+=>
+0A000 TRUNCATE TABLE is not supported through this gateway
+
+-- drop table
+DROP TABLE scratch, orders
+=>
+0A000 DROP is not supported through this gateway
+
+-- drop of a qualified table
+DROP TABLE public.scratch
+=>
+0A000 DROP is not supported through this gateway
+
+-- vacuum
+VACUUM
+=>
+0A000 VACUUM is not supported through this gateway
+
+-- select into
+SELECT * INTO x FROM orders
+=>
+0A000 SELECT INTO is not supported through this gateway
+
+-- select into in a sub-select
+SELECT * FROM (SELECT 1 INTO TEMP x) s
+=>
+0A000 SELECT INTO is not supported here
 
 -- create table as
 CREATE TABLE x AS SELECT * FROM orders
