@@ -23,6 +23,7 @@ from policy.snapshot import Snapshot
 from policy.strict_yaml import MAX_BYTES, StrictYamlError, parse_strict_yaml
 from policy.yaml_values import as_list, as_mapping, as_text
 
+_FLAGS = {"global": TableClass.GLOBAL, "denied": TableClass.DENIED, "sequence": TableClass.SEQUENCE}
 _SECTIONS = ("tenants", "roles", "tables")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}")
 
@@ -195,22 +196,23 @@ def _read_tables(problems: Problems, value: object, targets: Collection[str]) ->
 def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableRule | None:
     here = join_key(path, key)
     fields = as_mapping(problems, here, value)
-    problems.unknown_keys(here, fields, ("tenant_column", "global", "denied", "trusted"))
+    problems.unknown_keys(here, fields, ("tenant_column", "trusted", *_FLAGS))
     try:
         schema, name = parse_table_name(key)
     except ValueError as error:
         problems.add(here, str(error), "List each table by its name.")
         return None
     trusted = fields.pop("trusted", False)
-    if len(fields) != 1 or any(fields.get(flag, True) is not True for flag in ("global", "denied")):
-        hint = "Write one of {tenant_column: tenant_id}, {global: true}, {denied: true}."
+    if len(fields) != 1 or any(fields.get(flag, True) is not True for flag in _FLAGS):
+        hint = "Write one of {tenant_column: tenant_id}, {global: true}, {denied: true}, {sequence: true}."
         problems.add(here, "must say how the table is classified", hint)
         return None
     if trusted is not False and (trusted is not True or "tenant_column" not in fields):
         hint = "Write {tenant_column: tenant_id, trusted: true} for a view whose tenant column is known to be right."
         problems.add(join_key(here, "trusted"), "only goes with tenant_column, and is true or left out", hint)
     if "tenant_column" not in fields:
-        return TableRule(schema, name, TableClass.GLOBAL if "global" in fields else TableClass.DENIED)
+        table_class = next((_FLAGS[flag] for flag in fields if flag in _FLAGS), TableClass.DENIED)
+        return TableRule(schema, name, table_class)
     text = as_text(problems, f"{here}.tenant_column", fields["tenant_column"])
     column = None if text is None else _identifier(problems, f"{here}.tenant_column", text)
     return None if column is None else TableRule(schema, name, TableClass.TENANT, column, trusted is True)

@@ -102,6 +102,7 @@ class TableClass(Enum):
     TENANT = "tenant"  # has a tenant column
     GLOBAL = "global"  # the same for everybody, read only
     DENIED = "denied"
+    SEQUENCE = "sequence"  # gives its numbers to all tenants
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from policy.sql.plan import quote_identifier
 
 _RANK = {"read": 1, "write": 2, "admin": 3, "*": 3}  # admin implies write implies read
 _COPY_ONLY = 0
+_WRITABLE = (TableClass.TENANT, TableClass.SEQUENCE)
 
 _TableKey = tuple[str, str]
 
@@ -127,12 +128,12 @@ def _named_schemas(views: Sequence[_RoleView]) -> set[str]:
 
 
 def _limited(rules: Mapping[_TableKey, TableRule]) -> Iterable[_TableKey]:
-    return (key for key, rule in rules.items() if rule.table_class is not TableClass.TENANT)
+    return (key for key, rule in rules.items() if rule.table_class not in _WRITABLE)
 
 
 def _limit(access: TableAccess, rule: TableRule | None) -> TableAccess:
     """What the classification of a shared relation takes away again: no role may write what all tenants read."""
-    if rule is None or rule.table_class is TableClass.TENANT:
+    if rule is None or rule.table_class in _WRITABLE:
         return access
     if rule.table_class is TableClass.DENIED:
         return NO_ACCESS

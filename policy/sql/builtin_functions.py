@@ -212,6 +212,13 @@ READABLE_SETTINGS = _names("""
 # Why the rest is refused, by pattern of the name; the first that matches gives the hint.
 REFUSAL_REASONS: tuple[tuple[str, str], ...] = (
     (
+        "nextval|currval",
+        "a sequence of shared tables counts all tenants' rows; leave the column out of INSERT and use RETURNING, or ask"
+        " your administrator to list the sequence",
+    ),
+    ("lastval", "name the column in INSERT ... RETURNING instead"),
+    ("setval", "it changes the sequence for everybody; ask your administrator"),
+    (
         r"(query|table|schema|database|cursor)_to_xml.*|ts_stat|ts_rewrite|dblink.*|crosstab.*|connectby|xpath_(table|nodeset)",
         "it runs SQL text that the gateway cannot see; write the query itself in the statement",
     ),

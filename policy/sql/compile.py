@@ -132,6 +132,9 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     review = review_code(node, context.access, context.catalog, answered_calls=settings.answered_calls(context))
     if review.pinned:
         context.pin()
+    if review.writes:
+        context.write = True
+        context.kind = StatementKind.WRITE if context.kind is StatementKind.READ else context.kind
     rule = (TEMPORARY_RULES if context.temporary else RULES).get(type(node))
     if rule is not None:
         rule(node, context)

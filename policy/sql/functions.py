@@ -15,7 +15,8 @@ from typing import Any
 
 from policy.access import Access
 from policy.errors import AccessDenied, InvalidStatement, StatementRefused
-from policy.model import Isolation
+from policy.model import Isolation, TableClass
+from policy.names import parse_table_name
 from policy.sql import builtin_functions as builtin
 from policy.sql import parse
 from policy.sql.catalog import Catalog, Relation
@@ -42,9 +43,11 @@ _BETWEEN = {
 
 @dataclass(frozen=True, slots=True)
 class CodeReview:
-    """Outcome for an allowed statement. `pinned`: a literal took part, so the plan holds for this exact text only."""
+    """Outcome for an allowed statement. `pinned`: a literal took part, so the plan holds for this exact text only.
+    `writes`: a call in it changes the database."""
 
     pinned: bool = False
+    writes: bool = False
 
 
 def review_code(
@@ -61,7 +64,7 @@ def review_code(
     for node in walk(statement):
         reviewer.review(node)
     reviewer.check_casts()
-    return CodeReview(reviewer.pinned)
+    return CodeReview(reviewer.pinned, reviewer.writes)
 
 
 def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bool:
@@ -84,7 +87,7 @@ class _Reviewer:
 
     __slots__ = (
         "_access", "_answered", "_catalog", "_code", "_own_database", "_relations", "_statement", "_stored", "_types",
-        "pinned",
+        "pinned", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +103,7 @@ class _Reviewer:
         self._code = user_code_of(catalog)
         self._types: frozenset[str] | None = None
         self.pinned = False
+        self.writes = False
 
     def review(self, node: Node) -> None:
         review = _REVIEWS.get(type(node))
@@ -172,13 +176,31 @@ class _Reviewer:
 
     def _sequence_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
         """Sequences of a shared database count everybody's rows; elsewhere they are found by unqualified name."""
-        if self._access.isolation is Isolation.SHARED or (name == "setval" and not self._access.ddl):
+        self.writes = self.writes or name in ("nextval", "setval")
+        if self._access.isolation is Isolation.SHARED:
+            self.pinned = True
+            return name in ("nextval", "currval") and len(arguments) == 1 and self._is_listed_sequence(arguments[0])
+        if name == "setval" and not self._access.ddl:
             return False
         if self._own_database or not arguments:
             return True
         self.pinned = True
-        sequence = _text_constant(arguments[0])
-        return sequence is not None and "." not in sequence and not sequence.strip().isdigit()
+        try:
+            sequence = _regclass_text(arguments[0])
+        except ValueError:
+            return False
+        return "." not in sequence and not sequence.strip().isdigit()
+
+    def _is_listed_sequence(self, argument: Node) -> bool:
+        """Whether the policy lists this sequence as one that gives its numbers to all tenants."""
+        try:
+            schema, name = parse_table_name(_regclass_text(argument))
+        except ValueError:
+            return False
+        rule = self._access.rules.get((schema, name))
+        relation = self._catalog.relations.get((schema, name))
+        listed = rule is not None and rule.table_class is TableClass.SEQUENCE
+        return listed and relation is not None and relation.kind == "S" and self._access.table(schema, name).write
 
     def _refuse_builtin(self, name: str, location: int) -> None:
         known = self._catalog.builtin_functions
@@ -357,6 +379,18 @@ def _text_constant(node: Node) -> str | None:
     if isinstance(constant, ast.A_Const) and isinstance(constant.val, ast.String):
         return str(constant.val.sval)
     return None
+
+
+def _regclass_text(node: Node) -> str:
+    """A constant that PostgreSQL reads as a relation's name just as it stands: a cast might cut it. Or ValueError."""
+    while isinstance(node, ast.TypeCast) and not node.typeName.typmods and not node.typeName.arrayBounds:
+        names = [part.sval for part in node.typeName.names]
+        if names not in (["regclass"], ["text"], ["pg_catalog", "regclass"], ["pg_catalog", "text"]):
+            break
+        node = node.arg
+    if isinstance(node, ast.A_Const) and isinstance(node.val, ast.String):
+        return str(node.val.sval)
+    raise ValueError("not a name")
 
 
 def _denied(message: str, hint: str, location: int) -> AccessDenied:

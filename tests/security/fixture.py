@@ -67,4 +67,5 @@ def _tables(tenancy: Mapping[str, Any]) -> dict[str, dict[str, object]]:
     }
     tables |= {f"public.{table}": {"global": True} for table in tenancy["global_tables"]}
     denied = [*tenancy["denied_tables"], *tenancy["denied_relations"]]
+    tables["public.invoice_no_seq"] = {"sequence": True}
     return tables | {f"public.{table}": {"denied": True} for table in denied}

@@ -181,7 +181,7 @@ def check_computed(
 def refuse_copy(reference: Reference, resolved: Resolved) -> None:
     """COPY FROM writes rows that nothing can test."""
     if resolved.access.row_filter is not None:
-        raise _untestable(resolved, reference.position - 1, "Use INSERT.")
+        raise _untestable(resolved, reference.position - 1, "COPY into a temporary table, then INSERT … SELECT.")
 
 
 def untestable_rows(resolved: Resolved, reference: Reference) -> StatementRefused:

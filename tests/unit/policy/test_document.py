@@ -37,6 +37,7 @@ tables:
     public.orders: {tenant_column: tenant_id}
     'public."Invoices"': {tenant_column: '"Tenant"'}
     countries: {global: true}
+    numbers: {sequence: true}
     sales.exports: {denied: true}
 """
 
@@ -81,6 +82,7 @@ def test_every_part_of_the_document() -> None:
         TableRule("public", "orders", TableClass.TENANT, "tenant_id"),
         TableRule("public", "Invoices", TableClass.TENANT, "Tenant"),
         TableRule("public", "countries", TableClass.GLOBAL),
+        TableRule("public", "numbers", TableClass.SEQUENCE),
         TableRule("sales", "exports", TableClass.DENIED),
     )
 

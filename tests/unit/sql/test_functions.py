@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from policy.access import NO_ACCESS, Access
+from policy.access import NO_ACCESS, Access, TableAccess
 from policy.errors import AccessDenied, InvalidStatement, StatementRefused
-from policy.model import Isolation
+from policy.model import Isolation, TableClass, TableRule
 from policy.sql import builtin_functions as builtin
 from policy.sql.catalog import Catalog, Column, Relation
 from policy.sql.functions import default_is_allowed, review_code
@@ -171,9 +171,31 @@ def test_sequences_outside_shared_databases(isolation: Isolation) -> None:
 
 
 def test_a_schema_tenant_cannot_name_another_schemas_sequence() -> None:
-    for argument in ("'t_globex.s'", "16384", "'16384'", "s.name"):
+    for argument in ("'t_globex.s'", "16384", "'16384'", "s.name", "'16384x'::varchar(5)::regclass", "$1"):
         with pytest.raises(AccessDenied):
             review(f"SELECT nextval({argument})", access(Isolation.SCHEMA))
+
+
+def test_listed_sequences_of_shared_tables() -> None:
+    numbers = Relation(3, "public", "numbers", "S", ())
+    catalog = replace(CATALOG, relations={**CATALOG.relations, ("public", "numbers"): numbers})
+    rules = {
+        ("public", "numbers"): TableRule("public", "numbers", TableClass.SEQUENCE),
+        ("public", "accounts"): TableRule("public", "accounts", TableClass.SEQUENCE),
+    }
+    listed = replace(access(), rules=rules, default=TableAccess(read=True, write=True))
+    for argument in ("'numbers'", "'public.numbers'::regclass", "'\"numbers\"'::text"):
+        found = review_code(parse_statements(f"SELECT nextval({argument})")[0].node, listed, catalog)
+        assert found.writes
+        assert found.pinned
+    assert not review_code(parse_statements("SELECT currval('numbers')")[0].node, listed, catalog).writes
+    refused = ["nextval('other')", "nextval('accounts')", "nextval('numbersx'::char(7)::text)", "nextval($1)"]
+    for call in [*refused, "nextval('sales.numbers')", "setval('numbers', 1)", "lastval()", "nextval('NUMBERS')"]:
+        with pytest.raises((AccessDenied, InvalidStatement)):
+            review_code(parse_statements(f"SELECT {call}")[0].node, listed, catalog)
+    with pytest.raises(AccessDenied, match="nextval") as caught:
+        review("SELECT nextval('numbers')", replace(listed, default=TableAccess(read=True)), catalog)
+    assert "administrator" in (caught.value.hint or "")
 
 
 def test_own_database_allows_user_code_with_the_ddl_permission_only() -> None:

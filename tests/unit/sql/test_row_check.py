@@ -68,7 +68,7 @@ def test_every_strategy_tests() -> None:
 def test_a_copy_is_refused_with_the_role() -> None:
     with pytest.raises(AccessDenied) as caught:
         rewritten("COPY orders (id) FROM STDIN", LIMITED)
-    assert caught.value.hint == "Use INSERT."
+    assert caught.value.hint == "COPY into a temporary table, then INSERT … SELECT."
     assert "seller" in (caught.value.detail or "")
     rewritten("COPY cards (id) FROM STDIN", LIMITED)
 
