@@ -167,7 +167,7 @@ class Draw:
         return quote_literal(text)
 
     def type_of(self, family: str) -> str:
-        return TYPE_OF.get(family) or family.removeprefix("enum ")
+        return TYPE_OF.get(family) or family.removeprefix("enum ").removeprefix("other ")
 
 
 def _nothing(family: str) -> Column:

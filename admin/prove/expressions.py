@@ -7,7 +7,7 @@ from typing import Protocol
 
 from admin.prove.draw import Draw
 from admin.prove.functions import AGGREGATES, FUNCTIONS, RISKY, SINCE
-from admin.prove.model import UNSORTABLE
+from admin.prove.model import is_sortable
 from admin.prove.scope import Col, Query, Scope
 
 _HOLE = re.compile(r"\{(\w+(?:\[\])?)\}")
@@ -85,7 +85,7 @@ class Expressions:
             if name == "any":
                 return self.leaf(self.draw.pick(self._families(scope)), scope)
             if name == "sortable":
-                return self.leaf(self.draw.pick([f for f in self._families(scope) if f not in UNSORTABLE]), scope)
+                return self.leaf(self.draw.pick([f for f in self._families(scope) if is_sortable(f)] or ["int"]), scope)
             if name[-1].isdigit():
                 return named.setdefault(name, self.of(name[:-1], scope, min(depth, 1)))
             return self.of(name, scope, depth)
@@ -93,7 +93,7 @@ class Expressions:
         return _HOLE.sub(hole, template.replace("{{", "\2").replace("}}", "\3")).replace("\2", "{").replace("\3", "}")
 
     def _families(self, scope: Scope) -> list[str]:
-        return sorted({column.family for column in scope.columns} - {"other"}) or ["int"]
+        return sorted({column.family for column in scope.columns}) or ["int"]
 
     def _general(self, family: str, scope: Scope, depth: int) -> str:
         """What every family has."""
@@ -105,7 +105,7 @@ class Expressions:
             f"(SELECT {one})",
             f"CASE {self.leaf('int', scope)} WHEN {self.draw.constant('int')} THEN {one} ELSE {other} END",
         ]
-        if family not in UNSORTABLE:
+        if is_sortable(family):
             ways += [f"nullif({one}, {other})", f"greatest({one}, {other})", f"least({one}, {other})"]
         if family in ("int", "text", "numeric", "date", "timestamptz"):
             ways += [f"(ARRAY[{one}, {other}])[1]", f"CAST({one} AS {self.draw.type_of(family)})"]
@@ -127,7 +127,7 @@ class Expressions:
         return getattr(self, f"_{kind}")(scope, depth)  # type: ignore[no-any-return]
 
     def _some_column(self, scope: Scope) -> Col:
-        usable = [column for column in scope.columns if column.family not in UNSORTABLE]
+        usable = [column for column in scope.columns if is_sortable(column.family)]
         return self.draw.pick(usable) if usable else Col(self.draw.constant("int"), "int")
 
     def _compare(self, scope: Scope, depth: int) -> str:

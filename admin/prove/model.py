@@ -36,8 +36,10 @@ PARAMETER_OID: Mapping[str, int] = {
     "interval": 1186, "jsonb": 3802, "uuid": 2950, "text[]": 1009, "int[]": 1007,
 }  # fmt: skip
 
-UNSORTABLE = frozenset({"json", "other"})
-"""No equality, or none that is known: not for DISTINCT, GROUP BY, ORDER BY, set operations."""
+
+def is_sortable(family: str) -> bool:
+    """Whether it surely has an order: for DISTINCT, GROUP BY, ORDER BY and set operations."""
+    return family != "json" and not family.startswith("other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,9 @@ async def prove(proof: Proof, say: Say) -> Report:
     probe = await connect_backend(admin, subject.database, protocol_options={})
     relations = {(str(s), str(r)): str(k) for s, r, k in await probe.query(_RELATIONS)}
     columns = {(str(s), str(r), str(c)) for s, r, c in await probe.query(_ALL_COLUMNS)}
+    parents = {(str(s), str(r)): (str(ps), str(p)) for s, r, ps, p in await probe.query(_PARENTS)}
     probe.close()
-    share, notes = _share(subject, relations, columns)
+    share, notes = _share(subject, relations, columns, parents)
     say(f"copying {subject.database} twice")
     twins = await build_twins(admin, subject.database, share)
     gateway: PrivateGateway | None = None
@@ -197,7 +198,10 @@ def _rules(snapshot: Snapshot, tenant: Tenant) -> dict[Key, TableRule]:
 
 
 def _share(
-    subject: _Subject, relations: Mapping[Key, str], columns: set[tuple[str, str, str]]
+    subject: _Subject,
+    relations: Mapping[Key, str],
+    columns: set[tuple[str, str, str]],
+    parents: Mapping[Key, Key],
 ) -> tuple[Share, list[str]]:
     """How rows are told apart, and what is odd about it.
 
@@ -212,6 +216,12 @@ def _share(
         if rule.table_class is TableClass.GLOBAL and suspect and key in relations:
             known[key] = suspect
             notes.append(f"{key[0]}.{key[1]} is global but has a column {suspect}: taken for a table of tenants")
+    for key in relations:  # partitions and inheriting tables
+        top = key
+        while top in parents and top not in known:
+            top = parents[top]
+        if top in known:
+            known.setdefault(key, known[top])
     tables = {key: name for key, name in known.items() if name and relations[key] in "rp"}
     filters, masks = _role_expressions(subject, tables, relations, columns)
     return Share(subject.tenant.value, tables, subject.tenant.schema or "", filters, masks), notes
@@ -237,6 +247,13 @@ def _as_sql(expression: str, columns: tuple[str, ...], values: SlotValues) -> st
     pieces = parse_role_expression(expression, columns, "an expression of the roles").pieces("")
     return "".join(piece if isinstance(piece, str) else fill_slot(piece, values) for piece in pieces)  # type: ignore[arg-type]
 
+
+_PARENTS = """
+SELECT n.nspname, c.relname, pn.nspname, p.relname FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = i.inhparent JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+WHERE c.relkind IN ('r', 'p')
+"""
 
 _ALL_COLUMNS = """
 SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_class c

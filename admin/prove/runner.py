@@ -7,6 +7,7 @@ tenants are compared with what they were, and everything is put back.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -192,9 +193,10 @@ class Run:
 
             async def differs(candidate: Case) -> bool:
                 try:
-                    return (await self._judge_alone(candidate)).kind is verdict.kind
+                    other = await self._judge_alone(candidate)
                 except (BackendLost, TimeoutError):
                     return False
+                return other.kind is verdict.kind and _gist(other) == _gist(verdict)
 
             smallest = await shrink(case, verdict.step, differs)
         finding = Finding(case, verdict, smallest)
@@ -246,3 +248,8 @@ class Run:
             verdict = Verdict(Kind.LEAK, 0, f"rows of other tenants changed before this case in {', '.join(changed)}")
             self.report.findings.append(Finding(case, verdict, case))
             await self._twins.restore()
+
+
+def _gist(verdict: Verdict) -> str:
+    """What a smaller case must have in common: what differs, without the rows."""
+    return re.split("[:,(]", verdict.reason)[0]

@@ -136,7 +136,7 @@ def _column(row: Row, tenant_column: str, samples: Mapping[str, tuple[list[str],
     own, strange = samples.get(name, ([], []))
     return Column(
         name=name,
-        family=f"enum {base}" if enum else FAMILY_OF.get(base, "other"),
+        family=f"enum {base}" if enum else FAMILY_OF.get(base, f"other {base}"),
         typ=typ,
         max_length=int(length),
         not_null=not_null == "t",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from admin.prove.draw import Draw
 from admin.prove.expressions import Expressions
 from admin.prove.functions import WINDOWS
-from admin.prove.model import UNSORTABLE, Table
+from admin.prove.model import Table, is_sortable
 from admin.prove.scope import Col, Query, Scope
 from admin.prove.sources import Sources
 
@@ -47,7 +47,7 @@ class Selects:
         draw = self.draw
         if depth > 0 and not self._in_with and draw.chance(0.18 if top else 0.05):
             return self._with(parent, families, depth, top)
-        sortable = families is None or not UNSORTABLE.intersection(families)
+        sortable = families is None or all(map(is_sortable, families))
         kind = draw.weighted(
             (8, "select"), (1.3 if depth > 0 and sortable else 0, "set"), (0.2, "values"),
             (0.2 if families is None else 0, "table"), (1.6 if sortable else 0.4, "grouped"),
@@ -75,7 +75,7 @@ class Selects:
             return f"(SELECT {draw.pick(('max', 'min'))}({value}) FROM {clause}{where})"
         if family == "int" and draw.chance(0.5):
             return f"(SELECT count(*) FROM {clause}{where})"
-        if family in UNSORTABLE:
+        if not is_sortable(family):
             return self.expressions.leaf(family, parent)
         return f"(SELECT {value} FROM {clause}{where} ORDER BY 1 LIMIT 1)"
 
@@ -155,7 +155,7 @@ class Selects:
     def _finish(self, text: str, columns: list[tuple[str, str]], scope: Scope, *, lockable: bool) -> Query:
         """DISTINCT, ORDER BY, LIMIT, row locks."""
         draw = self.draw
-        sortable = not any(family in UNSORTABLE or family == "interval" for _, family in columns)
+        sortable = all(is_sortable(family) and family != "interval" for _, family in columns)
         positions = [str(number) for number in range(1, len(columns) + 1)]
         head = "SELECT "
         if sortable and draw.chance(0.1):
@@ -172,7 +172,7 @@ class Selects:
             limit = self._limit()
             return Query(f"{text} ORDER BY {self._ordering(positions)}{limit}", tuple(columns), total=True)
         if head and scope.columns and draw.chance(0.08):
-            usable = [column for column in scope.columns if column.family not in UNSORTABLE]
+            usable = [column for column in scope.columns if is_sortable(column.family)]
             if usable:
                 text += f" ORDER BY {draw.pick(usable).text}{draw.pick((' DESC', ' NULLS FIRST', ''))}"
         elif lockable and self.locks and draw.chance(0.06) and self._can_be_locked(scope, text):
@@ -226,7 +226,7 @@ class Selects:
 
     def _window(self, scope: Scope, total: list[str] | None) -> str:
         draw = self.draw
-        usable = [c.text for c in scope.columns if c.family not in UNSORTABLE] or ["1"]
+        usable = [c.text for c in scope.columns if is_sortable(c.family)] or ["1"]
         partition = f"PARTITION BY {', '.join(draw.some(usable, 1, 2))} " if draw.chance(0.6) else ""
         if total:
             frame = draw.pick(("", "", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING", " ROWS UNBOUNDED PRECEDING"))
@@ -255,7 +255,7 @@ class Selects:
             grouped.columns.append(self.expressions.aggregate(scope))
         having = ""
         if draw.chance(0.3):
-            flat = Scope(columns=[c for c in grouped.columns if c.family not in UNSORTABLE])
+            flat = Scope(columns=[c for c in grouped.columns if is_sortable(c.family)])
             having = f" HAVING {self.expressions.condition(flat, 1)}"
         wanted = families
         if wanted is None:
@@ -278,7 +278,7 @@ class Selects:
         if keyed and draw.chance(0.25):  # the other columns depend on a primary key
             source = draw.pick(keyed)
             return Scope(columns=list(source.columns)), f" GROUP BY {', '.join(source.key)}"
-        usable = [c for c in scope.columns if c.family not in UNSORTABLE and c.family != "interval"]
+        usable = [c for c in scope.columns if is_sortable(c.family) and c.family != "interval"]
         if not usable or draw.chance(0.2):
             return Scope(), draw.pick(("", "", " GROUP BY ()"))
         chosen = draw.some(usable, 1, 3)
@@ -310,7 +310,7 @@ class Selects:
         for arm in arms[1:]:
             text += f" {draw.pick(_SET_OPERATIONS)} ({arm.text})"
         columns = tuple((name, family) for (name, _), family in zip(names, wanted, strict=True))
-        if draw.chance(0.4) and not {"interval", *UNSORTABLE}.intersection(wanted):
+        if draw.chance(0.4) and all(is_sortable(family) and family != "interval" for family in wanted):
             positions = [str(number) for number in range(1, len(wanted) + 1)]
             return Query(f"{text} ORDER BY {self._ordering(positions)}{self._limit()}", columns, total=True)
         return Query(text, columns)

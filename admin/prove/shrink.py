@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,8 @@ async def shrink(case: Case, step: int, differs: Differs) -> Case:
     progress = True
     while progress and attempts > 0:
         progress = False
-        for smaller_sql in smaller_statements(case.steps[step].sql):
+        kept = ("sortClause",) if case.steps[step].ordered else ()  # without it the order is not settled
+        for smaller_sql in smaller_statements(case.steps[step].sql, kept):
             attempts -= 1
             candidate = _with(case, step, replace(case.steps[step], sql=smaller_sql))
             if await differs(candidate):
@@ -44,8 +45,11 @@ def _with(case: Case, index: int, step: Step) -> Case:
     return replace(case, steps=(*case.steps[:index], step, *case.steps[index + 1 :]))
 
 
-def smaller_statements(sql: str) -> Iterator[str]:
-    """Shorter texts of the statement with one part left out, biggest cuts first. Nothing for what does not parse."""
+def smaller_statements(sql: str, kept: Collection[str] = ()) -> Iterator[str]:
+    """Shorter texts of the statement with one part left out, biggest cuts first. Nothing for what does not parse.
+
+    kept: fields whose contents stay.
+    """
     try:
         tree = pglast.parse_sql(sql)
     except pglast.Error:
@@ -53,6 +57,8 @@ def smaller_statements(sql: str) -> Iterator[str]:
     edits = sorted(_edits(tree[0].stmt, ()), key=lambda edit: len(edit[0]))
     seen = {sql}
     for path, child in edits:
+        if any(name in kept for name, _ in path):
+            continue
         text = _edited(sql, path, child)
         if text is not None and text not in seen and len(text) < len(sql):
             seen.add(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin.prove.model import UNSORTABLE, Table
+from admin.prove.model import Table, is_sortable
 from admin.prove.scope import Col, Scope, Source
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Sources:
             text = text.replace(written, draw.pick((f"ONLY {written}", f"ONLY ({written})")), 1)
         elif table.kind == "r" and draw.chance(0.03):
             text = text.replace(written, f"{written} *", 1)
-        if sampled and table.kind in "rp" and draw.chance(0.004):
+        if sampled and table.kind in "rp" and draw.chance(0.0015):
             text += draw.pick((" TABLESAMPLE BERNOULLI (100)", " TABLESAMPLE SYSTEM (100) REPEATABLE (1)"))
         return text, source
 
@@ -227,7 +227,7 @@ class Sources:
         for column in right.columns:
             same = [c for c in left.columns if c.name == column.name]
             once = len(same) == 1 and len([c for c in right.columns if c.name == column.name]) == 1
-            if once and same[0].family == column.family and column.family not in UNSORTABLE and column.name:
+            if once and same[0].family == column.family and is_sortable(column.family) and column.name:
                 found.append(column.name)
         return found
 

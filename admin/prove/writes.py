@@ -76,7 +76,7 @@ class Writes:
         text = self.text(table, column)
         if text is None and draw.chance(0.5):
             return "NULL"
-        return draw.written(text, column.family if column.family != "other" else f"enum {column.typ}", bare=True)
+        return draw.written(text, column.family, bare=True)
 
     def text(self, table: Table, column: Column) -> str | None:
         """A value as text."""

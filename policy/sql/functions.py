@@ -19,12 +19,13 @@ from policy.model import Isolation, TableClass
 from policy.names import parse_table_name
 from policy.sql import builtin_functions as builtin
 from policy.sql import parse
-from policy.sql.catalog import Catalog, Relation
+from policy.sql.catalog import Catalog
 from policy.sql.extensions import ARGUMENTS
 from policy.sql.parse import Node, enums, parse_statements, walk
 from policy.sql.rules.catalog_functions import GUARDED
-from policy.sql.user_casts import check_casts, mentions, relations_called
+from policy.sql.user_casts import check_casts, mentions
 from policy.sql.user_code import user_code_of
+from policy.sql.visible_columns import columns_by_name
 
 ast: Any = parse.ast
 _REASONS = tuple((re.compile(pattern), reason) for pattern, reason in builtin.REFUSAL_REASONS)
@@ -86,7 +87,7 @@ class _Reviewer:
     """Walks one statement; `pinned` is set on the way."""
 
     __slots__ = (
-        "_access", "_answered", "_catalog", "_code", "_own_database", "_relations", "_statement", "_stored", "_types",
+        "_access", "_answered", "_catalog", "_code", "_columns", "_own_database", "_statement", "_stored", "_types",
         "pinned", "writes",
     )  # fmt: skip
 
@@ -98,7 +99,7 @@ class _Reviewer:
         self._answered = answered
         self._stored = stored
         self._own_database = access.isolation is Isolation.DATABASE
-        self._relations = _named_relations(statement, catalog)
+        self._columns = columns_by_name(statement, catalog)
         self._statement = statement
         self._code = user_code_of(catalog)
         self._types: frozenset[str] | None = None
@@ -303,8 +304,8 @@ class _Reviewer:
         )
         if not user_code and (name in builtin.ALLOWED or name not in self._catalog.builtin_functions):
             return
-        found = self._relations.get(qualifier, ())
-        if found and all(any(column.name == name for column in each.columns) for each in found):
+        found = self._columns.get(qualifier, ())
+        if found and all(name in columns for columns in found):
             return
         raise _denied(
             f"{qualifier or '(...)'}.{name} may call the function {name}, which is not allowed",
@@ -326,32 +327,6 @@ _REVIEWS = {
     ast.ColumnRef: _Reviewer.column_reference,
     ast.A_Indirection: _Reviewer.indirection,
 }
-
-
-_ALIASED = (ast.RangeSubselect, ast.RangeFunction, ast.RangeTableFunc, ast.JsonTable, ast.JoinExpr)
-
-
-def _named_relations(statement: Node, catalog: Catalog) -> dict[str, tuple[Relation, ...]]:
-    """Catalog relations by every name they go by in the statement.
-
-    A name that also stands for something else (a sub-select's or function's alias, a CTE) is left out, as is one
-    whose relation is not known: nothing can be said of its columns.
-    """
-    found: dict[str, list[Relation]] = {}
-    other: set[str] = set()
-    for node in walk(statement):
-        if isinstance(node, ast.RangeVar):
-            name = node.alias.aliasname if node.alias is not None else node.relname
-            relations = relations_called(node, catalog)
-            found.setdefault(name, []).extend(relations)
-            found.setdefault(node.relname, []).extend(relations)
-            if not relations or (node.alias is not None and node.alias.colnames):
-                other.add(name)
-        elif isinstance(node, ast.CommonTableExpr):
-            other.add(node.ctename)
-        elif isinstance(node, _ALIASED) and node.alias is not None:
-            other.add(node.alias.aliasname)
-    return {name: tuple(relations) for name, relations in found.items() if name not in other}
 
 
 def _schema_and_name(names: tuple[Node, ...]) -> tuple[str, str]:

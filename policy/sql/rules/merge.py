@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from policy.errors import UnsupportedStatement
 from policy.sql import parse
 from policy.sql.context import Context, Unwrap
 from policy.sql.guard import Pieces, joined, needs_barrier
@@ -36,6 +37,7 @@ def rewrite_merge(node: Node, context: Context) -> None:
     layout = lay_out(node, reference, context)
     tests = target_tests(reference, resolved, context)
     if tests:
+        _refuse_full_join(node, reference)
         tokens = context.tokens
         barrier = needs_barrier(context)
         before, after = enclosing(joined(tests), barrier)
@@ -47,6 +49,17 @@ def rewrite_merge(node: Node, context: Context) -> None:
             undo.append(_confine(clause, when, tests, context))
         if undo:
             context.expect(clause, _in_turn(undo))
+
+
+def _refuse_full_join(node: Node, reference: Reference) -> None:
+    """With both kinds of WHEN NOT MATCHED, PostgreSQL joins in full, which no test of one side may be a part of."""
+    kinds = {clause.matchKind for clause in node.mergeWhenClauses}
+    if {_BY_SOURCE, enums.MergeMatchKind.MERGE_WHEN_NOT_MATCHED_BY_TARGET} <= kinds:
+        raise UnsupportedStatement(
+            "MERGE with both WHEN NOT MATCHED BY SOURCE and BY TARGET is not supported on this table",
+            hint="Make two statements of it, one for either.",
+            position=reference.position,
+        )
 
 
 def _reading(node: Node) -> list[Node]:

@@ -72,7 +72,8 @@ def _guard_source(
     note_guard(resolved, context)
     dependent = dependent_columns(reference, resolved, context)
     starred = bool(system) and is_expanded(reference, context)
-    if (_is_locked(reference) or dependent or starred) and _can_be_in_where(reference, resolved, context):
+    better = _is_locked(reference) or dependent or starred or _is_named_as_a_row(reference)
+    if better and _can_be_in_where(reference, resolved, context):
         put_name(reference, resolved, context)
         return resolved
     if starred:
@@ -128,6 +129,12 @@ def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context)
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False
     return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
+
+
+def _is_named_as_a_row(reference: Reference) -> bool:
+    """Whether its name may stand for a whole row: that of a sub-select is a record, not of the table's row type."""
+    whole = (reference.visible_name,)
+    return any(len(c.fields) == 1 and names_of(c.fields) == whole for c in reference.scope.columns)
 
 
 def _conditions_are_enclosed(scope: Scope, context: Context) -> bool:

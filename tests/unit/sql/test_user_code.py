@@ -112,9 +112,10 @@ def test_unaccent_with_a_dictionary_by_name() -> None:
 
 
 def test_a_column_like_a_function() -> None:
-    sql = "SELECT s.delete FROM (SELECT 1 AS delete) s"
-    review(sql, functions(("delete", "hstore")))
-    refusal(sql, functions(("delete", "")))
+    column, call = "SELECT s.delete FROM (SELECT 1 AS delete) s", "SELECT s.delete FROM (SELECT 1 AS x) s"
+    review(call, functions(("delete", "hstore")))
+    review(column, functions(("delete", "")))
+    refusal(call, functions(("delete", "")))
 
 
 def test_extensions_that_reach_out_are_on_no_list() -> None:

@@ -111,7 +111,7 @@ SELECT 10 / total FROM (SELECT "tenant_id", "id", "customer_id", "total", "statu
 -- whole row
 SELECT o FROM orders o
 =>
-SELECT o FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o
+SELECT o FROM "public"."orders" o WHERE "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme'
 
 -- type of the tenant column
 SELECT kind FROM events
