@@ -128,7 +128,7 @@ CATALOG_HELPERS = _names("""
     pg_index_has_property pg_indexam_has_property pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_visible
     pg_options_to_table pg_relation_is_publishable pg_statistics_obj_is_visible pg_table_is_visible
     pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible
-    pg_type_is_visible shobj_description to_regtype to_regtypemod
+    pg_type_is_visible shobj_description
 """)
 
 ALLOWED: frozenset[str] = frozenset().union(
@@ -167,12 +167,13 @@ PRIVILEGE_TESTS = _names("""
 """)
 NAME_RESOLVERS = _names("""
     to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole
+    to_regtype
 """)
 
 # Harmless where nobody else's data is in the database: allowed in the database strategy.
 OWN_DATABASE_ONLY = _names("""
     pg_database_size pg_tablespace_size pg_get_serial_sequence pg_get_function_sqlbody
-    pg_relation_filenode pg_partition_root pg_partition_tree pg_get_partition_constraintdef
+    pg_relation_filenode to_regtypemod pg_partition_root pg_partition_tree pg_get_partition_constraintdef
     pg_sequence_last_value pg_sequence_parameters pg_column_is_updatable pg_relation_is_updatable
     txid_current txid_current_if_assigned txid_status txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax
     txid_snapshot_xmin txid_visible_in_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_xact_status

@@ -44,6 +44,7 @@ from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
+from policy.sql.rules.object_names import guard_object_names
 from policy.sql.rules.select import guard_sources
 from policy.sql.rules.temporary import TEMPORARY_RULES
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
@@ -140,6 +141,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
         rule(node, context)
     guard_sources(context)
     guard_catalog_functions(context)
+    guard_object_names(context)
     tenant_names.keep_per_tenant(context)
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)

@@ -23,6 +23,7 @@ from policy.sql.catalog import Catalog
 from policy.sql.extensions import ARGUMENTS
 from policy.sql.parse import Node, enums, parse_statements, walk
 from policy.sql.rules.catalog_functions import GUARDED
+from policy.sql.rules.object_names import GUARDED as NAMING
 from policy.sql.user_casts import check_casts, mentions
 from policy.sql.user_code import user_code_of
 from policy.sql.visible_columns import columns_by_name
@@ -160,15 +161,14 @@ class _Reviewer:
             return self._own_setting(arguments)
         if name in builtin.SEQUENCES:
             return self._sequence_call(name, arguments)
-        if name in builtin.PRIVILEGE_TESTS:
-            return self._own_database or all(_is_constant(argument) for argument in arguments)
-        if name in GUARDED and not self._own_database:
-            return True  # guard_catalog_functions lets it see the session's objects only
+        if (name in GUARDED or name in NAMING) and not self._own_database:
+            return True  # guard_catalog_functions and guard_object_names let it see the session's objects only
         if name in builtin.GUARDED_BY_OID:
             return True
         if name in builtin.CHANNELS or name in builtin.ADVISORY_LOCKS:
             return self._own_database or not self._stored
-        return self._own_database and (name in builtin.NAME_RESOLVERS or name in builtin.OWN_DATABASE_ONLY)
+        own = builtin.PRIVILEGE_TESTS | builtin.NAME_RESOLVERS | builtin.OWN_DATABASE_ONLY
+        return self._own_database and name in own
 
     def _own_setting(self, arguments: tuple[Node, ...]) -> bool:
         setting = _text_constant(arguments[0]) if arguments else None
@@ -343,10 +343,6 @@ def _strip_casts(node: Node) -> Node:
     while isinstance(node, ast.TypeCast):
         node = node.arg
     return node
-
-
-def _is_constant(node: Node) -> bool:
-    return isinstance(_strip_casts(node), (ast.A_Const, ast.ParamRef, ast.SQLValueFunction))
 
 
 def _text_constant(node: Node) -> str | None:

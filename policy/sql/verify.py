@@ -17,7 +17,7 @@ from policy.errors import StatementRefused, UnsupportedStatement
 from policy.sql.context import Context
 from policy.sql.parse import ast, fields_of, is_node, parse_statements, repeats_source, scan
 from policy.sql.plan import ClientText, Piece, Plan, SlotValues, StatementKind, render
-from policy.sql.references import Reference, collect_references
+from policy.sql.references import Reference, collect_references, names_of
 
 Node = Any
 
@@ -156,6 +156,25 @@ def in_holes(found: Node, sample: Node) -> tuple[Node, ...]:
 def parse_sample(sql: str, pieces: tuple[Piece, ...]) -> Node:
     """The tree of `sql` with `%` replaced by rendered pieces. It is shared: nobody may change it."""
     return _parsed(sql.replace("%", _rendered(pieces)))
+
+
+HOLE = '"what the client wrote"'
+
+
+def client_part(found: Node, pieces: tuple[Piece, ...]) -> Node:
+    """What stands in `found`, an expression, in the place of HOLE in `pieces`; all the rest must be the same."""
+    query: Any = parse_sample("SELECT %", pieces)
+    pending: list[tuple[Any, Any]] = [(found, query.targetList[0].val)]
+    client: list[Node] = []
+    while pending:
+        own, sample = pending.pop()
+        if isinstance(sample, ast.ColumnRef) and names_of(sample.fields) == (HOLE[1:-1],):
+            client.append(own)
+        elif not _push_parts(own, sample, pending):
+            raise failed("a guarded value")
+    if len(client) != 1:
+        raise failed("a guarded value")
+    return client[0]
 
 
 @lru_cache(maxsize=512)

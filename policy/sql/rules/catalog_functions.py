@@ -22,7 +22,7 @@ from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalog_tables import NOTHING
 from policy.sql.rules.catalogs import visible_condition
-from policy.sql.verify import failed, parse_sample, same_tree
+from policy.sql.verify import HOLE, client_part
 
 Node = Any
 
@@ -37,11 +37,8 @@ _ANY = f"@class(x.oid) OR @type(x.oid) OR @namespace(x.oid) OR {_OF_CONSTRAINT}"
 BY_OID: Final[Mapping[str, str]] = {
     "pg_get_indexdef": "@class(x.oid)",
     "pg_get_partkeydef": "@class(x.oid)",
-    "pg_get_replica_identity_index": "@class(x.oid)",
     "pg_get_viewdef": "@definition(x.oid)",
     "pg_get_ruledef": NOTHING,
-    "pg_partition_ancestors": "@class(x.oid)",
-    "pg_relation_is_publishable": "@class(x.oid)",
     "col_description": "@class(x.oid)",
     "obj_description": _ANY,
     "format_type": "@type(x.oid)",
@@ -58,13 +55,10 @@ BY_OID: Final[Mapping[str, str]] = {
     "pg_get_function_sqlbody": "@system(x.oid)",
     "pg_tablespace_location": NOTHING,
 }
-SIZES: Final = frozenset({"pg_table_size", "pg_relation_size", "pg_total_relation_size", "pg_indexes_size"})
-"""How big a relation is: not known (NULL) where tenants share it. The argument is a regclass: a name, too."""
-
 BY_NAME: Final = frozenset({"pg_get_serial_sequence"})
 """What stands behind a table that is named by a text: not known (NULL), since names are easily guessed."""
 
-GUARDED: Final = frozenset(BY_OID) | SIZES | BY_NAME
+GUARDED: Final = frozenset(BY_OID) | BY_NAME
 """Functions whose argument is guarded here, so that they may be called with any oid."""
 
 
@@ -78,9 +72,7 @@ def guard_catalog_functions(context: Context) -> None:
     for node in walk(context.statement.node):
         if isinstance(node, ast.FuncCall) and node.args and _schema(node) in ("", "pg_catalog"):
             name = names_of(node.funcname)[-1]
-            if name in SIZES:
-                _guard_argument(node, NOTHING if context.shared else "@class(x.oid)", "regclass", context)
-            elif name in BY_NAME:
+            if name in BY_NAME:
                 _guard_argument(node, NOTHING, "text", context)
             elif name in BY_OID:
                 _guard_argument(node, BY_OID[name], "oid", context)
@@ -92,22 +84,8 @@ def _schema(node: Node) -> str:
 
 
 def _guard_argument(node: Node, condition: str, type_name: str, context: Context) -> None:
-    argument = node.args[0]
-    start, end = argument_spans(node, context.tokens)[0]
     visible = visible_condition(condition, context.access, context.catalog)
     before = ("(SELECT x.oid FROM (SELECT (",)
     after = (f")::pg_catalog.{type_name} AS oid OFFSET 0) AS x WHERE ", *visible, ")")
-    context.wrap(start, end, before, after)
-
-    def unwrap(found: Node) -> Node:
-        sample = parse_sample("SELECT %", (*before, "NULL", *after)).targetList[0].val
-        try:
-            inner = found.subselect.fromClause[0].subquery.targetList[0].val
-            client, inner.arg = inner.arg, sample.subselect.fromClause[0].subquery.targetList[0].val.arg
-        except (AttributeError, IndexError, TypeError):
-            raise failed("guard of an oid") from None
-        if not same_tree(found, sample):
-            raise failed("guard of an oid")
-        return client
-
-    context.expect(argument, unwrap)
+    context.wrap(*argument_spans(node, context.tokens)[0], before, after)
+    context.expect(node.args[0], lambda found: client_part(found, (*before, HOLE, *after)))

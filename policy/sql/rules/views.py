@@ -26,6 +26,7 @@ from policy.sql.references import Reference, collect_references
 from policy.sql.resolve import Resolved, check_type_names
 from policy.sql.rewrite import splice
 from policy.sql.rules.catalog_functions import guard_catalog_functions
+from policy.sql.rules.object_names import guard_object_names
 from policy.sql.rules.tenant_names import keep_per_tenant
 from policy.sql.verify import verify
 from policy.sql.view_definitions import parse_definition
@@ -82,6 +83,7 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     review_code(statement.node, inner.access, inner.catalog)
     guard_sources(inner)
     guard_catalog_functions(inner)
+    guard_object_names(inner)
     keep_per_tenant(inner)
     outer.pins = outer.pins or inner.pins
     pieces = splice(text, statement.start, statement.end, inner.edits)

@@ -13,7 +13,7 @@ from policy.sql import builtin_functions as builtin
 from policy.sql.catalog import Catalog, Column, Relation
 from policy.sql.functions import default_is_allowed, review_code
 from policy.sql.parse import parse_statements
-from policy.sql.rules import catalog_functions
+from policy.sql.rules import catalog_functions, object_names
 
 ACCOUNTS = Relation(1, "public", "accounts", "r", (Column("id", 23, "integer"), Column("total", 1700, "numeric")))
 LABELS = Relation(2, "public", "labels", "r", (Column("ref", 16400, "order_ref"),))
@@ -28,7 +28,16 @@ CATALOG = Catalog(
     user_casts=frozenset({("order_ref", "text")}),
     builtin_functions=frozenset(
         builtin.ALLOWED
-        | {"query_to_xml", "pg_read_file", "ts_stat", "ts_rewrite", "nextval", "has_table_privilege", "pg_sleep"}
+        | {
+            "query_to_xml",
+            "pg_read_file",
+            "ts_stat",
+            "ts_rewrite",
+            "nextval",
+            "has_table_privilege",
+            "has_language_privilege",
+            "pg_sleep",
+        }
         | {
             "current_setting",
             "pg_get_constraintdef",
@@ -39,7 +48,7 @@ CATALOG = Catalog(
             "pg_export_snapshot",
             "lo_get",
         }
-        | {"pg_terminate_backend", "pg_advisory_lock", "to_regclass", "txid_current", "set_config"}
+        | {"pg_terminate_backend", "pg_advisory_lock", "to_regclass", "to_regprocedure", "txid_current", "set_config"}
     ),
 )
 
@@ -61,7 +70,8 @@ ALLOWED = [
     "SELECT version(), current_database(), current_user, session_user, pg_backend_pid(), pg_sleep(0)",
     "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY id) FILTER (WHERE id > 0) FROM accounts",
     "SELECT ts_rewrite('a'::tsquery, 'a'::tsquery, 'b'::tsquery)",
-    "SELECT has_table_privilege(current_user, 'accounts', 'select')",
+    "SELECT has_table_privilege(current_user, 'accounts', 'select'), has_table_privilege(name, 'select') FROM accounts",
+    "SELECT to_regclass('exports')",
     "SELECT pg_get_constraintdef(c.oid, true) FROM pg_catalog.pg_constraint c",
     "SELECT a.total, (a).total FROM accounts a",
     "SELECT * FROM accounts TABLESAMPLE system (10)",
@@ -93,9 +103,9 @@ REFUSED = [
     ("SELECT set_config('search_path', 'x', false)", "set_config"),
     ("SELECT current_setting('data_directory')", "current_setting"),
     ("SELECT current_setting('search' || '_path')", "current_setting"),
-    ("SELECT has_table_privilege(name, 'select') FROM accounts", "has_table_privilege"),
+    ("SELECT has_language_privilege('plpgsql', 'usage')", "has_language_privilege"),
     ("SELECT pg_database_size(1)", "pg_database_size"),
-    ("SELECT to_regclass('exports')", "to_regclass"),
+    ("SELECT to_regprocedure('order_count()')", "to_regprocedure"),
     ("SELECT order_count()", "order_count"),
     ("SELECT secret_agg(id) FROM accounts", "secret_agg"),
     ("SELECT * FROM public.order_count()", "order_count"),
@@ -264,5 +274,5 @@ def test_the_names_that_run_sql_or_reach_out_are_on_no_list(server_functions: di
 
 
 def test_functions_that_describe_by_oid_are_guarded_elsewhere() -> None:
-    """A name on this list that rules/catalog_functions.py does not guard would answer for anybody's objects."""
-    assert builtin.GUARDED_BY_OID <= catalog_functions.GUARDED
+    """A name on this list that no rule guards would answer for anybody's objects."""
+    assert builtin.GUARDED_BY_OID <= catalog_functions.GUARDED | object_names.GUARDED
