@@ -108,7 +108,7 @@ class Sources:
         if table is not None and table.primary_key:
             place = {old: new.text for (old, _), new in zip(columns, cols, strict=True)}
             key = tuple(place[column] for column in table.primary_key)
-        return written + suffix, Source(shown, cols, key, True, table if way != "columns" else None)
+        return written + suffix, Source(shown, cols, key, way != "columns", table if way != "columns" else None)
 
     # -- others -------------------------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class Writes:
             rows = [self._row(table, columns) for _ in range(draw.weighted((4, 1), (2, 2), (1, 3)))]
             body = f"VALUES {', '.join(rows)}"
         else:
-            body = self._selected(table, columns)
+            body = self._selected(table, columns, renumbered=bool(overriding))
         conflict = self._on_conflict(table, source) if draw.chance(0.25) else ""
         returning = self._returning(source) if with_returning else ""
         return f"INSERT INTO {text} {names}{overriding} {body}{conflict}{returning}"
@@ -162,14 +162,14 @@ class Writes:
             values.append("DEFAULT" if can_default and draw.chance(0.08) else self.value(table, column))
         return f"({', '.join(values)})"
 
-    def _selected(self, table: Table, columns: list[Column]) -> str:
+    def _selected(self, table: Table, columns: list[Column], *, renumbered: bool) -> str:
         """INSERT … SELECT: from the same table or from any query."""
         draw = self._draw
         values = []
         written, source = self._selects.sources.table(table, sampled=False)
         scope = Scope([source], None, list(source.columns))
         by_name = {old.name: new.text for old, new in zip(table.columns, source.columns, strict=True)}
-        numbered = any(c.has_default and c.family == "int" and c not in columns for c in table.columns)
+        numbered = renumbered or any(c.has_default and c.family == "int" and c not in columns for c in table.columns)
         for column in columns:
             own = by_name.get(column.name)
             if self._in_key(table, column) and not column.tenant and self._foreign_key(table, column) is None:
@@ -298,8 +298,9 @@ class Writes:
         self._selects.take(alias)
         written, inner = self._selects.sources.table(table, sampled=False)
         scope = Scope([inner], None, list(inner.columns))
-        shift = draw.pick(("", "", f" + {draw.number(FRESH, FRESH * 1000)}", " + 3"))
         first = table.column(keys[0])
+        shifts = ["", "", f" + {draw.number(FRESH, FRESH * 1000)}", " + 3"]
+        shift = draw.pick(shifts[:3] if first.name in table.crossing_keys else shifts)
         by_name = {old.name: new.text for old, new in zip(table.columns, inner.columns, strict=True)}
         shown = []
         for column in table.columns:

@@ -124,11 +124,15 @@ def put_name(reference: Reference, resolved: Resolved, context: Context) -> None
 def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
     if not isinstance(reference.scope.node, ast.SelectStmt) or reference.nullable or reference.sample is not None:
         return False
-    if resolved.access.masks or resolved.source:
+    if resolved.access.masks or resolved.source or _has_other_column_names(reference):
         return False
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False
     return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
+
+
+def _has_other_column_names(reference: Reference) -> bool:
+    return reference.node.alias is not None and bool(reference.node.alias.colnames)
 
 
 def _is_named_as_a_row(reference: Reference) -> bool:

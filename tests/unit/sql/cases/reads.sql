@@ -217,3 +217,8 @@ DELETE FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 
 SELECT o.tenant_id, o.id, o.status FROM orders o JOIN customers c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id
 =>
 SELECT o.tenant_id, o.id, o.status FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id, "o"."status"
+
+-- a whole row of renamed columns
+SELECT o FROM orders o (a, b) WHERE b = 7
+=>
+SELECT o FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o (a, b) WHERE b = 7
