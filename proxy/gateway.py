@@ -305,7 +305,7 @@ class Gateway:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.ahead.close()
+        await self.ahead.close()
         await self.audit.close()
 
 

@@ -85,7 +85,7 @@ def compile_query(text: str, access: Access, catalog: Catalog, *, schema: str = 
         tokens = scan(text)
         statements = parse_statements(text, tokens)
     except StatementRefused as error:
-        return CompiledQuery((_refused_plan(text, error),), by_shape=False)
+        return refused_query(text, error)
     if not statements:
         empty = Plan(StatementKind.EMPTY, "", (ClientText(text, 0),), text)
         return CompiledQuery((empty,), by_shape=False)
@@ -98,8 +98,10 @@ def compile_query(text: str, access: Access, catalog: Catalog, *, schema: str = 
     return CompiledQuery(plans, by_shape)
 
 
-def _refused_plan(text: str, error: StatementRefused) -> Plan:
-    return Plan(StatementKind.UTILITY, _first_word(text), (), text, denial=error)
+def refused_query(text: str, error: StatementRefused) -> CompiledQuery:
+    """A query string of which nothing is known but that it is refused."""
+    plan = Plan(StatementKind.UTILITY, _first_word(text), (), text, denial=error)
+    return CompiledQuery((plan,), by_shape=False)
 
 
 def _first_word(text: str) -> str:

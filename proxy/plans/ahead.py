@@ -1,25 +1,30 @@
-"""Long query strings are compiled in a thread, so that the event loop goes on serving everybody else meanwhile.
+"""Long query strings are compiled in processes of their own, so that the event loop goes on serving everybody else.
 
-One thread, and tenants take turns: a tenant with many long texts waits for itself. (Worker processes come with the
-issue on speed: a thread shares the interpreter, so others still feel a long compilation, in milliseconds, not seconds.)
+Tenants take turns, and each has one text under way at most: a tenant with many long or hostile texts waits for itself.
+A text that a process cannot compile within its limits is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from policy.errors import QuotaExceeded
+from policy.sql.compile import refused_query
 from policy.sql.plan import CompiledQuery
-from proxy.plans.cache import PlanScope
+from proxy.plans.cache import CompilationFailed, PlanScope, TooComplex
+from proxy.plans.workers import Worker, WorkerLost
 
-AHEAD_CHARACTERS = 8_192  # shorter texts compile in a few milliseconds at most
+logger = logging.getLogger(__name__)
+
+AHEAD_CHARACTERS = 1_024  # shorter texts compile in a few milliseconds at most
 MAX_WAITING = 16  # long texts of one tenant
+WORKERS = 2
 
-Done = Callable[[CompiledQuery | None], None]
+Done = Callable[[CompiledQuery], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +38,18 @@ class _Job:
 class CompileAhead:
     """Lifetime: the gateway. Only the event loop's thread may touch it; results come back there."""
 
-    __slots__ = ("_busy", "_executor", "_jobs")
+    __slots__ = ("_idle", "_jobs", "_running", "_workers")
 
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="compile")
+    def __init__(self, workers: int = WORKERS) -> None:
+        self._workers = [Worker() for _ in range(workers)]
+        self._idle = list(self._workers)
         self._jobs: dict[str, deque[_Job]] = {}  # by tenant; the first one's turn is next
-        self._busy = False
+        self._running: dict[str, asyncio.Task[None]] = {}  # by tenant
 
     def submit(self, tenant: str, scope: PlanScope, text: str, wanted: Callable[[], bool], done: Done) -> None:
         """Compile `text` for `tenant`, if it is still `wanted` when its turn comes, and call `done` with the result.
 
-        done(None): it failed, and will again when it is asked for. Raises QuotaExceeded when too many wait.
+        What cannot be compiled comes as a query that is refused. Raises QuotaExceeded when too many wait.
         """
         jobs = self._jobs.setdefault(tenant, deque())
         if len(jobs) >= MAX_WAITING:
@@ -56,26 +62,62 @@ class CompileAhead:
         self._next()
 
     def _next(self) -> None:
-        while self._jobs and not self._busy:
-            tenant = next(iter(self._jobs))
-            jobs = self._jobs.pop(tenant)
-            job = jobs.popleft()
-            if jobs:
-                self._jobs[tenant] = jobs  # at the end: it is the others' turn
-            if job.wanted():
-                self._busy = True
-                future = asyncio.get_running_loop().run_in_executor(self._executor, job.scope.compile, job.text)
-                future.add_done_callback(lambda finished, job=job: self._finished(job, finished))  # type: ignore[misc]
+        """Give idle workers the next texts of tenants that have none under way."""
+        for tenant in [t for t in self._jobs if t not in self._running]:
+            jobs = self._jobs[tenant]
+            while jobs and not jobs[0].wanted():
+                jobs.popleft()
+            if not jobs:
+                del self._jobs[tenant]
+            elif self._idle:
+                self._start(tenant, jobs.popleft(), self._idle.pop())
 
-    def _finished(self, job: _Job, finished: asyncio.Future[CompiledQuery]) -> None:
-        self._busy = False
-        failed = finished.cancelled() or finished.exception() is not None
+    def _start(self, tenant: str, job: _Job, worker: Worker) -> None:
+        if self._jobs[tenant]:
+            self._jobs[tenant] = self._jobs.pop(tenant)  # at the end: it is the others' turn
+        else:
+            del self._jobs[tenant]
+        task = asyncio.get_running_loop().create_task(self._run(tenant, job, worker))
+        self._running[tenant] = task
+
+    async def _run(self, tenant: str, job: _Job, worker: Worker) -> None:
         try:
-            job.done(None if failed else finished.result())
+            result = await _compile(tenant, job, worker)
+        finally:
+            del self._running[tenant]
+            self._idle.append(worker)
+        try:
+            job.done(result)
         finally:
             self._next()
 
-    def close(self) -> None:
-        """Forget what waits; what is being compiled is not waited for."""
+    async def close(self) -> None:
+        """Forget what waits, end what is being compiled and the processes."""
         self._jobs.clear()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        running = tuple(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for worker in self._workers:
+            await worker.close()
+
+
+async def _compile(tenant: str, job: _Job, worker: Worker) -> CompiledQuery:
+    try:
+        query = await worker.compile(job.scope, job.text)
+    except WorkerLost as lost:
+        logger.warning("a text could not be compiled within limits", extra={"tenant": tenant, "reason": str(lost)})
+        return refused_query(job.text, _too_complex())
+    except OSError as error:  # no process to be had
+        logger.error("cannot start a process to compile: %s", error)
+        return refused_query(job.text, CompilationFailed("the statement could not be compiled"))
+    if query is None:
+        return refused_query(job.text, CompilationFailed("the statement could not be compiled"))
+    return query
+
+
+def _too_complex() -> TooComplex:
+    return TooComplex(
+        "the statement takes too long, or too much memory, to be compiled",
+        hint="Split it, send the data with COPY, or pass it as an array parameter.",
+    )

@@ -26,6 +26,13 @@ class CompilationFailed(StatementRefused):
     public = False
 
 
+class TooComplex(StatementRefused):
+    """Compiling went beyond its limits of time or memory (54001)."""
+
+    kind = "unsupported"
+    default_sqlstate = "54001"
+
+
 class PlanScope:
     """The plans of one (access, snapshot version, catalog, schema). Bounded: the oldest plan goes first."""
 
@@ -59,7 +66,7 @@ class PlanScope:
         return self._compile(text, None if shape is None else shape.key, shape.literals if shape else NO_LITERALS)
 
     def compile(self, text: str) -> CompiledQuery:
-        """Compile without keeping anything; may be called from another thread. Raises CompilationFailed."""
+        """Compile without keeping anything. Raises CompilationFailed."""
         try:
             return compile_query(text, self.access, self.catalog, schema=self.schema)
         except Exception as error:  # a bug of ours must neither let the statement pass nor end the session
@@ -77,7 +84,9 @@ class PlanScope:
         return text in self._by_text or (shape is not None and shape.key in self._by_shape)
 
     def keep(self, text: str, compiled: CompiledQuery) -> None:
-        """Take a plan that was compiled elsewhere for this scope."""
+        """Take a plan that was compiled elsewhere for this scope; what could not be compiled may be another time."""
+        if isinstance(compiled.denial, CompilationFailed | TooComplex):
+            return
         shape = shape_of(text) if compiled.by_shape else None
         self._keep(text, None if shape is None else shape.key, compiled)
 

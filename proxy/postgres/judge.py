@@ -76,10 +76,9 @@ class Judge:
             return False
         session.usage.admit_statement(now, pipelined=True)
 
-        def compiled(result: CompiledQuery | None) -> None:
-            if result is not None:
-                scope.keep(text, result)
-            self._ready = (scope, text, None if result is None or result.by_shape else result)
+        def compiled(result: CompiledQuery) -> None:
+            scope.keep(text, result)
+            self._ready = (scope, text, None if result.by_shape else result)
             try:
                 done()
             finally:
