@@ -15,14 +15,41 @@ from proxy.errors import LocalProtocolError
 CONCURRENCY_RETRY_S = 0.1  # nobody knows when a neighbour's statement ends; a short pause is fair advice
 
 
+class LoopShare:
+    """A tenant's share of the event loop for compiling: what one tenant's new texts may take from everybody else.
+
+    A burst, and a small part of the time after that; beyond it, its texts are compiled in a process of their own.
+    """
+
+    __slots__ = ("_paid_at", "is_spent")
+
+    SHARE = 0.005
+    BURST_S = 0.1
+
+    def __init__(self) -> None:
+        self.is_spent = False
+        self._paid_at = 0.0  # when all that was spent is paid off
+
+    def spend(self, seconds: float, now: float) -> None:
+        """Count a compilation that has ended at `now`."""
+        self._paid_at = max(self._paid_at, now) + seconds / self.SHARE
+        self.is_spent = self._paid_at - now > self.BURST_S / self.SHARE
+
+    def has_recovered(self, now: float) -> bool:
+        """Whether there is something to spend again."""
+        self.is_spent = self._paid_at - now > self.BURST_S / self.SHARE
+        return not self.is_spent
+
+
 class TenantUsage:
     """Every `admit_…` that returned must be paired with its release; one that raised took nothing."""
 
-    __slots__ = ("_bucket", "_limits", "connections", "statements", "tenant")
+    __slots__ = ("_bucket", "_limits", "compiling", "connections", "statements", "tenant")
 
     def __init__(self, tenant: str, limits: QuotaLimits, now: float = 0.0) -> None:
         self.tenant = tenant
         self.connections = 0
+        self.compiling = LoopShare()
         self.statements = 0
         self._limits = limits
         self._bucket = _make_bucket(limits, now)

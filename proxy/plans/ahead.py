@@ -1,7 +1,7 @@
-"""Long query strings are compiled in processes of their own, so that the event loop goes on serving everybody else.
+"""Long texts, and those of tenants with many new ones, are compiled in processes of their own.
 
-Tenants take turns, and each has one text under way at most: a tenant with many long or hostile texts waits for itself.
-A text that a process cannot compile within its limits is refused.
+So the event loop goes on serving everybody else. Tenants take turns, and each has one text under way at most: a tenant
+with many long or hostile texts waits for itself. What a process cannot compile within its limits is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxy.plans.workers import Worker, WorkerLost
 logger = logging.getLogger(__name__)
 
 AHEAD_CHARACTERS = 1_024  # shorter texts compile in a few milliseconds at most
-MAX_WAITING = 16  # long texts of one tenant
+MAX_WAITING = 1_000  # texts of one tenant; each is held by a session, and its memory counted there
 WORKERS = 2
 
 Done = Callable[[CompiledQuery], None]
@@ -54,7 +54,7 @@ class CompileAhead:
         jobs = self._jobs.setdefault(tenant, deque())
         if len(jobs) >= MAX_WAITING:
             raise QuotaExceeded(
-                f'too many long statements of tenant "{tenant}" wait to be compiled',
+                f'too many statements of tenant "{tenant}" wait to be compiled',
                 quota="long_statements",
                 retry_after_s=1.0,
             )

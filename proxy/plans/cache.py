@@ -7,6 +7,8 @@ Versions are read when the scope is taken, before anything is compiled under it.
 
 from __future__ import annotations
 
+import time
+
 from policy.access import Access
 from policy.errors import StatementRefused
 from policy.sql.catalog import Catalog
@@ -36,7 +38,7 @@ class TooComplex(StatementRefused):
 class PlanScope:
     """The plans of one (access, snapshot version, catalog, schema). Bounded: the oldest plan goes first."""
 
-    __slots__ = ("_by_shape", "_by_text", "access", "capacity", "catalog", "hits", "misses", "schema")
+    __slots__ = ("_by_shape", "_by_text", "access", "capacity", "catalog", "hits", "last_s", "misses", "schema")
 
     def __init__(self, access: Access, catalog: Catalog, schema: str, capacity: int) -> None:
         self.access = access
@@ -47,6 +49,7 @@ class PlanScope:
         self._by_text: dict[str, CompiledQuery] = {}
         self.hits = 0
         self.misses = 0
+        self.last_s = 0.0  # what the last compilation here took
 
     def __len__(self) -> int:
         return len(self._by_shape) + len(self._by_text)
@@ -74,7 +77,9 @@ class PlanScope:
 
     def _compile(self, text: str, key: str | None, literals: tuple[str, ...]) -> tuple[CompiledQuery, tuple[str, ...]]:
         self.misses += 1
+        began = time.perf_counter()
         compiled = self.compile(text)
+        self.last_s = time.perf_counter() - began
         self._keep(text, key, compiled)
         return compiled, literals if compiled.by_shape and key is not None else NO_LITERALS
 

@@ -18,7 +18,6 @@ from policy.errors import InvalidStatement, StatementRefused, TenantGateError, U
 from policy.sql.plan import StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.errors import RemoteProtocolError
-from proxy.plans.ahead import AHEAD_CHARACTERS
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.copying import CopyIn
@@ -213,7 +212,7 @@ class Engine:
             return
         template: Template | None = None
         try:
-            if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
+            if self._judge.is_costly(text) and self._compile_ahead(text, message):
                 return
             template, literals = self._judge.judge(text)
             if not template.plain:
@@ -296,7 +295,7 @@ class Engine:
         text, template = query.decode("utf-8", "replace"), None
         try:
             text = self._judge.decode(query)
-            if len(text) > AHEAD_CHARACTERS and self._compile_ahead(text, message):
+            if self._judge.is_costly(text) and self._compile_ahead(text, message):
                 return None
             template, literals = self._judge.judge(text)
             prepared = self._prepare(text, types, template, literals)
@@ -332,6 +331,8 @@ class Engine:
         try:
             prepared = self._statements.find(name)
             if prepared.generation != self.recorder.generation():
+                if self._judge.is_costly(prepared.text) and self._compile_ahead(prepared.text, message):
+                    return
                 prepared = self._prepare_again(name, prepared)
             self._portals.bind(portal, prepared, self._request)
         except _REFUSALS as error:
@@ -388,6 +389,8 @@ class Engine:
         try:
             self._judge.follow_policy()
             if portal.generation not in (self.session.generation, ANY_GENERATION):
+                if self._judge.is_costly(portal.text) and self._compile_ahead(portal.text, message):
+                    return
                 self._check_unchanged(portal)
             if not portal.template.plain:
                 self._check_special(portal.template)

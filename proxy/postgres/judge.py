@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql.plan import CompiledQuery
-from proxy.plans.ahead import CompileAhead
+from proxy.plans.ahead import AHEAD_CHARACTERS, CompileAhead
 from proxy.plans.cache import PlanScope
 from proxy.session import Session, Template
 
@@ -14,7 +15,7 @@ from proxy.session import Session, Template
 class Judge:
     """Lifetime: its session. `refresh` brings the session under the newest policy, or ends it by raising."""
 
-    __slots__ = ("_ahead", "_generation", "_ready", "_refresh", "_session", "max_query_bytes")
+    __slots__ = ("_ahead", "_clock", "_generation", "_ready", "_refresh", "_session", "max_query_bytes")
 
     def __init__(
         self,
@@ -23,11 +24,13 @@ class Judge:
         generation: Callable[[], int],
         ahead: CompileAhead,
         max_query_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._refresh = refresh
         self._generation = generation
         self._ahead = ahead
+        self._clock = clock
         self._ready: tuple[PlanScope, str, CompiledQuery | None] | None = None  # what was compiled off the loop
         self.max_query_bytes = max_query_bytes
 
@@ -60,13 +63,21 @@ class Judge:
         assert scope is not None
         if ready is not None and ready[0] is scope and ready[1] == text and ready[2] is not None:
             return Template(ready[2], session.values), ()
+        misses = scope.misses
         compiled, literals = scope.plan(text)
+        if scope.misses != misses:
+            session.usage.compiling.spend(scope.last_s, self._clock())
         return session.template(compiled), literals
 
-    def compile_ahead(self, text: str, now: float, wanted: Callable[[], bool], done: Callable[[], None]) -> bool:
-        """Have a long text compiled off the loop; `done` is called when `judge` can be asked. False: it can at once.
+    def is_costly(self, text: str) -> bool:
+        """Whether compiling it on the loop could be felt by others: it is long, or its tenant has had its share."""
+        compiling = self._session.usage.compiling
+        return len(text) > AHEAD_CHARACTERS or (compiling.is_spent and not compiling.has_recovered(self._clock()))
 
-        Raises QuotaExceeded: the work counts as a statement of its own.
+    def compile_ahead(self, text: str, now: float, wanted: Callable[[], bool], done: Callable[[], None]) -> bool:
+        """Have a text compiled off the loop; `done` is called when `judge` can be asked. False: it can at once.
+
+        Raises QuotaExceeded: a long one counts as a statement of its own.
         """
         self.follow_policy()
         session = self._session
@@ -74,7 +85,8 @@ class Judge:
         assert scope is not None
         if (ready is not None and ready[0] is scope and ready[1] == text) or scope.has(text):
             return False
-        session.usage.admit_statement(now, pipelined=True)
+        if len(text) > AHEAD_CHARACTERS:
+            session.usage.admit_statement(now, pipelined=True)
 
         def compiled(result: CompiledQuery) -> None:
             scope.keep(text, result)
