@@ -38,7 +38,7 @@ async def result_of(ahead: CompileAhead, text: str, tenant: str = "acme") -> Com
 
 @pytest.fixture
 def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers_module, "TIMEOUT_S", 2.0)
+    monkeypatch.setattr(workers_module, "TIMEOUT_S", 5.0)
 
 
 def run(work: Callable[[CompileAhead], object]) -> None:
