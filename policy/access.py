@@ -54,6 +54,7 @@ class Access:
     tables: Mapping[tuple[str, str], TableAccess]
     rules: Mapping[tuple[str, str], TableRule]
     ddl: bool = False
+    code: bool = False  # ddl, and stored code too: nobody else is on the target, and nothing is hidden
     explain: bool = True
     gateway_read: bool = False
     schemas: Mapping[str, TableAccess] = field(default_factory=dict)  # from `table:sales.*:…`

@@ -65,18 +65,30 @@ def resolve_access(snapshot: Snapshot, tenant: Tenant, roles: frozenset[str]) ->
         schemas = {schema: _combine(views, (schema, None)) for schema in _named_schemas(views)}
         tables = {key: _limit(_combine(views, key), rules.get(key)) for key in {*_named(views), *_limited(rules)}}
     ddl = tenant.isolation is not Isolation.SHARED and _holds(held, {("schema", "ddl"), ("database", "*")})
+    code = ddl and _is_alone(tenant, snapshot) and not any(map(_limits, (default, *schemas.values(), *tables.values())))
     gateway_read = may_read_gateway(snapshot, roles)
     return Access(
-        id=_identify(tenant, default, schemas, tables, rules, (ddl, gateway_read)),
+        id=_identify(tenant, default, schemas, tables, rules, (ddl, code, gateway_read)),
         isolation=tenant.isolation,
         target=tenant.target,
         default=default,
         tables=MappingProxyType(tables),
         rules=MappingProxyType(rules),
         ddl=ddl,
+        code=code,
         gateway_read=gateway_read,
         schemas=MappingProxyType(schemas),
     )
+
+
+def _is_alone(tenant: Tenant, snapshot: Snapshot) -> bool:
+    """Whether the target, and so its login role, serves no other tenant."""
+    return all(other.target != tenant.target for other in snapshot.tenants.values() if other.id != tenant.id)
+
+
+def _limits(access: TableAccess) -> bool:
+    """Whether code could show or change more than this."""
+    return not access.read or not access.write or access.row_filter is not None or bool(access.masks)
 
 
 def may_read_gateway(snapshot: Snapshot, roles: frozenset[str]) -> bool:

@@ -24,6 +24,7 @@ class Allowed(Enum):
     ALWAYS = "always"
     OWN_SPACE = "own_space"  # DDL within the tenant's own schema or database, with the permission for it
     OWN_TABLE = "own_table"  # the same, or of a temporary table
+    OWN_CODE = "own_code"  # the same, of a tenant that has the target to itself: rules/code.py
     NEVER = "never"
 
 
@@ -40,6 +41,9 @@ _SESSION, _UTILITY = StatementKind.SESSION, StatementKind.UTILITY
 
 _ADMIN_HINT = "This is administration of the database; do it on the target, not through the gateway."
 _CODE_HINT = "Code that is stored on the server could reach other tenants' rows; use plain SQL statements."
+_OWN_CODE_HINT = (
+    "It is for roles with schema:*:ddl and without filters or masks, of a tenant that is the only one on its target."
+)
 _TEMPORARY_HINT = "The tables are shared between tenants; CREATE TEMP TABLE makes one of your session's own."
 _TRUNCATE_HINT = "It would empty the table for all tenants. Use DELETE without WHERE: it removes your own rows."
 _VACUUM_HINT = "The tables are shared between tenants; the server's autovacuum takes care of them."
@@ -58,6 +62,10 @@ def _own(command: str, hint: str = _SHARED_HINT) -> Outcome:
 
 def _own_table(command: str, hint: str = _SHARED_HINT) -> Outcome:
     return Outcome(_DDL, command, Allowed.OWN_TABLE, hint)
+
+
+def _code(command: str) -> Outcome:
+    return Outcome(_DDL, command, Allowed.OWN_CODE, _CODE_HINT)
 
 
 def _never(command: str, hint: str) -> Outcome:
@@ -105,11 +113,11 @@ OUTCOMES: dict[str, Outcome] = {
     "CreateEnumStmt": _own("CREATE TYPE"),
     "AlterEnumStmt": _own("ALTER TYPE"),
     # stored code
-    "DoStmt": _never("DO", _CODE_HINT),
-    "CallStmt": _never("CALL", _CODE_HINT),
-    "CreateFunctionStmt": _never("CREATE FUNCTION", _CODE_HINT),
+    "DoStmt": _code("DO"),
+    "CallStmt": _code("CALL"),
+    "CreateFunctionStmt": _code("CREATE FUNCTION"),
     "AlterFunctionStmt": _never("ALTER FUNCTION", _CODE_HINT),
-    "CreateTrigStmt": _never("CREATE TRIGGER", _CODE_HINT),
+    "CreateTrigStmt": _code("CREATE TRIGGER"),
     "RuleStmt": _never("CREATE RULE", _CODE_HINT),
     "CreatePLangStmt": _never("CREATE LANGUAGE", _CODE_HINT),
     "CreateEventTrigStmt": _never("CREATE EVENT TRIGGER", _CODE_HINT),
@@ -118,8 +126,8 @@ OUTCOMES: dict[str, Outcome] = {
     "CreateConversionStmt": _never("CREATE CONVERSION", _CODE_HINT),
     "CreateCastStmt": _never("CREATE CAST", _CODE_HINT),
     "DefineStmt": _never("CREATE", _CODE_HINT),
-    "CompositeTypeStmt": _never("CREATE TYPE", _ADMIN_HINT),
-    "CreateDomainStmt": _never("CREATE DOMAIN", _ADMIN_HINT),
+    "CompositeTypeStmt": _own("CREATE TYPE"),
+    "CreateDomainStmt": _own("CREATE DOMAIN"),
     "AlterDomainStmt": _never("ALTER DOMAIN", _ADMIN_HINT),
     "CreateRangeStmt": _never("CREATE TYPE", _ADMIN_HINT),
     "AlterTypeStmt": _never("ALTER TYPE", _ADMIN_HINT),
@@ -179,7 +187,7 @@ OUTCOMES: dict[str, Outcome] = {
     "AlterStatsStmt": _never("ALTER STATISTICS", _ADMIN_HINT),
     "AlterTSConfigurationStmt": _never("ALTER TEXT SEARCH CONFIGURATION", _ADMIN_HINT),
     "AlterTSDictionaryStmt": _never("ALTER TEXT SEARCH DICTIONARY", _ADMIN_HINT),
-    "RefreshMatViewStmt": _never("REFRESH MATERIALIZED VIEW", _ADMIN_HINT),
+    "RefreshMatViewStmt": _own("REFRESH MATERIALIZED VIEW"),
     "VacuumStmt": Outcome(_UTILITY, "VACUUM", Allowed.OWN_TABLE, _VACUUM_HINT),
     "ClusterStmt": _never("CLUSTER", _ADMIN_HINT),
     "ReindexStmt": _never("REINDEX", _ADMIN_HINT),
@@ -215,9 +223,11 @@ KNOWN_NODES = _names(
 )
 _DDL_NODES = KNOWN_NODES | _names(
     """
-    AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CommentStmt Constraint CreateEnumStmt CreateSeqStmt
+    AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CallStmt CommentStmt CompositeTypeStmt Constraint
+    CreateDomainStmt CreateEnumStmt CreateFunctionStmt CreateSeqStmt CreateTrigStmt DoStmt FunctionParameter
     CreateStmt CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd
-    PartitionElem PartitionSpec RenameStmt RoleSpec TableLikeClause TruncateStmt VacuumRelation VacuumStmt ViewStmt
+    PartitionElem PartitionSpec RefreshMatViewStmt RenameStmt RoleSpec TableLikeClause TriggerTransition TruncateStmt
+    VacuumRelation VacuumStmt ViewStmt
     """
 )
 _SESSION_NODES = KNOWN_NODES | _names(
@@ -275,6 +285,15 @@ def _check_strategy(outcome: Outcome, context: Context) -> None:
     isolation = context.access.isolation
     if outcome.allowed is Allowed.NEVER:
         raise _unsupported(outcome.command, outcome.hint, context)
+    if outcome.allowed is Allowed.OWN_CODE and not context.access.code:
+        if isolation is Isolation.SHARED:
+            raise _unsupported(outcome.command, outcome.hint, context)
+        raise AccessDenied(
+            f"permission denied: {outcome.command}",
+            detail="Code that is stored on the server could reach what belongs to others.",
+            hint=_OWN_CODE_HINT,
+            position=context.statement.start + 1,
+        )
     if outcome.allowed in (Allowed.OWN_SPACE, Allowed.OWN_TABLE):
         if isolation is Isolation.SHARED:
             raise _unsupported(outcome.command, outcome.hint, context)

@@ -39,7 +39,7 @@ from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKin
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
-from policy.sql.rules import session, settings, tenant_names, utility
+from policy.sql.rules import code, session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.insert import rewrite_insert
@@ -72,6 +72,7 @@ RULES: dict[type, Rule] = {
     **settings.RULES,
     **tenant_names.RULES,
     **utility.RULES,
+    **code.CODE_RULES,
 }
 
 
@@ -138,6 +139,8 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     if review.writes:
         context.write = True
         context.kind = StatementKind.WRITE if context.kind is StatementKind.READ else context.kind
+    if review.runs_user_code:
+        context.pins = code.PINS
     rule = (TEMPORARY_RULES if context.temporary else RULES).get(type(node))
     if rule is not None:
         rule(node, context)

@@ -46,10 +46,11 @@ _BETWEEN = {
 @dataclass(frozen=True, slots=True)
 class CodeReview:
     """Outcome for an allowed statement. `pinned`: a literal took part, so the plan holds for this exact text only.
-    `writes`: a call in it changes the database."""
+    `writes`: a call in it changes the database. `runs_user_code`: a call of a function that nobody has read."""
 
     pinned: bool = False
     writes: bool = False
+    runs_user_code: bool = False
 
 
 def review_code(
@@ -66,7 +67,7 @@ def review_code(
     for node in walk(statement):
         reviewer.review(node)
     reviewer.check_casts()
-    return CodeReview(reviewer.pinned, reviewer.writes)
+    return CodeReview(reviewer.pinned, reviewer.writes, reviewer.runs_user_code)
 
 
 def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bool:
@@ -89,7 +90,7 @@ class _Reviewer:
 
     __slots__ = (
         "_access", "_answered", "_catalog", "_code", "_columns", "_own_database", "_statement", "_stored", "_types",
-        "pinned", "writes",
+        "pinned", "runs_user_code", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +107,7 @@ class _Reviewer:
         self._types: frozenset[str] | None = None
         self.pinned = False
         self.writes = False
+        self.runs_user_code = False
 
     def review(self, node: Node) -> None:
         review = _REVIEWS.get(type(node))
@@ -124,6 +126,9 @@ class _Reviewer:
                 return
             if schema or name not in self._catalog.builtin_functions:
                 return
+        if self._access.code and name not in self._catalog.builtin_functions:
+            self.runs_user_code = True  # made in this transaction: the catalog does not have it yet
+            return
         reviewed = name in builtin.ALLOWED or (schema, name) in _CATALOG_HELPERS
         if not reviewed and not self._reviewed_call(name, node.args or ()):
             self._refuse_builtin(name, node.location)
@@ -144,7 +149,8 @@ class _Reviewer:
         reason = _reason(name)
         if reason is not None:
             raise _denied(f"function {shown} is not allowed", reason, location)
-        if self._own_database and self._access.ddl:
+        if self._own_code_is_allowed():
+            self.runs_user_code = True
             return
         hint = "user-defined functions can read other tenants' rows; write the query itself in the statement"
         if name in builtin.ALLOWED and schema == "":
@@ -260,7 +266,7 @@ class _Reviewer:
                 raise _denied(f"operator {operator} is not allowed", _OPERATOR_HINT.format(operator), location)
 
     def _own_code_is_allowed(self) -> bool:
-        return self._own_database and self._access.ddl
+        return self._access.code or (self._own_database and self._access.ddl)
 
     def _types_that_occur(self) -> frozenset[str]:
         """User types of which the statement may hold a value."""

@@ -119,7 +119,32 @@ def test_shared_tables_take_no_ddl(gateway: DemoGateway) -> None:
     with connect(gateway, SHARED, ("owner",)) as owner:
         for statement in (
             "CREATE TABLE t (id int)", "DROP TABLE orders", "ALTER TABLE orders ADD x int", "TRUNCATE notes",
-            "CREATE INDEX ON orders (id)", "CREATE TEMP TABLE orders (id int)",
+            "CREATE INDEX ON orders (id)", "CREATE VIEW v AS SELECT * FROM orders", "DO 'BEGIN END'",
         ):  # fmt: skip
             with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):
                 owner.execute(statement.encode())
+
+
+def test_stored_code_is_for_a_tenant_that_is_alone_on_its_target(policy: Policy) -> None:
+    gateway = policy.gateway
+    statements = (
+        "CREATE FUNCTION tests_twice(n int) RETURNS int LANGUAGE sql AS 'SELECT n * 2'",
+        "CREATE PROCEDURE tests_note(t text) LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO tests_made VALUES (tests_twice(4), t); END $$",
+    )
+    with may_create(gateway, DATABASE):
+        with connect(gateway, DATABASE, ("owner",)) as owner:
+            assert [sqlstate_of(owner, each) for each in (*statements, "DO 'BEGIN END'")] == ["42501"] * 3
+        policy.document["tenants"] = {"umbrella": policy.document["tenants"]["umbrella"]}
+        policy.apply()
+        with connect(gateway, DATABASE, ("app",)) as app:
+            assert sqlstate_of(app, statements[0]) == "42501"
+        with connect(gateway, DATABASE, ("owner",)) as owner:
+            owner.execute("CREATE TABLE tests_made (id int, body text)")
+            for statement in statements:
+                owner.execute(statement.encode())
+            owner.execute("CALL tests_note('called')")
+            owner.execute("DO $$ BEGIN UPDATE tests_made SET body = body || '!'; END $$")
+            assert owner.execute("SELECT id, body, tests_twice(id) FROM tests_made").fetchall() == [(8, "called!", 16)]
+            for kind in ("PROCEDURE tests_note", "FUNCTION tests_twice", "TABLE tests_made"):
+                owner.execute(f"DROP {kind}".encode())

@@ -98,6 +98,7 @@ IN_QUERIES: dict[str, str] = {
 IN_DDL: dict[str, str] = {
     "AlterTableCmd": "ALTER TABLE orders ADD COLUMN x int",
     "Constraint": "CREATE TABLE items (id int NOT NULL CHECK (id > 0))",
+    "FunctionParameter": "CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "ObjectWithArgs": "DROP FUNCTION f(int)",
     "PartitionBoundSpec": "CREATE TABLE orders_1 PARTITION OF orders FOR VALUES IN (1)",
     "PartitionCmd": "ALTER TABLE orders DETACH PARTITION orders_1",
@@ -105,5 +106,6 @@ IN_DDL: dict[str, str] = {
     "PartitionSpec": "CREATE TABLE items (id int) PARTITION BY RANGE (id)",
     "RoleSpec": "ALTER TABLE orders OWNER TO postgres",
     "TableLikeClause": "CREATE TABLE items (LIKE orders)",
+    "TriggerTransition": "CREATE TRIGGER t AFTER INSERT ON orders REFERENCING NEW TABLE AS n EXECUTE FUNCTION f()",
     "VacuumRelation": "ANALYZE orders (id)",
 }

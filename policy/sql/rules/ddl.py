@@ -58,8 +58,11 @@ _OBJECTS = frozenset(
         _Object.OBJECT_VIEW,
         _Object.OBJECT_TABCONSTRAINT,
         _Object.OBJECT_TYPE,
+        _Object.OBJECT_DOMAIN,
+        _Object.OBJECT_MATVIEW,
     }
 )
+_CODE = frozenset({_Object.OBJECT_FUNCTION, _Object.OBJECT_PROCEDURE, _Object.OBJECT_ROUTINE, _Object.OBJECT_TRIGGER})
 _STORAGE = ("tablespacename", "tableSpace", "tableSpaceName", "accessMethod", "ofTypename")
 _INDEX_METHODS = frozenset({"btree", "hash", "gin", "gist", "brin", "spgist"})
 
@@ -85,7 +88,7 @@ def refuse_storage(context: Context) -> None:
                 raise _unsupported("choosing storage", "Leave TABLESPACE, USING and OF out.", context)
 
 
-def _check_listed(names: Iterator[tuple[str, ...]], qualified_parts: int, context: Context) -> None:
+def check_listed(names: Iterator[tuple[str, ...]], qualified_parts: int, context: Context) -> None:
     """Names that the tree keeps as lists of strings; `qualified_parts`: how many parts one with a schema has."""
     for parts in names:
         schema = parts[-qualified_parts] if len(parts) >= qualified_parts else None
@@ -112,15 +115,24 @@ def alter_table(node: Node, context: Context) -> None:
 
 
 def drop(node: Node, context: Context) -> None:
-    if node.removeType not in _OBJECTS:
+    is_code = context.access.code and node.removeType in _CODE
+    if node.removeType not in _OBJECTS and not is_code:
         raise _unsupported("DROP of this kind of object", "Tables, views, indexes and sequences can be.", context)
     _check_cascade(node, context)
     context.command = f"DROP {node.removeType.name.removeprefix('OBJECT_')}"
-    _check_listed((_parts(o) for o in node.objects), 2, context)
+    parts = 3 if node.removeType == _Object.OBJECT_TRIGGER else 2
+    check_listed((_parts(o) for o in node.objects), parts, context)
 
 
 def _parts(value: Node) -> tuple[str, ...]:
+    if isinstance(value, ast.ObjectWithArgs):
+        return names_of(value.objname)
     return names_of(value.names if isinstance(value, ast.TypeName) else value)
+
+
+def domain(node: Node, context: Context) -> None:
+    check_names(context)
+    check_listed(iter([names_of(node.domainname)]), 2, context)
 
 
 def rename(node: Node, context: Context) -> None:
@@ -128,25 +140,25 @@ def rename(node: Node, context: Context) -> None:
         raise _unsupported("renaming this kind of object", "Tables, columns, views and indexes can be.", context)
     check_names(context)
     if node.object is not None:
-        _check_listed(iter([_parts(node.object)]), 2, context)
+        check_listed(iter([_parts(node.object)]), 2, context)
 
 
 def comment(node: Node, context: Context) -> None:
     if node.objtype not in _OBJECTS:
         raise _unsupported("COMMENT on this kind of object", "Tables, columns and indexes can have one.", context)
     parts = 3 if node.objtype in (_Object.OBJECT_COLUMN, _Object.OBJECT_TABCONSTRAINT) else 2
-    _check_listed(iter([_parts(node.object)]), parts, context)
+    check_listed(iter([_parts(node.object)]), parts, context)
 
 
 def sequence(node: Node, context: Context) -> None:
     check_names(context)
     for option in node.options or ():
         if option.defname == "owned_by":
-            _check_listed(iter([names_of(option.arg)]), 3, context)
+            check_listed(iter([names_of(option.arg)]), 3, context)
 
 
 def enum_type(node: Node, context: Context) -> None:
-    _check_listed(iter([names_of(node.typeName)]), 2, context)
+    check_listed(iter([names_of(node.typeName)]), 2, context)
 
 
 def view(node: Node, context: Context) -> None:
@@ -254,6 +266,9 @@ DDL_RULES: dict[type, Callable[[Any, Context], None]] = {
     ast.AlterEnumStmt: enum_type,
     ast.ViewStmt: view,
     ast.CreateTableAsStmt: create_table_as,
+    ast.CreateDomainStmt: domain,
+    ast.CompositeTypeStmt: checked,
+    ast.RefreshMatViewStmt: checked,
     ast.SelectStmt: select_into,
     ast.VacuumStmt: vacuum,
     ast.TruncateStmt: truncate,

@@ -153,6 +153,26 @@ def test_ddl(isolation: Isolation, permission: str, ddl: bool) -> None:
     assert _access(_role("r", permission), isolation=isolation).ddl is ddl
 
 
+def test_stored_code_is_for_who_is_alone_on_the_target_and_limited_by_nothing() -> None:
+    own, other = _tenant(Isolation.DATABASE), _tenant(Isolation.SCHEMA)
+    writer = _role("w", "table:*:write", "schema:*:ddl")
+    reader = _role("r", "table:*:read", "schema:*:ddl")
+    limited = _role("l", "table:*:write", "schema:*:ddl", filters={"orders": "id > 1"})
+    masked = _role("m", "table:*:write", "schema:*:ddl", masks={"orders": {"card": "NULL"}})
+    user = _role("u", "table:*:write")
+
+    def code(role: Role, *tenants: Tenant) -> bool:
+        snapshot = Snapshot(1, {t.id: t for t in tenants}, {role.name: role}, {})
+        return resolve_access(snapshot, tenants[0], frozenset({role.name})).code
+
+    assert code(writer, own)
+    assert code(writer, other)
+    assert code(writer, own, dataclasses.replace(other, target="elsewhere"))
+    assert not code(writer, own, other)
+    assert not code(writer, _tenant(Isolation.SHARED))
+    assert [code(role, own) for role in (reader, limited, masked, user)] == [False] * 4
+
+
 def test_the_admin_console() -> None:
     snapshot = _snapshot(_role("operator", "gateway:*:read"), _role("owner", "database:*"))
     assert may_read_gateway(snapshot, frozenset({"operator"}))

@@ -69,6 +69,7 @@ ANALYST = replace(
 )
 SCHEMA = Access("schema", Isolation.SCHEMA, "main", EVERYTHING, {}, {})
 SCHEMA_DDL = replace(SCHEMA, id="schema-ddl", ddl=True)
+SCHEMA_CODE = replace(SCHEMA_DDL, id="schema-code", code=True)
 DATABASE = Access("database", Isolation.DATABASE, "main", EVERYTHING, {}, {})
 VALUES = SlotValues(quote_literal("acme"), '"initech"', quote_literal("alice"), {"region": "'EU'"})
 

@@ -23,6 +23,7 @@ ACCESS: dict[str, Access] = {
     "analyst": sample.ANALYST,
     "schema": sample.SCHEMA,
     "schema-ddl": sample.SCHEMA_DDL,
+    "schema-code": sample.SCHEMA_CODE,
     "database": sample.DATABASE,
 }
 _TITLE = re.compile(r"^-- (.+?)(?: \[([a-z-]+)\])?$", re.MULTILINE)

@@ -47,3 +47,18 @@ CREATE VIEW v AS SELECT * FROM "initech"."orders"; CREATE TABLE t AS SELECT * FR
 COMMENT ON COLUMN orders.note IS 'x'; CREATE TYPE initech.mood AS ENUM ('ok'); CREATE SEQUENCE s OWNED BY orders.id; TRUNCATE orders
 =>
 COMMENT ON COLUMN orders.note IS 'x'; CREATE TYPE initech.mood AS ENUM ('ok'); CREATE SEQUENCE s OWNED BY orders.id; TRUNCATE orders
+
+-- schema: domain, composite type, refresh, analyze, select into [schema-ddl]
+CREATE DOMAIN amount AS int CHECK (value > 0); CREATE TYPE pair AS (a int, b text); REFRESH MATERIALIZED VIEW initech.m; ANALYZE orders; SELECT id INTO copied FROM orders
+=>
+CREATE DOMAIN amount AS int CHECK (value > 0); CREATE TYPE pair AS (a int, b text); REFRESH MATERIALIZED VIEW initech.m; ANALYZE orders; SELECT id INTO copied FROM "initech"."orders"
+
+-- stored code of a tenant that is alone on its target [schema-code]
+CREATE FUNCTION f(a int DEFAULT 1) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$; CREATE OR REPLACE PROCEDURE initech.p() LANGUAGE plpgsql AS 'BEGIN END'; DO 'BEGIN END'; CALL p(); CREATE TRIGGER t BEFORE UPDATE ON orders FOR EACH ROW WHEN (new.id > 1) EXECUTE FUNCTION f(); DROP TRIGGER t ON orders; DROP FUNCTION f(int)
+=>
+CREATE FUNCTION f(a int DEFAULT 1) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$; CREATE OR REPLACE PROCEDURE initech.p() LANGUAGE plpgsql AS 'BEGIN END'; DO 'BEGIN END'; CALL p(); CREATE TRIGGER t BEFORE UPDATE ON orders FOR EACH ROW WHEN (new.id > 1) EXECUTE FUNCTION f(); DROP TRIGGER t ON orders; DROP FUNCTION f(int)
+
+-- and its calls [schema-code]
+SELECT newest_secret(), f.x FROM mine.f(1) f(x)
+=>
+SELECT newest_secret(), f.x FROM mine.f(1) f(x)

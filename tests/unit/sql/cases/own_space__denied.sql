@@ -117,3 +117,63 @@ TRUNCATE globex.orders
 SELECT * FROM pg_toast.pg_toast_1
 =>
 42501 permission denied for schema pg_toast
+
+-- stored code where others are on the target [schema-ddl]
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'
+=>
+42501 permission denied: CREATE FUNCTION
+
+-- do where others are on the target [schema-ddl]
+DO 'BEGIN END'
+=>
+42501 permission denied: DO
+
+-- call where others are on the target [schema-ddl]
+CALL p()
+=>
+42501 permission denied: CALL
+
+-- a function in another schema [schema-code]
+CREATE FUNCTION globex.f() RETURNS int LANGUAGE sql AS 'SELECT 1'
+=>
+42501 permission denied for schema globex
+
+-- a trigger's function in another schema [schema-code]
+CREATE TRIGGER t BEFORE UPDATE ON orders EXECUTE FUNCTION globex.f()
+=>
+42501 permission denied for schema globex
+
+-- another language [schema-code]
+DO LANGUAGE plpython3u 'import os'
+=>
+0A000 language plpython3u is not supported through this gateway
+
+-- a body that is parsed at once [schema-code]
+CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END
+=>
+0A000 a body without quotes is not supported through this gateway
+
+-- drop function where others are on the target [schema-ddl]
+DROP FUNCTION f()
+=>
+0A000 DROP of this kind of object is not supported through this gateway
+
+-- vacuum of everything [schema-ddl]
+VACUUM
+=>
+0A000 VACUUM without a table is not supported through this gateway
+
+-- vacuum of another's [schema-ddl]
+ANALYZE globex.orders
+=>
+42501 permission denied for schema globex
+
+-- vacuum needs the permission [schema]
+VACUUM orders
+=>
+42501 permission denied: VACUUM
+
+-- select into needs the permission [schema]
+SELECT 1 AS id INTO x
+=>
+42501 permission denied: SELECT INTO
