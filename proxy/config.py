@@ -89,7 +89,11 @@ class AuthConfig:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """A database server that we protect. tls: disable | prefer | require | verify-ca | verify-full."""
+    """A database server that we protect. tls: disable | prefer | require | verify-ca | verify-full.
+
+    enforcement: rewrite | native | both: who does the tenant test, the rewritten statement, row-level security on the
+    target, or each on its own. setting_key proves the value of the setting that row-level security goes by.
+    """
 
     name: str
     host: str
@@ -104,6 +108,13 @@ class TargetConfig:
     idle_timeout_s: float = 300.0
     max_lifetime_s: float = 3600.0
     acquire_timeout_s: float = 10.0
+    enforcement: str = "rewrite"
+    setting_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def native(self) -> bool:
+        """Row-level security on the target is told which tenant asks."""
+        return self.enforcement != "rewrite"
 
 
 @dataclass(frozen=True, slots=True)

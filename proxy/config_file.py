@@ -15,6 +15,7 @@ from pathlib import Path
 
 from policy.errors import ConfigurationError
 from policy.problems import Problem, Problems
+from policy.second_lock import MIN_KEY_BYTES
 from proxy.config import (
     AuditConfig,
     AuthConfig,
@@ -162,7 +163,12 @@ def _read_target(name: str, table: Table) -> TargetConfig:
         idle_timeout_s=table.duration("idle_timeout_s", _TARGET.idle_timeout_s),
         max_lifetime_s=table.duration("max_lifetime_s", _TARGET.max_lifetime_s),
         acquire_timeout_s=table.duration("acquire_timeout_s", _TARGET.acquire_timeout_s, most=3600),
+        enforcement=table.choice("enforcement", _TARGET.enforcement, ("rewrite", "native", "both")),
+        setting_key=_read_setting_key(table),
     )
+    if target.native and target.setting_key is None:
+        message = "is missing: whoever can run SET on a connection to the target can name another tenant"
+        table.warn("setting_key", message, "Set setting_key_file to a file of 32 random bytes or more, as text.")
     if target.ca_file is not None:
         check_authorities(table, "ca_file", target.ca_file)
         if not target.tls.startswith("verify-"):
@@ -171,6 +177,15 @@ def _read_target(name: str, table: Table) -> TargetConfig:
         table.warn("tls", f"{target.tls} lets anyone on the way read the password", 'Set tls = "verify-full".')
     table.finish()
     return target
+
+
+def _read_setting_key(table: Table) -> bytes | None:
+    secret = table.secret("setting_key")
+    if secret is None:
+        return None
+    if len(secret.encode()) < MIN_KEY_BYTES:
+        table.problem("setting_key", f"is shorter than {MIN_KEY_BYTES} bytes", "Make one: openssl rand -hex 32")
+    return secret.encode()
 
 
 def _read_audit(table: Table) -> AuditConfig:

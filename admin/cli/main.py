@@ -15,7 +15,10 @@ from policy.errors import ConfigurationError, TenantGateError
 
 EXIT_OK, EXIT_FINDING, EXIT_UNUSABLE = 0, 1, 2
 
-_COMMANDS = ("serve", "check_config", "token", "explain", "prove", "demo", "audit", "healthcheck", "statements")
+_COMMANDS = (
+    "serve", "check_config", "token", "explain", "provision", "doctor", "demo", "audit", "healthcheck", "statements",
+    "prove",
+)  # fmt: skip
 _EPILOG = """\
 examples:
   tenantgate check-config -c tenantgate.toml
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_UNUSABLE
     except TenantGateError as error:
         print(f"tenantgate: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"    hint: {error.hint}", file=sys.stderr)
         return EXIT_UNUSABLE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,8 +37,8 @@ class BackendQueryError(TenantGateError):
 
     @classmethod
     def from_message(cls, message: bytes) -> BackendQueryError:
-        error = ServerError.from_message(message)
-        return cls(error.message, sqlstate=error.sqlstate)
+        error, fields = ServerError.from_message(message), decode_error_fields(message)
+        return cls(error.message, sqlstate=error.sqlstate, detail=_text(fields["D"]) if "D" in fields else None)
 
 
 class TargetFull(TargetUnavailable):

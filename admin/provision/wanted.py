@@ -1,0 +1,67 @@
+"""Which databases of a target the policy speaks of, and what the gateway's role needs in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from policy.model import Isolation, TableClass, TableRule
+from policy.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What provisioning needs of a target's configuration. native: row-level security is to be there."""
+
+    name: str
+    role: str
+    database: str
+    native: bool
+    key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One database. rules: its shared relations, as classified; schemas: tenants' own; whole: it is one tenant's.
+
+    ddl: some role of the policy may create in a schema or database of the tenant's own.
+    """
+
+    target: Target
+    database: str
+    rules: tuple[TableRule, ...] = ()
+    schemas: tuple[str, ...] = ()
+    whole: bool = False
+    ddl: bool = False
+
+    @property
+    def tenant_rules(self) -> tuple[TableRule, ...]:
+        return tuple(rule for rule in self.rules if rule.table_class is TableClass.TENANT)
+
+
+def wanted_databases(snapshot: Snapshot, target: Target) -> tuple[Wanted, ...]:
+    """The databases, the target's own first."""
+    names = {target.database: None}
+    tenants = [t for t in snapshot.tenants.values() if t.target == target.name]
+    names.update((tenant.database or target.database, None) for tenant in tenants)
+    found = []
+    for database in names:
+        here = [tenant for tenant in tenants if (tenant.database or target.database) == database]
+        shared = any(tenant.isolation is Isolation.SHARED for tenant in here)
+        found.append(
+            Wanted(
+                target=target,
+                database=database,
+                rules=snapshot.tables.get(target.name, ()) if shared else (),
+                schemas=tuple(sorted({t.schema for t in here if t.isolation is Isolation.SCHEMA and t.schema})),
+                whole=any(tenant.isolation is Isolation.DATABASE for tenant in here),
+                ddl=_gives_ddl(snapshot),
+            )
+        )
+    return tuple(found)
+
+
+def _gives_ddl(snapshot: Snapshot) -> bool:
+    """As `resolve_access` has it: `schema:*:ddl` or `database:*`."""
+    wanted = {("schema", "ddl"), ("database", "*")}
+    permissions = (permission for role in snapshot.roles.values() for permission in role.permissions)
+    return any(p.name == "*" and (p.kind, p.action) in wanted for p in permissions)
