@@ -21,7 +21,6 @@ _ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _OWN_ROWS = (*_ROWS, "TRUNCATE")
 _OWN_SEQUENCES = ("USAGE", "SELECT", "UPDATE")
 LOCKABLE = frozenset("rp")
-_PRIVILEGED = frozenset("rpvmf")
 
 
 def plan_steps(
@@ -63,7 +62,12 @@ def _grant_steps(wanted: Wanted, facts: Facts) -> Iterator[Step]:
 
 def _shared_grants(rule: TableRule, wanted: Wanted, facts: Facts) -> Iterator[Step]:
     relation = facts.relations.get((rule.schema, rule.name))
-    if relation is None or rule.table_class is TableClass.DENIED or relation.kind not in _PRIVILEGED:
+    if relation is None or rule.table_class is TableClass.DENIED:
+        return
+    if relation.kind == "S":
+        if rule.table_class is TableClass.SEQUENCE:
+            yield from _schema_grant(rule.schema, ("USAGE",), wanted.target.role, facts)
+            yield from _relation_grants((rule.schema, rule.name), ("USAGE",), wanted.target.role, facts)
         return
     if relation.kind == "v" and rule.table_class is TableClass.TENANT and not rule.trusted:
         return  # the gateway puts the view's query in its place

@@ -26,6 +26,7 @@ CREATE TABLE events (tenant_id varchar(20) NOT NULL, at date NOT NULL) PARTITION
 CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2024-01-01') TO ('2030-01-01');
 CREATE TABLE countries (code text PRIMARY KEY);
 CREATE TABLE secrets (body text);
+CREATE SEQUENCE numbers;
 CREATE SCHEMA initech; CREATE TABLE initech.orders (id int PRIMARY KEY, note text);
 CREATE SCHEMA hooli; CREATE TABLE hooli.orders (id int PRIMARY KEY, note text);
 INSERT INTO orders (tenant_id, note) VALUES ('acme', 'a'), ('acme', 'b'), ('globex', 'SECRET');
@@ -52,6 +53,7 @@ tables:
     events: {{tenant_column: tenant_id}}
     countries: {{global: true}}
     secrets: {{denied: true}}
+    numbers: {{sequence: true}}
     missing: {{tenant_column: tenant_id}}
 """
 _CONFIG = """

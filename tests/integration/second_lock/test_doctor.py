@@ -87,6 +87,7 @@ def test_a_sound_target_is_clean(sound: Shop) -> None:
     assert sound.command("doctor")[0] == 0
 
 
+@pytest.mark.parametrize("shop", ["embedded"], indirect=True)
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_leak_is_found_and_its_sql_mends_it(sound: Shop, leak: str) -> None:
     sql, severity, check, what = LEAKS[leak]

@@ -121,6 +121,7 @@ def test_privileges_are_for_what_is_classified(shop: Shop) -> None:
     for statement in refused:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             shop.as_claim(claim("acme"), statement)
+    assert shop.as_claim(claim("acme"), "SELECT nextval('numbers')") == [(1,)]
     row = shop.superuser(
         f"SELECT rolsuper, rolbypassrls, rolinherit, rolcreatedb, rolcreaterole, rolreplication, rolcanlogin"
         f" FROM pg_roles WHERE rolname = '{shop.role}'"

@@ -24,7 +24,12 @@ database = "app"
 user = "gateway"
 password_env = "PGPASS"
 """
-ENVIRON = {"PGPASS": "s3cret-of-the-target", "HOST": "db.internal", "PORT": "6000"}
+ENVIRON = {
+    "PGPASS": "s3cret-of-the-target",
+    "SETTING_KEY": "0123456789abcdef" * 2,
+    "HOST": "db.internal",
+    "PORT": "6000",
+}
 
 Write = Callable[..., ConfigReading]
 

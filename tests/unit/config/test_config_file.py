@@ -80,6 +80,8 @@ max_backends = 7
 idle_timeout_s = "1min"
 max_lifetime_s = "2h"
 acquire_timeout_s = 1.5
+enforcement = "both"
+setting_key_env = "SETTING_KEY"
 [audit]
 path = "log/audit.jsonl"
 fsync = true
@@ -168,6 +170,8 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         idle_timeout_s=60.0,
         max_lifetime_s=7200.0,
         acquire_timeout_s=1.5,
+        enforcement="both",
+        setting_key=b"0123456789abcdef0123456789abcdef",
     )
     assert got.audit == config.AuditConfig(base / "log/audit.jsonl", True, 0.02, 10)
     assert got.log == config.LogConfig("debug", "json")
@@ -176,7 +180,16 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
 
 def test_the_file_above_names_every_field_of_the_configuration() -> None:
     """So that a field that is added to proxy/config.py cannot be forgotten here and in the reader."""
-    named_otherwise = {"name", "common_name", "policy_file", "hs256_secret", "verifier", "password", "jwks"}
+    named_otherwise = {
+        "name",
+        "common_name",
+        "policy_file",
+        "hs256_secret",
+        "verifier",
+        "password",
+        "jwks",
+        "setting_key",
+    }
     classes = [value for value in vars(config).values() if dataclasses.is_dataclass(value)]
     fields = {field.name for cls in classes for field in dataclasses.fields(cls)} - named_otherwise
     sections = {

@@ -292,3 +292,17 @@ def test_a_client_ca_that_cannot_be_read_is_not_also_called_missing(read: Write)
     reading = read(text.replace('mode = "off"', 'mode = "off"\nclient_ca = "nowhere"'))
     assert _keys(reading) == ["tls.client_ca"]
     assert _warned(reading) == []
+
+
+@pytest.mark.parametrize("enforcement", ["native", "both"])
+def test_a_second_lock_without_a_key_is_warned_about(read: Write, enforcement: str) -> None:
+    reading = read(MINIMAL + f'enforcement = "{enforcement}"\n')
+    assert reading.config is not None
+    assert _warned(reading) == ["targets.main.setting_key"]
+
+
+def test_a_key_that_is_short_and_an_enforcement_that_nobody_knows(read: Write) -> None:
+    reading = read(MINIMAL + 'enforcement = "boht"\nsetting_key = "too short"\n')
+    assert _keys(reading) == ["targets.main.enforcement", "targets.main.setting_key"]
+    assert "Did you mean both?" in reading.problems[0]
+    assert not any("too short" in text for text in reading.problems[1])
