@@ -12,7 +12,7 @@ window functions. A sub-select's target list does count, as PostgreSQL substitut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -97,6 +97,13 @@ def statement_is_leakproof(node: Node, context: Context) -> bool:
     return classifier.safe(node, scope, {})
 
 
+def leaks(statement: Node, conditions: Sequence[Node], context: Context) -> list[bool]:
+    """Which of these conditions, of WHERE or ON of an UPDATE, DELETE, MERGE or SELECT, could tell of a row."""
+    if not user_code_of(context.catalog).shadowing.isdisjoint(_COMPARISONS):
+        return [True] * len(conditions)
+    return _Classifier(context).leaks(statement, conditions)
+
+
 def view_is_leakproof(query: Node, context: Context) -> bool:
     """Whether a view's query is harmless wherever the view stands: its values may meet the conditions around it."""
     if not user_code_of(context.catalog).shadowing.isdisjoint(_COMPARISONS):
@@ -164,6 +171,16 @@ class _Classifier:
         ok = ok and self._from_item(node.sourceRelation, scope, known, _Exposure.FROM)
         ok = ok and self._qual(node.joinCondition, scope, known)
         return ok and self._nested([*node.mergeWhenClauses, node.returningClause], scope, known)
+
+    def leaks(self, node: Node, conditions: Sequence[Node]) -> list[bool]:
+        """Names of levels around this one are not looked for: what is not known leaks."""
+        known, _ = self._with(node.withClause, None, {})
+        targets = [] if isinstance(node, ast.SelectStmt) else [self._relation_item(node.relation, {})]
+        scope = NameScope(None, targets)
+        for item in _sources_of(node):
+            if not self._from_item(item, scope, known, _Exposure.FROM) and isinstance(item, ast.JoinExpr):
+                scope.items.append(("", None))  # not all of its columns may have been found
+        return [not self._qual(condition, scope, known) for condition in conditions]
 
     # -- queries ----------------------------------------------------------------------------------------------
 
@@ -484,6 +501,12 @@ _CONSTANTS: Mapping[type, Family] = MappingProxyType(
 )
 
 _STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt, *_WRAPPERS)
+
+
+def _sources_of(node: Node) -> tuple[Node, ...]:
+    if isinstance(node, ast.MergeStmt):
+        return (node.sourceRelation,)
+    return (node.usingClause if isinstance(node, ast.DeleteStmt) else node.fromClause) or ()
 
 
 def _case_results(node: Node) -> tuple[Node, ...]:

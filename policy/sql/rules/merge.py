@@ -14,15 +14,17 @@ from policy.errors import UnsupportedStatement
 from policy.sql import parse
 from policy.sql.context import Context, Unwrap
 from policy.sql.guard import Pieces, joined, needs_barrier
-from policy.sql.parse import Node, enums
-from policy.sql.references import Reference
+from policy.sql.leakproof import leaks
+from policy.sql.parse import Node, enums, walk
+from policy.sql.references import Reference, names_of
 from policy.sql.resolve import Resolved
 from policy.sql.rules.assignments import check_assignments
+from policy.sql.rules.conjuncts import operands_of
 from policy.sql.rules.merge_insert import stamp_action
 from policy.sql.rules.merge_layout import WhenClause, lay_out
 from policy.sql.rules.referential import check_delete
 from policy.sql.rules.target import check_reads, resolve_target, target_tests
-from policy.sql.rules.where import enclosing, without_tests
+from policy.sql.rules.where import enclose, without_tests
 
 ast: Any = parse.ast
 
@@ -37,12 +39,9 @@ def rewrite_merge(node: Node, context: Context) -> None:
     layout = lay_out(node, reference, context)
     tests = target_tests(reference, resolved, context)
     if tests:
-        _refuse_full_join(node, reference)
-        tokens = context.tokens
-        barrier = needs_barrier(context)
-        before, after = enclosing(joined(tests), barrier)
-        context.wrap(tokens.items[layout.on].end, tokens.end_before(layout.first), before, after)
-        context.expect(node, without_tests(node, "joinCondition", tests, barrier))
+        _check_full_join(node, reference, context)
+        span = layout.on + 1, layout.first
+        context.expect(node, enclose(node, "joinCondition", span, tests, needs_barrier(context), context))
     for clause, when in zip(node.mergeWhenClauses, layout.whens, strict=True):
         undo = _check_action(clause, when, reference, resolved, context)
         if tests and clause.matchKind == _BY_SOURCE:
@@ -51,15 +50,28 @@ def rewrite_merge(node: Node, context: Context) -> None:
             context.expect(clause, _in_turn(undo))
 
 
-def _refuse_full_join(node: Node, reference: Reference) -> None:
-    """With both kinds of WHEN NOT MATCHED, PostgreSQL joins in full, which no test of one side may be a part of."""
+def _check_full_join(node: Node, reference: Reference, context: Context) -> None:
+    """With both kinds of WHEN NOT MATCHED, PostgreSQL joins in full. It can do so by an equality of the two sides that
+    stands beside the tests; one that needs a barrier is hidden from it."""
     kinds = {clause.matchKind for clause in node.mergeWhenClauses}
-    if {_BY_SOURCE, enums.MergeMatchKind.MERGE_WHEN_NOT_MATCHED_BY_TARGET} <= kinds:
+    if not {_BY_SOURCE, enums.MergeMatchKind.MERGE_WHEN_NOT_MATCHED_BY_TARGET} <= kinds:
+        return
+    equalities = [operand for operand in operands_of(node.joinCondition) if _is_equality(operand)]
+    if not equalities or (needs_barrier(context) and all(leaks(node, equalities, context))):
         raise UnsupportedStatement(
-            "MERGE with both WHEN NOT MATCHED BY SOURCE and BY TARGET is not supported on this table",
-            hint="Make two statements of it, one for either.",
+            "MERGE with both WHEN NOT MATCHED BY SOURCE and BY TARGET needs an equality of plain columns in ON",
+            hint="Join by columns of one type, or make two statements of it, one for either.",
             position=reference.position,
         )
+
+
+def _is_equality(node: Node) -> bool:
+    return (
+        isinstance(node, ast.A_Expr)
+        and node.kind == enums.A_Expr_Kind.AEXPR_OP
+        and names_of(node.name)[-1] == "="
+        and all(any(isinstance(n, ast.ColumnRef) for n in walk(side)) for side in (node.lexpr, node.rexpr))
+    )
 
 
 def _reading(node: Node) -> list[Node]:
@@ -84,15 +96,10 @@ def _check_action(
 
 
 def _confine(clause: Node, when: WhenClause, tests: Sequence[Pieces], context: Context) -> Unwrap:
-    tokens = context.tokens
-    condition = joined(tests)
-    end = tokens.end_before(when.then)
-    if when.condition is None:
-        context.insert(end, " AND", " ", *condition)
-    else:
-        before, after = enclosing(condition, True)
-        context.wrap(tokens.end_before(when.condition), end, before, after)
-    return without_tests(clause, "condition", tests, True)
+    if when.condition is not None:
+        return enclose(clause, "condition", (when.condition, when.then), tests, True, context)
+    context.insert(context.tokens.end_before(when.then), " AND ", *joined(tests))
+    return without_tests(clause, "condition", tests)
 
 
 def _in_turn(undo: Sequence[Unwrap]) -> Unwrap:

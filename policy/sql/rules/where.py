@@ -1,7 +1,8 @@
 """Tests added to the WHERE of a query level or of a DML statement, and how the check takes them away again.
 
 Plain: `tests AND (condition)`. As a barrier: `tests AND CASE WHEN tests THEN (condition) ELSE false END`: the tests
-keep their index, and the client's condition is evaluated for rows that passed them only (corpus finding 1).
+keep their index, and the client's condition is evaluated for rows that passed them only (corpus finding 1). Of the
+operands of AND only those that need it are put into a CASE (conjuncts.py).
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from policy.errors import UnsupportedStatement
 from policy.sql.context import Context, Unwrap
 from policy.sql.guard import Pieces, joined
 from policy.sql.parse import ast, enums
-from policy.sql.plan import Piece
+from policy.sql.rules.conjuncts import leaky_operands
 from policy.sql.tokens import CLOSE, Tokens
 from policy.sql.verify import failed, parse_condition, same_tree
 
 Node = Any
+
+_END: Pieces = (") ELSE false END",)
 
 CLAUSES = frozenset(
     {
@@ -47,32 +50,43 @@ def add_tests(node: Node, inside: int, tests: Sequence[Pieces], barrier: bool, c
 def add_tests_at(node: Node, clause: int, tests: Sequence[Pieces], barrier: bool, context: Context) -> None:
     """Add tests to `node.whereClause`, whose WHERE, or where it is missing whose next clause, is token `clause`."""
     tokens = context.tokens
-    condition = joined(tests)
     if node.whereClause is None:
-        context.insert(tokens.end_before(clause), " WHERE ", *condition)
-    else:
-        if tokens.name(clause) != "WHERE":
-            raise UnsupportedStatement("WHERE clause is not understood", position=context.statement.start + 1)
-        end = tokens.end_before(tokens.find(CLAUSES, clause + 1))
-        before, after = enclosing(condition, barrier)
-        context.wrap(tokens.items[clause].end, end, before, after)
-    expect_tests(node, tests, barrier, context)
+        context.insert(tokens.end_before(clause), " WHERE ", *joined(tests))
+        context.expect(node, without_tests(node, "whereClause", tests))
+        return
+    if tokens.name(clause) != "WHERE":
+        raise UnsupportedStatement("WHERE clause is not understood", position=context.statement.start + 1)
+    span = clause + 1, tokens.find(CLAUSES, clause + 1)
+    context.expect(node, enclose(node, "whereClause", span, tests, barrier, context))
 
 
-def enclosing(condition: Pieces, barrier: bool) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """What stands before and after a client's condition."""
-    if not barrier:
-        return (" ", *condition, " AND ("), (")",)
-    return (" ", *condition, " AND CASE WHEN ", *condition, " THEN ("), (") ELSE false END",)
+def enclose(
+    node: Node, field: str, span: tuple[int, int], tests: Sequence[Pieces], barrier: bool, context: Context
+) -> Unwrap:
+    """Put tests before the condition in `field` of a node, the tokens `span`, and around what of it needs a barrier.
+
+    Return what takes them away again.
+    """
+    tokens, tested = context.tokens, joined(tests)
+    leaky = leaky_operands(node, getattr(node, field), *span, context) if barrier and _has_level(node) else None
+    whole = barrier and leaky is None
+    start, end = tokens.end_before(span[0]), tokens.end_before(span[1])
+    opening: Pieces = (" AND CASE WHEN ", *tested, " THEN (") if whole else (" AND (",)
+    context.wrap(start, end, (" ", *tested, *opening), _END if whole else (")",))
+    for _, (first, last) in leaky or ():
+        before = (" CASE WHEN ", *tested, " THEN (")
+        context.wrap(tokens.items[first].start, tokens.end_before(last), before, _END)
+    return without_tests(node, field, tests, None if whole else [number for number, _ in leaky or ()])
 
 
-def expect_tests(node: Node, tests: Sequence[Pieces], barrier: bool, context: Context) -> None:
-    """Tell the check that `node.whereClause` has tests added as `enclosing` does."""
-    context.expect(node, without_tests(node, "whereClause", tests, barrier))
+def _has_level(node: Node) -> bool:
+    """Whether a node has the sources that its condition names."""
+    return isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt | ast.MergeStmt)
 
 
-def without_tests(node: Node, field: str, tests: Sequence[Pieces], barrier: bool) -> Unwrap:
-    """What takes the tests away again that `enclosing` put around the condition in `field` of a node."""
+def without_tests(node: Node, field: str, tests: Sequence[Pieces], leaky: Sequence[int] | None = ()) -> Unwrap:
+    """What takes the tests away again that `enclose` put around the condition in `field` of a node. leaky: the
+    numbers of the operands that got a barrier, None for all of the condition."""
     had_condition = getattr(node, field) is not None
 
     def unwrap(found: Node) -> Node:
@@ -81,7 +95,7 @@ def without_tests(node: Node, field: str, tests: Sequence[Pieces], barrier: bool
         expected = parse_condition(joined(tests))
         condition = getattr(found, field)
         if had_condition:
-            setattr(found, field, _without(condition, expected, barrier))
+            setattr(found, field, _without(condition, expected, leaky))
         elif same_tree(condition, expected):
             setattr(found, field, None)
         else:
@@ -91,7 +105,7 @@ def without_tests(node: Node, field: str, tests: Sequence[Pieces], barrier: bool
     return unwrap
 
 
-def _without(where: Node, expected: Node, barrier: bool) -> Node:
+def _without(where: Node, expected: Node, leaky: Sequence[int] | None) -> Node:
     """The client's condition out of `expected AND condition`; AND is n-ary in the tree."""
     if not isinstance(where, ast.BoolExpr) or where.boolop != enums.BoolExprType.AND_EXPR:
         raise failed("WHERE")
@@ -100,7 +114,14 @@ def _without(where: Node, expected: Node, barrier: bool) -> Node:
     *tests, rest = arguments
     if len(tests) != len(wanted) or not all(same_tree(a, b) for a, b in zip(tests, wanted, strict=True)):
         raise failed("WHERE")
-    return _out_of_case(rest, expected) if barrier else rest
+    if leaky is None:
+        return _out_of_case(rest, expected)
+    operands: tuple[Node, ...] = rest.args or () if isinstance(rest, ast.BoolExpr) else ()
+    if leaky and max(leaky) >= len(operands):
+        raise failed("WHERE")
+    if leaky:
+        rest.args = tuple(_out_of_case(o, expected) if n in leaky else o for n, o in enumerate(operands))
+    return rest
 
 
 def _arguments_of(expected: Node) -> tuple[Node, ...]:

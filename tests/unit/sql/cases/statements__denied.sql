@@ -259,6 +259,6 @@ ALTER TABLE orders DISABLE ROW LEVEL SECURITY
 0A000 ALTER TABLE is not supported through this gateway
 
 -- merge that joins in full
-MERGE INTO orders o USING customers c ON o.id = c.id WHEN NOT MATCHED THEN INSERT (id) VALUES (c.id) WHEN NOT MATCHED BY SOURCE THEN DELETE
+MERGE INTO orders o USING customers c ON o.id + 1 = c.id WHEN NOT MATCHED THEN INSERT (id) VALUES (c.id) WHEN NOT MATCHED BY SOURCE THEN DELETE
 =>
-0A000 MERGE with both WHEN NOT MATCHED BY SOURCE and BY TARGET is not supported on this table
+0A000 MERGE with both WHEN NOT MATCHED BY SOURCE and BY TARGET needs an equality of plain columns in ON
