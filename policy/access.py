@@ -26,6 +26,12 @@ class TableAccess:
     masks: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()  # role names that gave it, for explain and audit
     read_filter: str | None = None  # set when reading is wider than writing; "true" is every row
+    denied: frozenset[str] = frozenset()  # columns that are not there for these roles
+
+    @property
+    def limits(self) -> bool:
+        """Whether a reader sees less than all rows as they are."""
+        return self.row_filter is not None or bool(self.masks) or bool(self.denied)
 
     @property
     def filter_for_reading(self) -> str | None:

@@ -83,12 +83,13 @@ def _read_roles(problems: Problems, value: object) -> dict[str, Role]:
         if _ROLE_NAME.fullmatch(name) is None:
             problems.add(path, "not a name for a role", "Letters, digits and _ . : - , at most 63.")
         fields = as_mapping(problems, path, body)
-        problems.unknown_keys(path, fields, ("permissions", "row_filters", "masks"))
+        problems.unknown_keys(path, fields, ("permissions", "row_filters", "masks", "denied_columns"))
         roles[name] = Role(
             name,
             _read_permissions(problems, f"{path}.permissions", fields.get("permissions")),
             MappingProxyType(_read_filters(problems, f"{path}.row_filters", fields.get("row_filters"))),
             MappingProxyType(_read_masks(problems, f"{path}.masks", fields.get("masks"))),
+            MappingProxyType(_read_denied(problems, f"{path}.denied_columns", fields.get("denied_columns"))),
         )
     return roles
 
@@ -127,6 +128,18 @@ def _read_masks(problems: Problems, path: str, value: object) -> dict[str, Mappi
     return masks
 
 
+def _read_denied(problems: Problems, path: str, value: object) -> dict[str, frozenset[str]]:
+    denied: dict[str, frozenset[str]] = {}
+    for key, body in as_mapping(problems, path, value).items():
+        table = _table_key(problems, path, key, denied)
+        here = join_key(path, key)
+        texts = [as_text(problems, f"{here}[{i}]", item) for i, item in enumerate(as_list(problems, here, body))]
+        columns = {_identifier(problems, here, text) for text in texts if text is not None}
+        if table is not None:
+            denied[table] = frozenset(column for column in columns if column is not None)
+    return denied
+
+
 def _read_columns(problems: Problems, path: str, value: object) -> dict[str, str]:
     columns: dict[str, str] = {}
     for key, body in as_mapping(problems, path, value).items():
@@ -143,7 +156,7 @@ def _table_key(problems: Problems, path: str, key: str, taken: Collection[str]) 
     try:
         table = str(TablePattern(*parse_table_name(key)))
     except ValueError as error:
-        problems.add(join_key(path, key), str(error), "Filters and masks are written for one table each.")
+        problems.add(join_key(path, key), str(error), "Filters, masks and the like are written for one table each.")
         return None
     if table in taken:
         problems.add(join_key(path, key), f"{table} stands twice", f"{key} and {table} are the same table.")
@@ -222,7 +235,8 @@ def _check_own_schemas(problems: Problems, tenants: Mapping[str, Tenant], roles:
     """A tenant's own schema has no name in roles; one that is named after it would not apply, silently."""
     own = {tenant.schema: tenant.id for tenant in tenants.values() if tenant.schema is not None}
     for role in roles.values():
-        for section, keys in (("row_filters", role.row_filters), ("masks", role.masks)):
+        sections = ("row_filters", role.row_filters), ("masks", role.masks), ("denied_columns", role.denied_columns)
+        for section, keys in sections:
             for key in keys:
                 schema, name = parse_table_name(key)
                 if schema in own and schema != DEFAULT_SCHEMA:

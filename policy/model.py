@@ -88,14 +88,15 @@ class Permission:
 class Role:
     """A named set of permissions with at most one row filter per table and one mask per column.
 
-    Keys of `row_filters` and of `masks` are table names as in permissions; values are SQL expressions over the
-    table's columns, where `:subject`, `:tenant` and `:attr_<name>` stand for values of the session.
+    Keys of `row_filters`, `masks` and `denied_columns` are table names as in permissions. Filters and masks are SQL
+    expressions over the table's columns, where `:subject`, `:tenant` and `:attr_<name>` are values of the session.
     """
 
     name: str
     permissions: frozenset[Permission]
     row_filters: Mapping[str, str] = field(default_factory=lambda: NO_ITEMS)
     masks: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    denied_columns: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class TableClass(Enum):

@@ -1,9 +1,10 @@
 """What a set of roles may do to each relation, combined from permissions, row filters and masks.
 
-Roles only ever add up. Each role is a view of the data: rows (its filter), columns (its masks), read or write. A set of
-roles sees the union of these views, cell by cell, and changes the union of the rows that its writing roles may
-change. docs/policy.md states the rules with examples; tests hold that adding a role never removes anything.
-Whatever is not understood here (a kind, an action, a name) grants nothing.
+Roles add up. Each role is a view of the data: rows (its filter), columns (its masks), read or write. A set of roles
+sees the union of these views, cell by cell, and changes the union of the rows that its writing roles may change. Only a
+denied column is denied to whoever has one role that denies it. docs/policy.md states the rules with examples; tests
+hold that adding a role never removes anything else. Whatever is not understood here (a kind, an action, a name) grants
+nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from policy.access import NO_ACCESS, Access, TableAccess
@@ -35,6 +36,7 @@ class _RoleView:
     grants: tuple[tuple[TablePattern, int], ...]
     filters: Mapping[_TableKey, str]
     masks: Mapping[_TableKey, Mapping[str, str]]
+    denied: Mapping[_TableKey, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _view(role: Role) -> _RoleView:
         tuple(grant for grant in grants if grant is not None),
         {parse_table_name(key): text for key, text in role.row_filters.items()},
         {parse_table_name(key): columns for key, columns in role.masks.items()},
+        {parse_table_name(key): columns for key, columns in role.denied_columns.items()},
     )
 
 
@@ -130,7 +133,7 @@ def _named(views: Sequence[_RoleView]) -> set[_TableKey]:
     """Every relation that a permission, filter or mask names."""
     found: set[_TableKey] = set()
     for view in views:
-        found.update(view.filters, view.masks)
+        found.update(view.filters, view.masks, view.denied)
         found.update((p.schema, p.name) for p, _ in view.grants if p.schema is not None and p.name is not None)
     return found
 
@@ -150,7 +153,7 @@ def _limit(access: TableAccess, rule: TableRule | None) -> TableAccess:
     if rule.table_class is TableClass.DENIED:
         return NO_ACCESS
     visible = access.filter_for_reading
-    return TableAccess(access.read, False, access.copy, visible, access.masks, access.reasons)
+    return replace(access, write=False, row_filter=visible, read_filter=None)
 
 
 def _combine(views: Sequence[_RoleView], key: tuple[str | None, str | None]) -> TableAccess:
@@ -167,6 +170,7 @@ def _combine(views: Sequence[_RoleView], key: tuple[str | None, str | None]) -> 
             grants.append(_grant(view, max(ranks) >= _RANK["write"], key))
     if not grants:
         return TableAccess(copy=True, reasons=tuple(copy_only)) if copy_only else NO_ACCESS
+    denied = frozenset[str]().union(*(view.denied.get(_key(key), ()) for view in views))
     writers = [grant for grant in grants if grant.write]
     reading = _any_of(grant.row_filter for grant in grants)
     writing = _any_of(grant.row_filter for grant in writers) if writers else reading
@@ -175,10 +179,15 @@ def _combine(views: Sequence[_RoleView], key: tuple[str | None, str | None]) -> 
         write=bool(writers),
         copy=True,
         row_filter=writing,
-        masks=MappingProxyType(_combine_masks(grants)),
+        masks=MappingProxyType({c: mask for c, mask in _combine_masks(grants).items() if c not in denied}),
         reasons=tuple(grant.role for grant in grants),
         read_filter=None if reading == writing else reading or "true",
+        denied=denied,
     )
+
+
+def _key(key: tuple[str | None, str | None]) -> _TableKey:
+    return key[0] or "", key[1] or ""
 
 
 def _grant(view: _RoleView, write: bool, key: tuple[str | None, str | None]) -> _Grant:
@@ -258,4 +267,5 @@ def _identify(
 
 def _write_down(access: TableAccess) -> list[object]:
     masks = sorted(access.masks.items())
-    return [access.read, access.write, access.copy, access.row_filter, access.read_filter, masks, access.reasons]
+    filters = [access.row_filter, access.read_filter]
+    return [access.read, access.write, access.copy, *filters, masks, access.reasons, sorted(access.denied)]

@@ -42,6 +42,7 @@ from policy.sql.rewrite import splice, with_literal_slots
 from policy.sql.rules import code, session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
+from policy.sql.rules.denied_columns import denies_columns, refuse_denied_columns, without_denied_columns
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.object_names import guard_object_names
@@ -90,6 +91,8 @@ def compile_query(text: str, access: Access, catalog: Catalog, *, schema: str = 
     if not statements:
         empty = Plan(StatementKind.EMPTY, "", (ClientText(text, 0),), text)
         return CompiledQuery((empty,), by_shape=False)
+    if denies_columns(access):
+        catalog = without_denied_columns(catalog, access, schema)
     compiled = [_compile(s, text, tokens, access, catalog, schema) for s in statements]
     plans = tuple(plan for plan, _ in compiled)
     by_shape = not any(pinned for _, pinned in compiled) and shape_of(text) is not None
@@ -133,6 +136,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     node = context.statement.node
     classify(context)
     check_type_names(context)
+    refuse_denied_columns(context)
     review = review_code(node, context.access, context.catalog, answered_calls=settings.answered_calls(context))
     if review.pinned:
         context.pin()

@@ -76,14 +76,14 @@ def filter_expression(resolved: Resolved, reading: bool = False) -> RoleExpressi
     text = resolved.access.filter_for_reading if reading else resolved.access.row_filter
     if text is None or resolved.relation is None:
         return None
-    names = tuple(column.name for column in resolved.relation.columns)
+    names = tuple(column.name for column in resolved.relation.all_columns)
     return parse_role_expression(text, names, f"the row filter of {resolved.name}")
 
 
 def mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
     if resolved.relation is None:
         return {}
-    names = tuple(column.name for column in resolved.relation.columns)
+    names = tuple(column.name for column in resolved.relation.all_columns)
     return {
         column: parse_role_expression(text, names, f"the mask of {resolved.name}.{column}")
         for column, text in resolved.access.masks.items()
@@ -165,5 +165,7 @@ def note_guard(resolved: Resolved, context: Context) -> None:
     of_roles = f" of role {roles}" if roles else ""
     if resolved.access.row_filter is not None:
         context.note(f"{resolved.name}: row filter{of_roles}")
+    for denied in sorted(resolved.access.denied):
+        context.note(f"{resolved.name}.{denied}: denied{of_roles}")
     for masked in resolved.access.masks:
         context.note(f"{resolved.name}.{masked}: mask{of_roles}")

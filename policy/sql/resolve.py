@@ -51,7 +51,7 @@ class Resolved:
         """The tenant column of a shared tenant table; None for global tables and the other strategies."""
         if self.rule is None or self.rule.table_class is not TableClass.TENANT or self.relation is None:
             return None
-        return next((c for c in self.relation.columns if c.name == self.rule.tenant_column), None)
+        return next((c for c in self.relation.all_columns if c.name == self.rule.tenant_column), None)
 
     @property
     def is_global(self) -> bool:
@@ -60,8 +60,7 @@ class Resolved:
     @property
     def is_guarded(self) -> bool:
         """Reading it needs more than its name: a tenant test, a row filter or a mask."""
-        limited = self.access.row_filter is not None or bool(self.access.masks)
-        return self.tenant_column is not None or limited or bool(self.source)
+        return self.tenant_column is not None or self.access.limits or bool(self.source)
 
     def qualified(self, context: Context) -> tuple[Piece, ...]:
         """The relation's schema-qualified name, to be written into SQL."""
@@ -206,7 +205,7 @@ def _unclassified(schema: str, relation: Relation | None, access: TableAccess, r
             hint="Relations whose names begin with pg_ belong to the server.",
             position=reference.position,
         )
-    if relation is None and (access.row_filter is not None or access.masks):
+    if relation is None and access.limits:
         raise _missing(reference)  # without its columns neither can be applied
     return Resolved(schema, reference.name, relation, access)
 

@@ -43,7 +43,7 @@ def mentions(statement: Node, catalog: Catalog) -> Iterator[Mention]:
         elif isinstance(node, ast.RangeVar):
             names = {node.relname}
             for relation in relations_called(node, catalog):
-                names.update(_bare_type(column.type_name) for column in relation.columns)
+                names.update(_bare_type(column.type_name) for column in relation.all_columns)
             yield Mention(f"relation {node.relname}", frozenset(names), node.location)
 
 

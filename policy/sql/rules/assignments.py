@@ -39,7 +39,7 @@ def check_assignments(
     targets: tuple[Node, ...], ends: Collection[str], reference: Reference, resolved: Resolved, context: Context
 ) -> None:
     """Check the items of a SET list that ends at one of the keywords `ends`; pin the tenant column to the tenant."""
-    columns = {} if resolved.relation is None else {column.name: column for column in resolved.relation.columns}
+    columns = {} if resolved.relation is None else {column.name: column for column in resolved.relation.all_columns}
     tenant = resolved.tenant_column
     items = list(_items(targets))
     to_default = [i.target.name for i in items if isinstance(i.value, ast.SetToDefault) and i.target.name in columns]

@@ -7,6 +7,7 @@ A rule is a condition over the catalog aliased `x`, in the small language that `
     @relation(c)     c is a relation that the session may read
     @class(c)        ... or of the server, or an index or an owned sequence of one that it may read
     @definition(c)   c is a relation whose definition may be read: of shared tables, one that the policy lists
+    @attribute(c, a) the column a of the relation c is not denied to the roles; @column(s, n, a) the same by names
     @table(s, n)     the same by schema and name
     @schema(s)       s is the name of a schema that the session may see; @namespace(c) the same by oid
     @type(c)         c is a type that is the server's, or the session's and no other relation's row type
@@ -68,7 +69,7 @@ SETTINGS: Final = (
 
 PG_CATALOG: Final[Mapping[str, str]] = {
     "pg_class": "@class(x.oid)",
-    "pg_attribute": "@class(x.attrelid)",
+    "pg_attribute": "@class(x.attrelid) AND @attribute(x.attrelid, x.attname)",
     "pg_attrdef": "@relation(x.adrelid)",
     "pg_index": "@system(x.indrelid) OR @relation(x.indrelid)",
     "pg_constraint": "CASE WHEN x.conrelid <> '0'o THEN @system(x.conrelid) OR @relation(x.conrelid)"
@@ -134,6 +135,7 @@ PG_CATALOG: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 INFORMATION_SCHEMA: Final[Mapping[str, str]] = {
+    "columns": f"{_NAMED} AND @column(x.table_schema, x.table_name, x.column_name)",
     "schemata": "@schema(x.schema_name)",
     "sequences": "@table(x.sequence_schema, x.sequence_name)",
     "triggers": "@table(x.event_object_schema, x.event_object_table)",
@@ -156,7 +158,7 @@ INFORMATION_SCHEMA: Final[Mapping[str, str]] = {
     "enabled_roles": f"x.role_name {_OWN_ROLE}",
     **dict.fromkeys(
         (
-            "tables", "columns", "views", "table_constraints", "key_column_usage", "constraint_column_usage",
+            "tables", "views", "table_constraints", "key_column_usage", "constraint_column_usage",
             "constraint_table_usage", "table_privileges", "column_privileges", "role_table_grants",
             "role_column_grants", "column_domain_usage",
             "column_udt_usage", "column_column_usage", "column_options",

@@ -33,6 +33,7 @@ _MACRO = re.compile(r"@(\w+)\(([^()]*)\)")
 _MACROS = {
     "system": "({0} < '16384'o)",
     "definition": "@class({0})",
+    "attribute": "true",
     "class": "(@system({0}) OR @relation({0})"
     " OR {0} = ANY (ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE @relation(i.indrelid)))"
     " OR {0} = ANY (ARRAY(SELECT s.oid FROM pg_catalog.pg_depend AS p"
@@ -51,6 +52,10 @@ _MACROS = {
     " AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem AND e.typrelid <> '0'o"
     " AND NOT @relation(e.typrelid))))",
 }
+_ATTRIBUTE = (
+    "EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE c.oid = {0} AND @column(n.nspname, c.relname, {1}))"
+)
 _RELATIONS_OF_SCHEMA = (
     "{0} = ANY (ARRAY(SELECT r.oid FROM pg_catalog.pg_class AS r"
     " JOIN pg_catalog.pg_namespace AS o ON o.oid = r.relnamespace"
@@ -203,6 +208,10 @@ class _Visibility:
             yield from self._relation(arguments[0])
         elif name == "schema":
             yield from self._schema(arguments[0])
+        elif name == "column":
+            yield from self._column(*arguments)
+        elif name == "attribute" and any(table.denied for table in self._access.tables.values()):
+            yield from self.expand(_ATTRIBUTE.format(*arguments))
         elif name == "definition" and self._access.isolation is Isolation.SHARED:
             yield from self._listed(arguments[0])
         else:
@@ -215,6 +224,17 @@ class _Visibility:
         yield "(" + _plain(_RELATIONS_OF_SCHEMA.format(column))
         yield SCHEMA_NAME
         yield " AND " + self._names() + ")))"
+
+    def _column(self, schema: str, table: str, column: str) -> Iterator[Piece]:
+        """Not a column that the roles are denied, by the names of what it belongs to."""
+        yield "true"
+        for (own, name), access in sorted(self._access.tables.items()):
+            if access.denied:
+                yield f" AND CASE WHEN {table}::pg_catalog.name OPERATOR(pg_catalog.=) {quote_literal(name)}"
+                yield f" AND {schema}::pg_catalog.name OPERATOR(pg_catalog.=) "
+                yield quote_literal(own) if own else SCHEMA_NAME
+                names = _array(sorted(access.denied), "name")
+                yield f" THEN {column}::pg_catalog.name OPERATOR(pg_catalog.<>) ALL ({names}) ELSE true END"
 
     def _listed(self, column: str) -> Iterator[Piece]:
         """One of the server, or one that the session may see and the policy lists."""

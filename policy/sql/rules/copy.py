@@ -167,7 +167,7 @@ def _copy_in(node: Node, context: Context) -> None:
         return
     names = _columns(node, relation, reference)
     tenant = resolved.tenant_column
-    filled = [c for c in relation.columns if c.name not in names and c is not tenant]
+    filled = [c for c in relation.all_columns if c.name not in names and c is not tenant]
     check_defaults([*filled, *generated_columns(resolved)], reference, resolved, context)
     if tenant is None:
         return

@@ -78,7 +78,8 @@ def _written(reference: Reference, resolved: Resolved, names: list[str]) -> Iter
     assert resolved.relation is not None
     types = {column.name: column.type_name for column in resolved.relation.columns}
     unusable = [name for name in names if types.get(name) in _NOT_GROUPED]
-    if unusable or not resolved.access.masks.keys().isdisjoint(resolved.relation.primary_key):
+    changed = resolved.access.denied.union(resolved.access.masks)
+    if unusable or not changed.isdisjoint(resolved.relation.primary_key):
         raise UnsupportedStatement(
             f"columns of {reference.visible_name} are used that GROUP BY does not list",
             hint="List them in GROUP BY beside the primary key, or aggregate them.",

@@ -136,7 +136,7 @@ def _check_defaults(node: Node, columns: list[str], reference: Reference, resolv
             defaults = (name for name, value in zip(columns, row, strict=False) if isinstance(value, ast.SetToDefault))
             given.difference_update(defaults)
     tenant = resolved.tenant_column
-    filled = [c for c in relation.columns if c.name not in given and c is not tenant]
+    filled = [c for c in relation.all_columns if c.name not in given and c is not tenant]
     check_defaults([*filled, *generated_columns(resolved)], reference, resolved, context)
 
 

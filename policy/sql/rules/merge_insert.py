@@ -73,7 +73,7 @@ def _check_defaults(
     values = zip(columns, clause.values or (), strict=False)
     given = {name for name, value in values if not isinstance(value, ast.SetToDefault)}
     tenant = resolved.tenant_column
-    filled = [c for c in resolved.relation.columns if c.name not in given and c is not tenant]
+    filled = [c for c in resolved.relation.all_columns if c.name not in given and c is not tenant]
     check_defaults([*filled, *generated_columns(resolved)], reference, resolved, context)
 
 

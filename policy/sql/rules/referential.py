@@ -67,7 +67,7 @@ def _check(relation: Relation, columns: frozenset[str] | None, reference: Refere
 
 def _with_generated(relation: Relation, columns: Collection[str]) -> frozenset[str]:
     """Columns that may change with these."""
-    generated = (column.name for column in relation.columns if column.generated in ("stored", "virtual"))
+    generated = (column.name for column in relation.all_columns if column.generated in ("stored", "virtual"))
     return frozenset([*columns, *generated])
 
 
@@ -104,7 +104,7 @@ def _stays_within(key: ForeignKey, child: Relation, action: str, deleting: bool,
     if action != "set default":
         return True
     to_default = (key.set_columns if deleting else ()) or key.columns
-    defaults = {c.name: c.default_sql for c in child.columns if c.name in to_default and c.default_sql is not None}
+    defaults = {c.name: c.default_sql for c in child.all_columns if c.name in to_default and c.default_sql is not None}
     return child_rule.tenant_column not in defaults and all(
         default_is_allowed(default, context.access, context.catalog) for default in defaults.values()
     )

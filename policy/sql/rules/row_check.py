@@ -142,7 +142,7 @@ def check_inserted(
     if chosen is None:
         raise untestable_rows(resolved, reference)
     assert resolved.relation is not None
-    column = next(c for c in resolved.relation.columns if c.name == chosen)
+    column = next(c for c in resolved.relation.all_columns if c.name == chosen)
     condition = expression.with_values(values)
     context.note(f"{resolved.name}: new rows must pass the row filter")
     if computed is not None:
@@ -204,7 +204,7 @@ def _untestable(resolved: Resolved, location: int, hint: str) -> AccessDenied:
 def _columns(expression: RoleExpression, resolved: Resolved, reference: Reference) -> dict[str, Column]:
     """The columns that the filter names."""
     assert resolved.relation is not None
-    found = {column.name: column for column in resolved.relation.columns if column.name in expression.columns}
+    found = {column.name: column for column in resolved.relation.all_columns if column.name in expression.columns}
     if any(column.generated in ("stored", "virtual") for column in found.values()):
         raise _untestable(
             resolved, reference.position - 1, "The filter names a generated column; ask your administrator."

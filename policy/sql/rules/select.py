@@ -124,7 +124,8 @@ def put_name(reference: Reference, resolved: Resolved, context: Context) -> None
 def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
     if not isinstance(reference.scope.node, ast.SelectStmt) or reference.nullable or reference.sample is not None:
         return False
-    if resolved.access.masks or resolved.source or _has_other_column_names(reference):
+    changed = resolved.access.masks or resolved.access.denied
+    if changed or resolved.source or _has_other_column_names(reference):
         return False
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False

@@ -86,7 +86,7 @@ def _owners(column: Node, scope: Scope) -> tuple[list[Reference], bool]:
     for around in scope.chain():
         tables = [r for r in around.references if _is_table(r)]
         owners = [r for r in tables if len(names) == 1 or names[-2] == r.visible_name]
-        plain = len(tables) == len(around.references) and not _has_other_sources(around.node)
+        plain = len(tables) == len(around.references) and not has_other_sources(around.node)
         if owners:
             return owners, certain and len(owners) == 1 and (plain or len(names) > 1)
         certain = certain and plain
@@ -98,7 +98,7 @@ def _is_table(reference: Reference) -> bool:
     return own_place and reference.cte is None and not reference.name.startswith("pg_")
 
 
-def _has_other_sources(node: Node) -> bool:
+def has_other_sources(node: Node) -> bool:
     """Whether FROM has anything but tables and joins of tables."""
     stack = [*(getattr(node, "fromClause", None) or ()), *(getattr(node, "usingClause", None) or ())]
     while stack:

@@ -85,7 +85,7 @@ def check_reads(reading: Iterable[Node | None], reference: Reference, resolved: 
             hint="WHERE, RETURNING and the columns of an expression need read access, too.",
             position=reference.position,
         )
-    masked = resolved.access.masks.keys()
+    masked = resolved.access.denied.union(resolved.access.masks)
     if not masked:
         return
     for clause in clauses:
@@ -113,8 +113,8 @@ def _shows(column: Node, reference: Reference, masked: Iterable[str]) -> bool:
 def _refuse_masked(column: Node, resolved: Resolved) -> None:
     raise AccessDenied(
         f"masked columns of {resolved.name} cannot be read here",
-        detail="Masked: " + ", ".join(sorted(resolved.access.masks)) + ".",
-        hint="Name columns that are not masked, qualified with the table's name; SELECT shows the masked values.",
+        detail="Masked: " + ", ".join(sorted(resolved.access.masks)) + "." if resolved.access.masks else None,
+        hint="Name columns that you may read, qualified with the table's name; SELECT shows masked values.",
         position=column.location + 1,
     )
 
@@ -136,5 +136,5 @@ def check_defaults(columns: Iterable[Column], reference: Reference, resolved: Re
 
 def generated_columns(resolved: Resolved) -> list[Column]:
     """Columns whose expression is evaluated whenever a row is written."""
-    columns = () if resolved.relation is None else resolved.relation.columns
+    columns = () if resolved.relation is None else resolved.relation.all_columns
     return [column for column in columns if column.generated in ("stored", "virtual")]

@@ -29,7 +29,7 @@ _FALSE = frozenset({"off", "false", "0"})
 def holds_rows_back(access: Access) -> bool:
     """Whether rows or values that the statement's relations have may be hidden from the session."""
     tables = (access.default, *access.tables.values(), *access.schemas.values())
-    return access.isolation is Isolation.SHARED or any(t.row_filter is not None or t.masks for t in tables)
+    return access.isolation is Isolation.SHARED or any(t.limits for t in tables)
 
 
 def explain(node: Node, context: Context) -> None:

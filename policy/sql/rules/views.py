@@ -26,6 +26,7 @@ from policy.sql.references import Reference, collect_references
 from policy.sql.resolve import Resolved, check_type_names
 from policy.sql.rewrite import splice
 from policy.sql.rules.catalog_functions import guard_catalog_functions
+from policy.sql.rules.denied_columns import refuse_denied_columns
 from policy.sql.rules.object_names import guard_object_names
 from policy.sql.rules.tenant_names import keep_per_tenant
 from policy.sql.verify import verify
@@ -66,7 +67,7 @@ def _table_accesses(access: Access) -> Iterable[TableAccess]:
 
 def _limits(access: TableAccess) -> bool:
     """Whether a view could show more than this."""
-    return not access.read or access.filter_for_reading is not None or bool(access.masks)
+    return not access.read or access.limits
 
 
 def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSources) -> Pieces:
@@ -80,6 +81,7 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     inner.leakproof = not needs_barrier(outer) and view_is_leakproof(statement.node, inner)
     check_nodes(statement.node, inner)
     check_type_names(inner)
+    refuse_denied_columns(inner)
     review_code(statement.node, inner.access, inner.catalog)
     guard_sources(inner)
     guard_catalog_functions(inner)

@@ -329,3 +329,25 @@ def test_any_document_is_a_snapshot_or_a_list_of_problems(section: str, value: o
         text = yaml.safe_dump(document)
         with contextlib.suppress(ConfigurationError):
             assert isinstance(_parse(text), Snapshot)
+
+
+def test_denied_columns_are_read() -> None:
+    snapshot = parse_policy(
+        "roles: {r: {denied_columns: {customers: [card, '\"Iban\"'], sales.leads: []}}}", version=1, targets=[]
+    )
+    assert snapshot.roles["r"].denied_columns == {"public.customers": {"card", "Iban"}, "sales.leads": frozenset()}
+
+
+def test_wrong_denied_columns_are_problems() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_policy("roles: {r: {denied_columns: {'*': [a], customers: [Card], orders: card}}}", version=1, targets=[])
+    assert {problem[0] for problem in caught.value.problems} == {
+        'roles.r.denied_columns."*"', "roles.r.denied_columns.customers", "roles.r.denied_columns.orders",
+    }  # fmt: skip
+
+
+def test_trust_goes_with_a_tenant_column() -> None:
+    rules = "tables: {main: {v: {tenant_column: t, trusted: true}, w: {global: true, trusted: true}, x: {trusted: 1}}}"
+    with pytest.raises(ConfigurationError) as caught:
+        parse_policy(rules, version=1, targets=["main"])
+    assert {problem[0] for problem in caught.value.problems} == {"tables.main.w.trusted", "tables.main.x"}

@@ -350,3 +350,16 @@ def test_words_that_nobody_knows_grant_nothing(kind: str, name: str, action: str
         assert not access.ddl
     if (kind, name, action) != ("gateway", "*", "read"):
         assert not access.gateway_read
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_a_column_that_one_role_denies_is_denied(isolation: Isolation) -> None:
+    """Whatever the other roles show, and also when the role itself grants nothing; no mask is left of it."""
+    deny = Role("deny", frozenset(), denied_columns={"orders": frozenset({"card"})})
+    reader = _role("reader", "table:*:read", masks={"orders": {"card": "NULL", "note": "NULL"}})
+    key = ("" if isolation is Isolation.SCHEMA else "public", "orders")
+    both, alone = _access(deny, reader, isolation=isolation), _access(deny, isolation=isolation)
+    assert both.table(*key).denied == {"card"}
+    assert set(both.table(*key).masks) == {"note"}
+    assert alone.table(*key) == NO_ACCESS
+    assert both.id != _access(deny, reader, isolation=isolation, held=["reader"]).id
