@@ -118,6 +118,41 @@ def test_another_tenants_value_raises_what_the_data_plane_knows(sql: str, shop: 
     shop.rollback()
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE notes SET (author, tenant_id, body) = ROW(z.*, 'acme', w.*)"
+        " FROM (SELECT) z, (SELECT 'globex', 'moved') w WHERE id = 1",
+        "INSERT INTO notes (author, tenant_id, body) VALUES ((NULL::nothing).*, 'acme', {two}.*)",
+        "INSERT INTO notes (id, tenant_id, author, body) VALUES (7, (NULL::nothing).*, {two}.*, 'acme')",
+        "INSERT INTO notes VALUES ((NULL::nothing).*, 'acme', 5, {two}.*)",
+        "INSERT INTO notes (author, tenant_id, body) SELECT (NULL::nothing).*, 'acme', {two}.*",
+        "INSERT INTO orders (id) VALUES (1) ON CONFLICT (tenant_id, id) DO UPDATE"
+        " SET (status, tenant_id, amount) = ROW((NULL::nothing).*, 'acme', {two}.*)",
+        "MERGE INTO notes n USING (SELECT -1 AS id) s ON n.id = s.id WHEN NOT MATCHED THEN"
+        " INSERT (author, tenant_id, body) VALUES ((NULL::nothing).*, 'acme', {two}.*)",
+    ],
+)
+def test_an_expression_of_no_columns_moves_nothing_into_the_tenants_place(sql: str, shop: Connection) -> None:
+    """`t.*` is as many values as t has columns; of none, what follows is one place further to the left."""
+    two = '(jsonb_populate_record(NULL::countries, \'{"code": "globex", "name": "moved"}\'))'
+    foreign = state(shop, own=False)
+    run(shop, rewritten("CREATE TEMP TABLE nothing ()"))
+    shop.execute("SAVEPOINT s")
+    try:
+        run(shop, rewritten(sql.format(two=two) if "{two}" in sql else sql))
+    except (StatementRefused, psycopg.Error):
+        shop.execute("ROLLBACK TO s")
+    assert state(shop, own=False) == foreign
+    shop.rollback()
+
+
+def test_an_expression_of_no_columns_hides_no_default(shop: Connection) -> None:
+    sql = "INSERT INTO drafts (snapshot, id) VALUES ((NULL::nothing).*, DEFAULT, 5) RETURNING snapshot"
+    with pytest.raises(StatementRefused, match="calls a function that is not allowed"):
+        rewritten(sql)
+
+
 def test_a_foreign_value_that_no_row_meets_raises_nothing(shop: Connection) -> None:
     assert run(shop, rewritten("UPDATE orders SET tenant_id = 'globex' WHERE id = -1")) == ("UPDATE 0", [])
     shop.rollback()

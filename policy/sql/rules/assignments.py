@@ -13,7 +13,7 @@ from policy.sql.context import Context, Unwrap
 from policy.sql.parse import Node
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
-from policy.sql.rules.insert_layout import nth_item
+from policy.sql.rules.insert_layout import is_star, nth_item
 from policy.sql.rules.referential import check_update
 from policy.sql.rules.row_check import Assignment, check_assigned
 from policy.sql.rules.stamp import foreign_value, stamp_value
@@ -61,7 +61,9 @@ def _items(targets: tuple[Node, ...]) -> Iterator[_Item]:
             continue
         if value.colno == 1:
             row = value.source
-        if isinstance(row, ast.RowExpr) and len(row.args or ()) == value.ncolumns:
+        # a star stands for any number of columns, also none: then no item is where it seems to be
+        plain = isinstance(row, ast.RowExpr) and not any(is_star(each) for each in row.args or ())
+        if plain and len(row.args or ()) == value.ncolumns:
             yield _Item(target, row.args[value.colno - 1], row, value.colno - 1)
         else:
             yield _Item(target, value)

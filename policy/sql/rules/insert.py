@@ -14,7 +14,7 @@ from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql import parse
 from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
-from policy.sql.guard import Pieces, tenant_value
+from policy.sql.guard import Pieces, filter_expression, tenant_value
 from policy.sql.parse import Node, enums
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
@@ -76,7 +76,8 @@ def _must_be_enclosed(node: Node, columns: list[str], resolved: Resolved, contex
     """Whether a value of the query has to be tested and cannot be where it stands."""
     query = node.selectStmt
     if query.op == enums.SetOperation.SETOP_NONE and query.valuesLists:
-        return False
+        tested = resolved.tenant_column is not None or filter_expression(resolved) is not None
+        return tested and any(layout_of.is_star(value) for row in query.valuesLists for value in row)
     if cannot_be_tested_in_place(node, columns, resolved, context):
         return True
     tenant = resolved.tenant_column
@@ -133,6 +134,8 @@ def _check_defaults(node: Node, columns: list[str], reference: Reference, resolv
     given = set(columns)
     for leaf in leaves(node.selectStmt) if node.selectStmt is not None else ():
         for row in leaf.valuesLists or ():
+            if any(layout_of.is_star(value) for value in row):
+                given.clear()  # no item is where it seems to be
             defaults = (name for name, value in zip(columns, row, strict=False) if isinstance(value, ast.SetToDefault))
             given.difference_update(defaults)
     tenant = resolved.tenant_column
@@ -279,15 +282,7 @@ def _can_be_checked_in_place(query: Node, number: int) -> bool:
     """A plain SELECT whose target at this position is known; with DISTINCT, ORDER BY could lose its expression."""
     if query.op != enums.SetOperation.SETOP_NONE or query.distinctClause or not query.targetList:
         return False
-    return not any(_is_star(target) for target in query.targetList[: number + 1])
-
-
-def _is_star(target: Node) -> bool:
-    value = target.val
-    last = (
-        value.fields[-1] if isinstance(value, ast.ColumnRef) else (getattr(value, "indirection", None) or (None,))[-1]
-    )
-    return isinstance(last, ast.A_Star)
+    return not any(layout_of.is_star(target.val) for target in query.targetList[: number + 1])
 
 
 def _check_target(query: Node, number: int, tenant: Column, layout: InsertLayout, context: Context) -> Undo:

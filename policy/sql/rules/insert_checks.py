@@ -54,7 +54,7 @@ def cannot_be_tested_in_place(node: Node, columns: list[str], resolved: Resolved
     targets = query.targetList or ()
     if query.op != enums.SetOperation.SETOP_NONE or query.distinctClause or len(targets) < len(columns):
         return True
-    if any(_is_star(target) for target in targets):
+    if any(layout_of.is_star(target.val) for target in targets):
         return True
     tested = (target.val for name, target in zip(columns, targets, strict=False) if name in expression.columns)
     return not all(is_repeatable(value, context) for value in tested)
@@ -114,11 +114,3 @@ def _check_select(arm: Arm, columns: list[str], reference: Reference, resolved: 
         same[number].val = unwrap(same[number].val)
 
     return undo
-
-
-def _is_star(target: Node) -> bool:
-    value = target.val
-    last = (
-        value.fields[-1] if isinstance(value, ast.ColumnRef) else (getattr(value, "indirection", None) or (None,))[-1]
-    )
-    return isinstance(last, ast.A_Star)

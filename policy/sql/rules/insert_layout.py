@@ -148,6 +148,13 @@ def find_clause(names: frozenset[str], index: int, tokens: Tokens) -> int:
     return found
 
 
+def is_star(value: Node) -> bool:
+    """Whether an expression stands for any number of columns: `*`, `t.*`, `(f()).*`."""
+    if isinstance(value, ast.ColumnRef):
+        return isinstance(value.fields[-1], ast.A_Star)
+    return isinstance(value, ast.A_Indirection) and isinstance(value.indirection[-1], ast.A_Star)
+
+
 def rows_of(arm: Arm, context: Context) -> list[tuple[int, int]]:
     """The brackets of each row of a VALUES arm."""
     tokens = context.tokens

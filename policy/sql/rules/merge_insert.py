@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from policy.errors import InvalidStatement
+from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql import parse
 from policy.sql.catalog import Column
 from policy.sql.context import Context, Unwrap
@@ -14,7 +14,7 @@ from policy.sql.parse import Node
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
-from policy.sql.rules.insert_layout import nth_item
+from policy.sql.rules.insert_layout import is_star, nth_item
 from policy.sql.rules.merge_layout import WhenClause, not_understood
 from policy.sql.rules.row_check import Span, check_inserted, untestable_rows
 from policy.sql.rules.stamp import foreign_value, is_tenant_value, stamp_value
@@ -33,6 +33,10 @@ def stamp_action(
     columns = _columns(clause, reference, resolved)
     if columns is None:
         return []
+    if resolved.is_guarded and any(is_star(value) for value in clause.values or ()):
+        raise UnsupportedStatement(
+            "the number of inserted columns cannot be told", hint="Name the values.", position=reference.position
+        )
     _check_defaults(clause, columns, reference, resolved, context)
     tenant = resolved.tenant_column
     if clause.values is None:

@@ -8,6 +8,7 @@ from policy.sql import parse
 from policy.sql.context import Context
 from policy.sql.parse import Node, enums
 from policy.sql.references import names_of
+from policy.sql.rules.insert_layout import is_star
 
 ast: Any = parse.ast
 
@@ -18,6 +19,8 @@ def width_of(query: Node, context: Context) -> int | None:
         query = query.larg
     if query.valuesLists:
         widths = {len(row) for row in query.valuesLists}
+        if any(is_star(value) for row in query.valuesLists for value in row):
+            return None
         return widths.pop() if len(widths) == 1 else None
     total = 0
     for target in query.targetList or ():

@@ -172,10 +172,7 @@ def _check_new_name(name: str, context: Context) -> None:
 
 def _is_known(name: str, context: Context) -> bool:
     """Whether code that runs for this session could mean another relation by this name."""
-    if context.access.isolation is Isolation.SCHEMA:
-        schemas = {context.schema}
-    else:
-        schemas = {DEFAULT_SCHEMA, *(schema for schema, _ in context.access.rules)}
+    schemas = {DEFAULT_SCHEMA, context.schema, *(schema for schema, _ in context.access.rules)}
     return any((schema, name) in context.catalog.relations for schema in schemas)
 
 
