@@ -149,9 +149,9 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     if rule is not None:
         rule(node, context)
     guard_sources(context)
+    tenant_names.keep_per_tenant(context)
     guard_catalog_functions(context)
     guard_object_names(context)
-    tenant_names.keep_per_tenant(context)
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)
     pieces = splice(context.text, context.statement.start, context.statement.end, context.edits)

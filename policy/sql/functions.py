@@ -21,7 +21,7 @@ from policy.sql import builtin_functions as builtin
 from policy.sql import parse
 from policy.sql.catalog import Catalog
 from policy.sql.extensions import ARGUMENTS
-from policy.sql.parse import Node, enums, parse_statements, walk
+from policy.sql.parse import Node, enums, parse_statements, text_constant, walk
 from policy.sql.rules.catalog_functions import GUARDED
 from policy.sql.rules.object_names import GUARDED as NAMING
 from policy.sql.user_casts import check_casts, mentions
@@ -177,9 +177,12 @@ class _Reviewer:
         return self._own_database and name in own
 
     def _own_setting(self, arguments: tuple[Node, ...]) -> bool:
-        setting = _text_constant(arguments[0]) if arguments else None
+        """What is no constant is looked at on the target (rules/catalog_functions.py); unknown settings are not set."""
+        setting = text_constant(arguments[0]) if arguments else ""
         self.pinned = True
-        return setting is not None and setting.lower() in builtin.READABLE_SETTINGS
+        if setting is not None and setting.lower() in builtin.READABLE_SETTINGS:
+            return True
+        return not self._stored and (setting is None or ("." in setting and len(arguments) == 2))
 
     def _sequence_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
         """Sequences of a shared database count everybody's rows; elsewhere they are found by unqualified name."""
@@ -349,13 +352,6 @@ def _strip_casts(node: Node) -> Node:
     while isinstance(node, ast.TypeCast):
         node = node.arg
     return node
-
-
-def _text_constant(node: Node) -> str | None:
-    constant = _strip_casts(node)
-    if isinstance(constant, ast.A_Const) and isinstance(constant.val, ast.String):
-        return str(constant.val.sval)
-    return None
 
 
 def _regclass_text(node: Node) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "parse_statements",
     "repeats_source",
     "scan",
+    "text_constant",
     "walk",
 ]
 
@@ -240,6 +241,15 @@ def _flatten(values: tuple[Any, ...]) -> Iterator[Node]:
             yield value
         elif isinstance(value, tuple):
             yield from _flatten(value)
+
+
+def text_constant(node: Node) -> str | None:
+    """The text of a string constant, whatever it is cast to; None for anything else."""
+    while isinstance(node, ast.TypeCast):
+        node = node.arg
+    if isinstance(node, ast.A_Const) and isinstance(node.val, ast.String):
+        return str(node.val.sval)
+    return None
 
 
 def walk(node: Node) -> Iterator[Node]:

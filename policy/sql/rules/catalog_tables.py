@@ -10,7 +10,9 @@ A rule is a condition over the catalog aliased `x`, in the small language that `
     @attribute(c, a) the column a of the relation c is not denied to the roles; @column(s, n, a) the same by names
     @table(s, n)     the same by schema and name
     @schema(s)       s is the name of a schema that the session may see; @namespace(c) the same by oid
-    @type(c)         c is a type that is the server's, or the session's and no other relation's row type
+    @named_type(s,n) the same as @type by schema and name
+    @type(c)         c is a type of the server, of an extension, of the session's own schema, or one of which columns
+                     of relations that it may read are made
 
 A catalog that stands in no table here is refused: what is unknown shows nothing.
 """
@@ -88,8 +90,8 @@ PG_CATALOG: Final[Mapping[str, str]] = {
     " ELSE false END",
     "pg_description": "CASE WHEN x.classoid = '1259'o THEN @class(x.objoid)"
     " WHEN x.classoid = '1247'o THEN @type(x.objoid)"
-    " WHEN x.classoid = '2606'o THEN EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.oid = x.objoid"
-    " AND @relation(k.conrelid)) WHEN x.classoid = '2613'o THEN false"
+    " WHEN x.classoid = '2606'o THEN x.objoid = ANY (ARRAY(SELECT k.oid FROM pg_catalog.pg_constraint AS k"
+    " WHERE @relation(k.conrelid))) WHEN x.classoid = '2613'o THEN false"
     " WHEN x.classoid = '2615'o THEN @namespace(x.objoid) WHEN x.classoid = '3079'o THEN true"
     " ELSE @system(x.objoid) END",
     "pg_shdescription": "CASE WHEN x.classoid = '1262'o THEN EXISTS (SELECT FROM pg_catalog.pg_database AS d"
@@ -128,7 +130,8 @@ PG_CATALOG: Final[Mapping[str, str]] = {
             "pg_init_privs", "pg_seclabel", "pg_seclabels", "pg_shseclabel", "pg_db_role_setting", "pg_event_trigger",
             "pg_foreign_data_wrapper", "pg_foreign_server", "pg_foreign_table", "pg_publication",
             "pg_publication_namespace", "pg_publication_rel", "pg_publication_tables", "pg_subscription",
-            "pg_subscription_rel", "pg_shdepend",
+            "pg_subscription_rel", "pg_shdepend", "pg_largeobject_metadata", "pg_user_mappings",
+            "pg_parameter_acl",
         ),
         NOTHING,
     ),
@@ -140,11 +143,11 @@ INFORMATION_SCHEMA: Final[Mapping[str, str]] = {
     "sequences": "@table(x.sequence_schema, x.sequence_name)",
     "triggers": "@table(x.event_object_schema, x.event_object_table)",
     "triggered_update_columns": "@table(x.event_object_schema, x.event_object_table)",
-    "domains": "@schema(x.domain_schema)",
-    "domain_constraints": "@schema(x.domain_schema)",
-    "user_defined_types": "@schema(x.user_defined_type_schema)",
-    "attributes": "@schema(x.udt_schema)",
-    "domain_udt_usage": "@schema(x.domain_schema)",
+    "domains": "@named_type(x.domain_schema, x.domain_name)",
+    "domain_constraints": "@named_type(x.domain_schema, x.domain_name)",
+    "user_defined_types": "@named_type(x.user_defined_type_schema, x.user_defined_type_name)",
+    "attributes": "@named_type(x.udt_schema, x.udt_name)",
+    "domain_udt_usage": "@named_type(x.domain_schema, x.domain_name)",
     "element_types": "CASE WHEN x.object_type = 'TABLE' THEN @table(x.object_schema, x.object_name) ELSE false END",
     "referential_constraints": "@constraint(x.constraint_schema, x.constraint_name)",
     "check_constraints": "@constraint(x.constraint_schema, x.constraint_name)",
@@ -183,6 +186,17 @@ INFORMATION_SCHEMA: Final[Mapping[str, str]] = {
     ),
 }  # fmt: skip
 
+
+def _own_acl(column: str, *grantees: str) -> str:
+    """The entries of an access list that are for everybody, the gateway's role or `grantees`; roles are others'."""
+    own = " OR ".join(f"e.grantee = {grantee}" for grantee in ("'0'o", "r.oid", *grantees))
+    return (  # S608: constants only
+        f"(SELECT pg_catalog.array_agg(u.i ORDER BY u.n) FROM pg_catalog.unnest(x.{column}) WITH ORDINALITY AS u(i, n)"  # noqa: S608
+        " CROSS JOIN pg_catalog.pg_roles AS r WHERE r.rolname = CURRENT_USER::pg_catalog.name"
+        f" AND EXISTS (SELECT FROM pg_catalog.aclexplode(ARRAY[u.i]) AS e WHERE {own}))"
+    )
+
+
 HIDDEN_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "pg_catalog.pg_class": {
         "relpages": "'0'::pg_catalog.int4",
@@ -191,15 +205,25 @@ HIDDEN_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "relallfrozen": "'0'::pg_catalog.int4",
         "relfrozenxid": "'0'::pg_catalog.xid",
         "relminmxid": "'0'::pg_catalog.xid",
+        "relacl": _own_acl("relacl", "x.relowner"),
     },
+    "pg_catalog.pg_attribute": {"attacl": _own_acl("attacl")},
+    "pg_catalog.pg_namespace": {"nspacl": _own_acl("nspacl", "x.nspowner")},
+    "pg_catalog.pg_type": {"typacl": _own_acl("typacl", "x.typowner")},
+    "pg_catalog.pg_proc": {"proacl": _own_acl("proacl", "x.proowner")},
+    "pg_catalog.pg_language": {"lanacl": _own_acl("lanacl", "x.lanowner")},
+    "pg_catalog.pg_tablespace": {"spcacl": _own_acl("spcacl", "x.spcowner")},
     "pg_catalog.pg_database": {
         "datfrozenxid": "'0'::pg_catalog.xid",
         "datminmxid": "'0'::pg_catalog.xid",
         "datacl": "NULL::pg_catalog.aclitem[]",
     },
+    "pg_catalog.pg_subscription": {"subconninfo": "NULL::pg_catalog.text"},
     "pg_catalog.pg_sequences": {"last_value": "NULL::pg_catalog.int8"},
 }
-"""What stands in place of columns that tell how much data there is, of all tenants together, or how busy they are."""
+"""What stands in place of columns that tell how much data there is, of all tenants together, how busy they are, or
+which other roles there are."""
+
 HIDDEN_IN_SHARED: Final[Mapping[str, Mapping[str, str]]] = {
     "pg_catalog.pg_views": {"definition": "NULL::pg_catalog.text"},
     "pg_catalog.pg_matviews": {"definition": "NULL::pg_catalog.text"},

@@ -20,6 +20,7 @@ from policy.sql.context import Context
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier, quote_literal
 from policy.sql.references import Place, Reference, names_of
 from policy.sql.rules import catalog_tables as tables
+from policy.sql.user_code import user_code_of
 from policy.sql.view_definitions import is_made_of_listed
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
@@ -40,17 +41,27 @@ _MACROS = {
     " JOIN pg_catalog.pg_class AS s ON s.oid = p.objid AND s.relkind = 'S'"
     " WHERE p.classid = '1259'o AND p.refclassid = '1259'o AND p.deptype = ANY ('{{a,i}}'::pg_catalog.\"char\"[])"
     " AND @relation(p.refobjid))))",
-    "table": "EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"
-    " ON n.oid = c.relnamespace"
-    " WHERE n.nspname = {0}::pg_catalog.name AND c.relname = {1}::pg_catalog.name AND @class(c.oid))",
-    "constraint": "EXISTS (SELECT FROM pg_catalog.pg_constraint AS k"
-    " JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace"
-    " WHERE n.nspname = {0}::pg_catalog.name AND k.conname = {1}::pg_catalog.name AND @relation(k.conrelid))",
+    "table": "({0}::pg_catalog.name, {1}::pg_catalog.name) = ANY (SELECT n.nspname, c.relname"
+    " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE @class(c.oid))",
+    "constraint": "({0}::pg_catalog.name, {1}::pg_catalog.name) = ANY (SELECT n.nspname, k.conname"
+    " FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace"
+    " WHERE @relation(k.conrelid))",
     "namespace": "({0} = ANY (ARRAY(SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE @schema(n.nspname))))",
-    "type": "(@system({0}) OR EXISTS (SELECT FROM pg_catalog.pg_type AS t"
-    " WHERE t.oid = {0} AND @namespace(t.typnamespace) AND (t.typrelid = '0'o OR @relation(t.typrelid))"
-    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem AND e.typrelid <> '0'o"
-    " AND NOT @relation(e.typrelid))))",
+    "type": "(@system({0}) OR {0} = ANY (ARRAY(WITH RECURSIVE v(oid) AS ("
+    "SELECT t.oid FROM pg_catalog.pg_type AS t WHERE NOT @system(t.oid)"
+    " AND (@relation(t.typrelid) OR @own_type(t)"
+    " OR t.oid = ANY (ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute AS a WHERE @relation(a.attrelid)))"
+    " OR t.oid = ANY (ARRAY(SELECT d.objid FROM pg_catalog.pg_depend AS d"
+    " WHERE d.classid = '1247'o AND d.refclassid = '3079'o AND d.deptype = 'e')))"
+    " UNION SELECT p.oid FROM v JOIN pg_catalog.pg_type AS t ON t.oid = v.oid CROSS JOIN LATERAL ("
+    "SELECT t.typelem UNION ALL SELECT t.typbasetype UNION ALL SELECT t.typarray"
+    " UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = t.typrelid"
+    " UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid"
+    ") AS p(oid) WHERE NOT @system(p.oid)) SELECT v.oid FROM v)))",
+    "named_type": "({0}::pg_catalog.name, {1}::pg_catalog.name) = ANY (SELECT n.nspname, t.typname"
+    " FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace WHERE @type(t.oid))",
+    "own_type": "({0}.typrelid = '0'o AND {0}.typelem = '0'o AND @own_namespace({0}.typnamespace))",
 }
 _ATTRIBUTE = (
     "EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
@@ -133,11 +144,18 @@ def visible_condition(condition: str, access: Access, catalog: Catalog) -> tuple
 
 
 def visible_relations(access: Access, catalog: Catalog) -> tuple[Relation, ...]:
-    """The relations of shared tables that the session may read, with the composite types of their schemas."""
+    """The relations of shared tables that the session may read, with the composite types that their columns have."""
     readable = [relation for relation in catalog.relations.values() if _is_readable(relation, access, catalog)]
-    schemas = {relation.schema for relation in readable}
-    composites = (r for r in catalog.relations.values() if r.kind == "c" and r.schema in schemas)
+    used = _types_of(readable, catalog)
+    composites = (r for r in catalog.relations.values() if r.kind == "c" and r.name in used)
     return tuple(sorted((*readable, *composites), key=lambda relation: relation.oid))
+
+
+def _types_of(relations: Iterable[Relation], catalog: Catalog) -> frozenset[str]:
+    """Names of the user types of which the relations' columns are made."""
+    names = {kind.oid: kind.name for kind in catalog.types}
+    columns = {column.type_oid for relation in relations for column in relation.columns}
+    return user_code_of(catalog).types_within(names[oid] for oid in columns if oid in names)
 
 
 def _is_readable(relation: Relation, access: Access, catalog: Catalog) -> bool:
@@ -167,14 +185,15 @@ def _columns(schema: str, name: str, isolation: Isolation, catalog: Catalog) -> 
     hidden = tables.HIDDEN_COLUMNS.get(f"{schema}.{name}")
     if isolation is Isolation.SHARED:
         hidden = tables.HIDDEN_IN_SHARED.get(f"{schema}.{name}", hidden)
-    if hidden is None or isolation is Isolation.DATABASE:
+    if hidden is None or (isolation is Isolation.DATABASE and name not in tables.CLUSTER_WIDE):
         return "x.*"
     columns = catalog.system_columns.get(f"{schema}.{name}")
     if not columns:
         raise UnsupportedStatement(f"the columns of {schema}.{name} are not known")
     quoted = {column: quote_identifier(column) for column in columns}
     return ", ".join(
-        f"{hidden[column]} AS {quoted[column]}" if column in hidden else f"x.{quoted[column]}" for column in columns
+        f"{_plain(hidden[column])} AS {quoted[column]}" if column in hidden else f"x.{quoted[column]}"
+        for column in columns
     )
 
 
@@ -204,7 +223,9 @@ class _Visibility:
         yield _plain(condition[position:])
 
     def _macro(self, name: str, arguments: list[str]) -> Iterator[Piece]:
-        if name == "relation":
+        if self._access.isolation is Isolation.DATABASE and name in ("relation", "schema", "own_namespace"):
+            yield "true"
+        elif name == "relation":
             yield from self._relation(arguments[0])
         elif name == "schema":
             yield from self._schema(arguments[0])
@@ -212,6 +233,8 @@ class _Visibility:
             yield from self._column(*arguments)
         elif name == "attribute" and any(table.denied for table in self._access.tables.values()):
             yield from self.expand(_ATTRIBUTE.format(*arguments))
+        elif name == "own_namespace":
+            yield from self._own_namespace(arguments[0])
         elif name == "definition" and self._access.isolation is Isolation.SHARED:
             yield from self._listed(arguments[0])
         else:
@@ -235,6 +258,16 @@ class _Visibility:
                 yield quote_literal(own) if own else SCHEMA_NAME
                 names = _array(sorted(access.denied), "name")
                 yield f" THEN {column}::pg_catalog.name OPERATOR(pg_catalog.<>) ALL ({names}) ELSE true END"
+
+    def _own_namespace(self, column: str) -> Iterator[Piece]:
+        """A schema of one's own: what stands in a shared one may be anybody's."""
+        if self._access.isolation is Isolation.SHARED:
+            yield "false"
+            return
+        yield _plain(f"({column} = ANY (ARRAY(")
+        yield _plain("SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = ")
+        yield SCHEMA_NAME
+        yield ")))"
 
     def _listed(self, column: str) -> Iterator[Piece]:
         """One of the server, or one that the session may see and the policy lists."""

@@ -7,7 +7,8 @@ catalogs, and is NULL otherwise:
     'orders'::regclass  ->  (SELECT x.oid FROM (SELECT … to_regclass('orders') … AS oid) AS x WHERE …)::regclass
 
 Whether a value is a name or an oid need not be known: it is looked up by what it looks like as text. What cannot be
-guarded so (a column of such a type, an array of them) is refused. In a database of the tenant's own nothing is done.
+guarded so (a column of such a type, an array of them) is refused. In a database of the tenant's own only roles and
+databases are others'.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ BY_TYPE: Final[Mapping[str, Kind]] = {
     "regclass": RELATION,
     "regtype": Kind("pg_catalog.to_regtype(y.n)::pg_catalog.oid", "@type(x.oid)"),
     "regnamespace": Kind("pg_catalog.to_regnamespace(y.n)::pg_catalog.oid", "@namespace(x.oid)"),
-    "regrole": Kind("pg_catalog.to_regrole(y.n)::pg_catalog.oid", _OWN_ROLE),
+    "regrole": Kind("pg_catalog.to_regrole(y.n)::pg_catalog.oid", f"@system(x.oid) OR {_OWN_ROLE} OR {_OWNERS}"),
     "regproc": Kind("pg_catalog.to_regproc(y.n)::pg_catalog.oid", _SYSTEM),
     "regoper": Kind("pg_catalog.to_regoper(y.n)::pg_catalog.oid", _SYSTEM),
     "regcollation": Kind("pg_catalog.to_regcollation(y.n)::pg_catalog.oid", _SYSTEM),
@@ -102,15 +103,18 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "pg_relation_size": RELATION,
     "pg_total_relation_size": RELATION,
     "pg_indexes_size": RELATION,
-    "pg_get_userbyid": Kind(
-        _NO_NAMES,
-        f"@system(x.oid) OR {_OWN_ROLE} OR {_OWNERS}",
-    ),
+    "pg_get_userbyid": BY_TYPE["regrole"],
+    "pg_database_size": _DATABASE,
 }
 """Functions whose first argument names an object."""
 
 _SIZES: Final = frozenset({"pg_table_size", "pg_relation_size", "pg_total_relation_size", "pg_indexes_size"})
 """How big a relation is: not known (NULL) where tenants share it."""
+
+_OF_CLUSTER: Final = frozenset(
+    {"regrole", "to_regrole", "pg_get_userbyid", "pg_has_role", "has_database_privilege", "pg_database_size"}
+)
+"""Types and functions about roles and databases, which a server has for all: a tenant's own database hides others'."""
 
 GUARDED: Final = frozenset(BY_NAME) | frozenset(PRIVILEGES)
 """Functions that may be called with any argument, since it is guarded here."""
@@ -118,8 +122,6 @@ GUARDED: Final = frozenset(BY_NAME) | frozenset(PRIVILEGES)
 
 def guard_object_names(context: Context) -> None:
     """Let values that name objects name the session's only. Runs after `guard_catalog_functions`, which encloses it."""
-    if context.access.isolation is Isolation.DATABASE:
-        return
     casts: list[tuple[int, int, Node, Kind]] = []
     handled: set[int] = set()
     for node in walk(context.statement.node):
@@ -130,12 +132,12 @@ def guard_object_names(context: Context) -> None:
     for node in walk(context.statement.node):
         if isinstance(node, ast.TypeCast) and id(node.typeName) not in handled:
             type_name: Node = node.typeName
-            kind = _kind_of(type_name)
+            kind = _kind_of(type_name, context)
             if kind is not None and not type_name.arrayBounds:
                 handled.add(id(type_name))
                 casts.append((*_span_of_argument(node, context), node.arg, kind))
     for node in walk(context.statement.node):
-        if isinstance(node, ast.TypeName) and id(node) not in handled and _kind_of(node) is not None:
+        if isinstance(node, ast.TypeName) and id(node) not in handled and _kind_of(node, context) is not None:
             raise UnsupportedStatement(
                 f"the type {names_of(node.names)[-1]} cannot be used here",
                 hint="Use oid or text, or cast a single value, as in 'orders'::regclass.",
@@ -145,19 +147,25 @@ def guard_object_names(context: Context) -> None:
         _guard(argument, (start, end), kind, "", context)
 
 
-def _kind_of(type_name: Node) -> Kind | None:
+def _is_hidden(name: str, context: Context) -> bool:
+    """Whether the database may hold others' objects of this kind."""
+    return name in _OF_CLUSTER or context.access.isolation is not Isolation.DATABASE
+
+
+def _kind_of(type_name: Node, context: Context) -> Kind | None:
     *schema, name = names_of(type_name.names) or ("",)
-    return BY_TYPE.get(name) if schema in ([], ["pg_catalog"]) else None
+    return BY_TYPE.get(name) if schema in ([], ["pg_catalog"]) and _is_hidden(name, context) else None
 
 
 def _guard_call(node: Node, context: Context) -> None:
     *schema, name = names_of(node.funcname)
-    if schema not in ([], ["pg_catalog"]):
+    if schema not in ([], ["pg_catalog"]) or not _is_hidden(name, context):
         return
     spans = argument_spans(node, context.tokens) if name in GUARDED else []
     if name in BY_NAME:
         kind = BY_NAME[name]
-        if name in _SIZES and context.shared:
+        of_database = name == "pg_database_size" and context.access.isolation is not Isolation.DATABASE
+        if of_database or (name in _SIZES and context.shared):
             kind = Kind(kind.lookup, "false")
         as_text = "::pg_catalog.regclass::pg_catalog.text".replace("regclass", name.removeprefix("to_"))
         _guard(node.args[0], spans[0], kind, as_text if name.startswith("to_") else "", context)

@@ -13,7 +13,7 @@ from typing import Any
 from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
-from policy.sql.parse import ast, enums, walk
+from policy.sql.parse import ast, enums, text_constant, walk
 from policy.sql.plan import SettingChange, StatementKind, quote_literal
 from policy.sql.references import names_of
 
@@ -139,14 +139,14 @@ def _is_set_config(node: Node) -> bool:
 def _set_config(call: Node, context: Context) -> None:
     position = call.location + 1
     arguments: tuple[Node, ...] = call.args or ()
-    name = _text(arguments[0]) if len(arguments) == 3 else None
+    name = text_constant(arguments[0]) if len(arguments) == 3 else None
     if name is None or any(isinstance(a, ast.NamedArgExpr) for a in arguments):
         raise AccessDenied(
             "set_config needs the setting's name as a constant",
             hint="Write set_config('TimeZone', 'UTC', false).",
             position=position,
         )
-    value = _text(arguments[1])
+    value = text_constant(arguments[1])
     if value is None and not isinstance(_bare(arguments[1]), ast.ParamRef):
         raise AccessDenied(
             "set_config needs the setting's value as a constant or a parameter",
@@ -165,13 +165,6 @@ def _bare(node: Node) -> Node:
     while isinstance(node, ast.TypeCast):
         node = node.arg
     return node
-
-
-def _text(node: Node) -> str | None:
-    constant = _bare(node)
-    if isinstance(constant, ast.A_Const) and isinstance(constant.val, ast.String):
-        return str(constant.val.sval)
-    return None
 
 
 def _boolean(node: Node) -> bool | None:

@@ -118,7 +118,7 @@ RULES: dict[type, Callable[[Any, Context], None]] = {
 
 
 def keep_per_tenant(context: Context) -> None:
-    """Rewrite the calls of functions that take a channel or a key; after the rules that edit their arguments."""
+    """Rewrite the calls of functions that take a channel or a key; before the rules that guard their arguments."""
     names: dict[int, tuple[Node, bool]] = {}
     for node in walk(context.statement.node):
         if isinstance(node, ast.ResTarget | ast.RangeFunction):

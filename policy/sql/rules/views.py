@@ -84,9 +84,9 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     refuse_denied_columns(inner)
     review_code(statement.node, inner.access, inner.catalog)
     guard_sources(inner)
+    keep_per_tenant(inner)
     guard_catalog_functions(inner)
     guard_object_names(inner)
-    keep_per_tenant(inner)
     outer.pins = outer.pins or inner.pins
     pieces = splice(text, statement.start, statement.end, inner.edits)
     verify(pieces, inner)
