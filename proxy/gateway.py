@@ -161,7 +161,8 @@ class Gateway:
         if pool is None or pool.target != target:
             if pool is not None:
                 self.spawn(pool.close())
-            options = {"application_name": "tenantgate", "search_path": key[2]}
+            # jit: the planner overrates what guards of the catalogs cost, and compiling them takes seconds
+            options = {"application_name": "tenantgate", "search_path": key[2], "jit": "off"}
             slots = self._slots.get(target.name)
             if slots is None or slots.limit != target.max_backends:
                 slots = self._slots[target.name] = TargetSlots(target.max_backends)
