@@ -90,7 +90,7 @@ def _is_alone(tenant: Tenant, snapshot: Snapshot) -> bool:
 
 def _limits(access: TableAccess) -> bool:
     """Whether code could show or change more than this."""
-    return not access.read or not access.write or access.row_filter is not None or bool(access.masks)
+    return not access.read or not access.write or access.limits
 
 
 def may_read_gateway(snapshot: Snapshot, roles: frozenset[str]) -> bool:

@@ -181,6 +181,8 @@ STATEMENTS: list[tuple[str, list[Any]]] = [
     ("INSERT INTO sales (id) SELECT count(*) + 30 FROM plans GROUP BY region", []),
     ("INSERT INTO sales (id, region) SELECT 9, max(region) FROM plans", []),
     ("INSERT INTO sales (id, region) SELECT 9, 'EMEA'", []),
+    ("INSERT INTO sales (id, region) SELECT unnest(ARRAY[9, 10]), unnest(ARRAY['EMEA', 'APAC'])", []),
+    ("INSERT INTO sales (id, region) SELECT 9, jsonb_array_elements_text('[\"EMEA\"]')", []),
     ("INSERT INTO sales (id, region) VALUES (9, (SELECT 'APAC'))", []),
     ("INSERT INTO sales (id, region) VALUES (9, (SELECT max(region) FROM plans WHERE region = 'EMEA'))", []),
     ("INSERT INTO sales (id, amount) VALUES (9, random() - 2)", []),

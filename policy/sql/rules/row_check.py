@@ -43,6 +43,16 @@ Span = tuple[int, int]  # offsets of an expression's text
 _VOLATILE = frozenset(
     {"array_sample", "array_shuffle", "clock_timestamp", "random", "random_normal", "setseed", "timeofday"}
 )
+# They return rows: not in a CASE.
+_SETS = frozenset(
+    {
+        "generate_subscripts", "json_array_elements", "json_array_elements_text", "json_each", "json_each_text",
+        "json_object_keys", "json_populate_recordset", "json_to_recordset", "jsonb_array_elements",
+        "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text", "jsonb_object_keys", "jsonb_path_query",
+        "jsonb_path_query_tz", "jsonb_populate_recordset", "jsonb_to_recordset", "regexp_matches",
+        "regexp_split_to_table", "string_to_table", "unnest",
+    }
+)  # fmt: skip
 _REPEATABLE_CALLS = (
     builtin.MATHEMATICS
     | builtin.STRINGS
@@ -51,7 +61,7 @@ _REPEATABLE_CALLS = (
     | builtin.JSON
     | builtin.ARRAYS
     | builtin.AGGREGATES
-) - _VOLATILE
+) - (_VOLATILE | _SETS)
 _REPEATABLE = (
     ast.A_Const, ast.ParamRef, ast.ColumnRef, ast.A_Expr, ast.BoolExpr, ast.TypeCast, ast.TypeName, ast.CoalesceExpr,
     ast.MinMaxExpr, ast.CaseExpr, ast.CaseWhen, ast.NullTest, ast.BooleanTest, ast.SQLValueFunction, ast.A_ArrayExpr,

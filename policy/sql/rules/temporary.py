@@ -151,6 +151,12 @@ def _copy_columns(clause: Node, reference: Reference, context: Context) -> None:
     resolved = resolve(reference, "read", context)
     context.reach(resolved.schema, resolved.name)
     put_name(reference, resolved, context)
+    if resolved.relation is not None and resolved.relation.denied_columns:
+        raise AccessDenied(
+            f"permission denied for a column of {reference.name}",
+            hint="Name the columns and their types instead of LIKE.",
+            position=reference.position,
+        )
     if resolved.relation is not None and clause.options & _LIKE_RUNS_DEFAULTS:
         check_defaults(resolved.relation.columns, reference, resolved, context)
 

@@ -158,6 +158,13 @@ def test_stored_code_is_for_who_is_alone_on_the_target_and_limited_by_nothing() 
     writer = _role("w", "table:*:write", "schema:*:ddl")
     reader = _role("r", "table:*:read", "schema:*:ddl")
     limited = _role("l", "table:*:write", "schema:*:ddl", filters={"orders": "id > 1"})
+    denied = Role(
+        "d",
+        frozenset(map(parse_permission, ("table:*:write", "schema:*:ddl"))),
+        {},
+        {},
+        {"orders": frozenset({"card"})},
+    )
     masked = _role("m", "table:*:write", "schema:*:ddl", masks={"orders": {"card": "NULL"}})
     user = _role("u", "table:*:write")
 
@@ -170,7 +177,7 @@ def test_stored_code_is_for_who_is_alone_on_the_target_and_limited_by_nothing() 
     assert code(writer, own, dataclasses.replace(other, target="elsewhere"))
     assert not code(writer, own, other)
     assert not code(writer, _tenant(Isolation.SHARED))
-    assert [code(role, own) for role in (reader, limited, masked, user)] == [False] * 4
+    assert [code(role, own) for role in (reader, limited, masked, denied, user)] == [False] * 5
 
 
 def test_the_admin_console() -> None:
