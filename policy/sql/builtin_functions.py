@@ -19,10 +19,12 @@ MATHEMATICS = _names("""
     abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd degrees
     div erf erfc exp factorial floor gamma gcd lcm lgamma ln log log10 min_scale mod numeric_inc pi pow power radians
     random random_normal round scale setseed sign sin sind sinh sqrt tan tand tanh trim_scale trunc width_bucket
-    int4inc bit_count crc32 crc32c
+    int4inc bit_count crc32 crc32c dexp dlog1 dlog10 dround dtrunc int8_sum numeric_div_trunc numeric_exp numeric_ln
+    numeric_log numeric_sqrt
 """)
 
 STRINGS = _names("""
+    cash_words
     ascii bit_length btrim casefold char_length character_length chr concat concat_ws convert convert_from convert_to
     decode encode format get_bit get_byte initcap is_normalized left length like like_escape lower lpad ltrim md5
     normalize notlike octet_length overlay parse_ident position quote_ident quote_literal quote_nullable
@@ -40,6 +42,7 @@ DATES = _names("""
 """)
 
 CONVERSIONS = _names("""
+    enum_send nameconcatoid pg_lsn
     bit bool box bpchar bytea char cidr circle date float4 float8 int2 int4 int8 interval line lseg macaddr macaddr8
     money name numeric oid path point polygon text time timestamp timestamptz timetz varbit varchar xid
 """)
@@ -108,17 +111,30 @@ ENUMS_AND_UUIDS = _names("""
     enum_first enum_last enum_range gen_random_uuid uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7
 """)
 
+# Of values only, as applications use them to spread rows.
+HASHES = _names("""
+    hash_array hash_array_extended hash_multirange hash_multirange_extended hash_numeric hash_numeric_extended
+    hash_range hash_range_extended hash_record hash_record_extended hashbool hashboolextended hashbpchar
+    hashbpcharextended hashbytea hashbyteaextended hashchar hashcharextended hashdate hashdateextended hashenum
+    hashenumextended hashfloat4 hashfloat4extended hashfloat8 hashfloat8extended hashinet hashinetextended hashint2
+    hashint2extended hashint4 hashint4extended hashint8 hashint8extended hashmacaddr hashmacaddrextended hashname
+    hashnameextended hashoid hashoidextended hashtext hashtextextended interval_hash interval_hash_extended jsonb_hash
+    jsonb_hash_extended time_hash time_hash_extended timestamp_hash timestamp_hash_extended timestamptz_hash
+    timestamptz_hash_extended timetz_hash timetz_hash_extended uuid_hash uuid_hash_extended
+""")
+
 SETS_AND_VALUES = _names("""
-    generate_series hashtext hashtextextended num_nonnulls num_nulls pg_collation_for pg_column_compression
-    pg_column_size pg_size_bytes pg_size_pretty pg_typeof
+    generate_series num_nonnulls num_nulls pg_collation_for pg_column_compression
+    pg_column_size pg_size_bytes pg_size_pretty pg_timezone_abbrevs_abbrevs
+    pg_timezone_abbrevs_zone pg_timezone_names pg_typeof xmlconcat2
 """)
 
 # About the session itself; none tells of another one. pg_sleep is bounded by the statement timeout.
 SESSION = _names("""
-    current_database current_schema current_schemas current_user getdatabaseencoding pg_advisory_unlock_all
-    pg_backend_pid pg_char_to_encoding pg_client_encoding pg_encoding_max_length pg_encoding_to_char pg_is_in_recovery
-    pg_jit_available pg_my_temp_schema pg_is_other_temp_schema pg_sleep pg_sleep_for pg_sleep_until pg_trigger_depth
-    session_user version
+    current_database current_schema current_schemas current_user getdatabaseencoding getpgusername
+    pg_advisory_unlock_all pg_backend_pid pg_char_to_encoding pg_client_encoding pg_encoding_max_length
+    pg_encoding_to_char pg_is_in_recovery pg_jit_available pg_my_temp_schema pg_is_other_temp_schema pg_sleep
+    pg_sleep_for pg_sleep_until pg_trigger_depth session_user version
 """)
 
 # What psql's backslash commands, pgJDBC and ORM reflection call: names, comments and visibility by oid.
@@ -145,6 +161,7 @@ ALLOWED: frozenset[str] = frozenset().union(
     AGGREGATES,
     WINDOWS,
     ENUMS_AND_UUIDS,
+    HASHES,
     SETS_AND_VALUES,
     SESSION,
     CATALOG_HELPERS,
@@ -247,6 +264,24 @@ REFUSAL_REASONS: tuple[tuple[str, str], ...] = (
     (
         r"inet_.*_(addr|port)|pg_postmaster_.*|pg_conf_load_time|pg_control_.*|pg_config",
         "it describes the server's host",
+    ),
+    (
+        r"brin_.*|gin_clean_.*|pg_extension_.*|pg_available_.*|pg_import_.*|pg_.*collation_actual_version|pg_nextoid"
+        r"|pg_event_trigger_.*|pg_stop_making_.*|pg_get_catalog_foreign_keys|pg_numa_available|.*_validator|amvalidate"
+        r"|pg_tablespace_databases|system_user|pg_timezone_abbrevs",
+        "it is for administrators of the server",
+    ),
+    (r"pg_(clear|restore)_.*_stats|pg_mcv_.*|pg_indexam_progress_.*", "statistics hold other tenants' numbers"),
+    (
+        r"currtid2|pg_filenode_relation|pg_column_toast_chunk_id|satisfies_hash_partition",
+        "where rows are kept tells of other tenants' rows",
+    ),
+    (
+        r"has_(largeobject|parameter|language|tablespace|server|foreign_data_wrapper)_privilege|pg_get_acl|aclexplode"
+        r"|aclcontains|acldefault|aclinsert|aclremove|makeaclitem|pg_get_object_address|to_regtypemod|to_regprocedure"
+        r"|to_regoperator|pg_(describe|identify)_object.*|regclass",
+        "it tells whether objects or roles of others exist; look into pg_class and information_schema, or write"
+        " 'orders'::regclass",
     ),
     (
         r"(pg_.*wal.*|pg_.*slot.*|pg_.*replication.*|pg_logical_.*|pg_backup_.*|pg_create_.*|binary_upgrade_.*)",

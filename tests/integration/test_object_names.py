@@ -96,6 +96,31 @@ def test_names_in_columns_are_looked_up_as_the_sessions(database: Database) -> N
     assert _row(rows, database) == (["orders", None, None], [None] * 3)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'orders'::regclass", "note::regclass", "(note || '')::regclass", "CAST(o.note AS pg_catalog.regclass)",
+        "lower(note)::regclass", "'orders'::text::regclass", "CASE WHEN true THEN 'orders' END::regclass",
+        "CASE WHEN true THEN NULL ELSE note END::regclass", "(SELECT max(note) FROM orders)::regclass",
+        "(ARRAY['orders'])[1]::regclass", "current_user::regrole", "coalesce(note, 'x')::regclass",
+        "o.tableoid::regclass", "(o).note::regclass", "('' || note)::regclass::oid::regclass",
+        "'orders'::regclass::oid", "to_regclass('orders')", "nullif(note, 'x')::regclass", "greatest(note)::regclass",
+    ],
+)  # fmt: skip
+def test_a_column_keeps_its_name(expression: str, database: Database) -> None:
+    connection, catalog = database
+    select = f"SELECT {expression} FROM orders o WHERE note = 'orders'"
+    compiled = compile_query(select, SHARED, catalog)
+    assert compiled.denial is None, compiled.denial
+    shape = shape_of(select) if compiled.by_shape else None
+    values = SlotValues("'acme'", "", "'alice'", {})
+    mine = connection.execute(render(compiled.plans[0], values, shape.literals if shape else ()).encode()).description
+    theirs = connection.execute(select.encode()).description
+    assert mine is not None
+    assert theirs is not None
+    assert mine[0].name == theirs[0].name
+
+
 def test_counting_oids_up_shows_no_name(database: Database) -> None:
     found = "SELECT string_agg({}::text, ' ') FROM generate_series(16384, 18000) AS n"
     for call in ("n::oid::regclass", "CAST(n AS regclass)", "n::regtype", "pg_get_userbyid(n::oid)", "n::regrole"):

@@ -40,6 +40,7 @@ _FUNCTIONS: tuple[tuple[str, frozenset[str]], ...] = (
     ("aggregates", builtin.AGGREGATES),
     ("window functions", builtin.WINDOWS),
     ("enums and UUIDs", builtin.ENUMS_AND_UUIDS),
+    ("hashes", builtin.HASHES),
     ("sets and values", builtin.SETS_AND_VALUES),
     ("the session itself", builtin.SESSION),
     ("names and comments of the catalogs", builtin.CATALOG_HELPERS),

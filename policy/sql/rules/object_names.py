@@ -22,10 +22,13 @@ from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
 from policy.sql.guard import Pieces
+from policy.sql.output_names import column_name
 from policy.sql.parse import ast, walk
+from policy.sql.plan import quote_identifier
 from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalogs import visible_condition
+from policy.sql.tokens import CLOSE
 from policy.sql.verify import HOLE, client_part
 
 Node = Any
@@ -99,6 +102,7 @@ BY_NAME: Final[Mapping[str, Kind]] = {
     "pg_relation_is_publishable": RELATION,
     "pg_partition_ancestors": RELATION,
     "pg_get_replica_identity_index": RELATION,
+    "pg_basetype": BY_TYPE["regtype"],
     "pg_table_size": RELATION,
     "pg_relation_size": RELATION,
     "pg_total_relation_size": RELATION,
@@ -116,7 +120,16 @@ _OF_CLUSTER: Final = frozenset(
 )
 """Types and functions about roles and databases, which a server has for all: a tenant's own database hides others'."""
 
-GUARDED: Final = frozenset(BY_NAME) | frozenset(PRIVILEGES)
+BY_SECOND_NAME: Final[Mapping[str, Kind]] = {
+    "pg_input_is_valid": BY_TYPE["regtype"],
+    "pg_input_error_info": BY_TYPE["regtype"],
+}
+"""Functions whose second argument is a type's name."""
+
+_NEITHER: Final = frozenset({("aclitem",)})
+"""Types that name roles within a longer text, which cannot be guarded."""
+
+GUARDED: Final = frozenset(BY_NAME) | frozenset(PRIVILEGES) | frozenset(BY_SECOND_NAME)
 """Functions that may be called with any argument, since it is guarded here."""
 
 
@@ -124,7 +137,10 @@ def guard_object_names(context: Context) -> None:
     """Let values that name objects name the session's only. Runs after `guard_catalog_functions`, which encloses it."""
     casts: list[tuple[int, int, Node, Kind]] = []
     handled: set[int] = set()
+    around: dict[int, Node] = {}  # by a cast's id the cast that it is the argument of
     for node in walk(context.statement.node):
+        if isinstance(node, ast.TypeCast) and isinstance(node.arg, ast.TypeCast):
+            around[id(node.arg)] = node
         if isinstance(node, ast.FuncCall) and node.args:
             _guard_call(node, context)
             if names_of(node.funcname)[-1] in builtin.SEQUENCES:  # checked as such (policy/sql/functions.py)
@@ -135,16 +151,20 @@ def guard_object_names(context: Context) -> None:
             kind = _kind_of(type_name, context)
             if kind is not None and not type_name.arrayBounds:
                 handled.add(id(type_name))
-                casts.append((*_span_of_argument(node, context), node.arg, kind))
+                casts.append((*_span_of_argument(node, context), node, kind))
     for node in walk(context.statement.node):
-        if isinstance(node, ast.TypeName) and id(node) not in handled and _kind_of(node, context) is not None:
+        unguarded = isinstance(node, ast.TypeName) and id(node) not in handled
+        if unguarded and (_kind_of(node, context) is not None or names_of(node.names)[-1:] in _NEITHER):
             raise UnsupportedStatement(
                 f"the type {names_of(node.names)[-1]} cannot be used here",
                 hint="Use oid or text, or cast a single value, as in 'orders'::regclass.",
                 position=max(node.location or 0, context.statement.start) + 1,
             )
-    for start, end, argument, kind in sorted(casts, key=lambda cast: (cast[0], -cast[1])):  # the outer one first
-        _guard(argument, (start, end), kind, "", context)
+    for start, end, node, kind in sorted(casts, key=lambda cast: (cast[0], -cast[1])):  # the outer one first
+        outermost = node
+        while id(outermost) in around:
+            outermost = around[id(outermost)]
+        _guard(node.arg, (start, end), kind, "", context, name=column_name(outermost))
 
 
 def _is_hidden(name: str, context: Context) -> bool:
@@ -167,8 +187,10 @@ def _guard_call(node: Node, context: Context) -> None:
         of_database = name == "pg_database_size" and context.access.isolation is not Isolation.DATABASE
         if of_database or (name in _SIZES and context.shared):
             kind = Kind(kind.lookup, "false")
-        as_text = "::pg_catalog.regclass::pg_catalog.text".replace("regclass", name.removeprefix("to_"))
-        _guard(node.args[0], spans[0], kind, as_text if name.startswith("to_") else "", context)
+        as_text = f"::pg_catalog.{name.removeprefix('to_')}::pg_catalog.text" if name.startswith("to_") else ""
+        _guard(node.args[0], spans[0], kind, as_text, context)
+    elif name in BY_SECOND_NAME and len(node.args) > 1:
+        _guard(node.args[1], spans[1], BY_SECOND_NAME[name], "::pg_catalog.regtype::pg_catalog.text", context)
     elif name in PRIVILEGES:
         kind, arguments = PRIVILEGES[name]
         if len(node.args) not in (arguments, arguments + 1):
@@ -179,10 +201,14 @@ def _guard_call(node: Node, context: Context) -> None:
         _guard(node.args[at], spans[at], kind, "", context)
 
 
-def _guard(argument: Node, span: tuple[int, int], kind: Kind, cast: str, context: Context) -> None:
+def _guard(
+    argument: Node, span: tuple[int, int], kind: Kind, cast: str, context: Context, *, name: str = "oid"
+) -> None:
+    """name: of the column, which a client that does not give one sees."""
     before: Pieces = (
-        "(SELECT x.oid FROM (SELECT CASE WHEN y.n OPERATOR(pg_catalog.~) '^[0-9]{1,10}$'",
-        " THEN y.n::pg_catalog.oid ELSE ",
+        "(SELECT x.oid AS ",
+        quote_identifier(name),
+        " FROM (SELECT CASE WHEN y.n OPERATOR(pg_catalog.~) '^[0-9]{1,10}$' THEN y.n::pg_catalog.oid ELSE ",
         *visible_condition(kind.lookup, context.access, context.catalog),
         " END AS oid FROM (SELECT (",
     )
@@ -210,10 +236,16 @@ def _span_of_argument(cast: Node, context: Context) -> tuple[int, int]:
 def _start_before(operator: int, argument: Node, context: Context) -> int:
     """Where the argument before `::` begins: its brackets or its first node, whichever comes first."""
     tokens = context.tokens
-    last = operator - 1
-    if tokens.name(last) in ("ASCII_41", "ASCII_93"):
-        last = tokens.opening(last)
-    places = [tokens.items[last].start, *_places(argument, context)]
+    first = operator - 1
+    while True:
+        first = tokens.opening(first) if tokens.name(first) in CLOSE else first
+        if tokens.name(first) == "ASCII_91":  # a subscript of what stands before it
+            first -= 1
+        elif tokens.name(first - 1) == "ASCII_46":
+            first -= 2
+        else:
+            break
+    places = [tokens.items[first].start, *_places(argument, context)]
     return min(place for place in places if place >= context.statement.start)
 
 
