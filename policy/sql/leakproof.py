@@ -177,9 +177,7 @@ class _Classifier:
         known, _ = self._with(node.withClause, None, {})
         targets = [] if isinstance(node, ast.SelectStmt) else [self._relation_item(node.relation, {})]
         scope = NameScope(None, targets)
-        for item in _sources_of(node):
-            if not self._from_item(item, scope, known, _Exposure.FROM) and isinstance(item, ast.JoinExpr):
-                scope.items.append(("", None))  # not all of its columns may have been found
+        self._from_items(_sources_of(node), scope, known, _Exposure.FROM)
         return [not self._qual(condition, scope, known) for condition in conditions]
 
     # -- queries ----------------------------------------------------------------------------------------------
@@ -187,7 +185,7 @@ class _Classifier:
     def _query(
         self, node: Node, parent: NameScope | None, ctes: _Ctes, exposure: _Exposure
     ) -> tuple[bool, Columns | None]:
-        """(leakproof, the families of its output columns or None when they are not known)."""
+        """(leakproof, the families of its output columns, also when it leaks, or None when they are not known)."""
         known, ok = self._with(node.withClause, parent, ctes)
         if not ok:
             return False, None
@@ -195,11 +193,21 @@ class _Classifier:
             return self._set_operation(node, parent, known, exposure), None
         scope = NameScope(parent)
         inner = _Exposure.QUAL if exposure is _Exposure.QUAL else _Exposure.FROM
-        ok = all(self._from_item(item, scope, known, inner) for item in node.fromClause or ())
+        ok = self._from_items(node.fromClause or (), scope, known, inner)
         ok = ok and (node.whereClause is None or self._qual(node.whereClause, scope, known))
         ok = ok and (node.havingClause is None or self._having(node.havingClause, scope, known, exposure))
         ok = ok and self._rest_of_query(node, scope, known, exposure)
-        return ok, self._output(node, scope, known) if ok else None
+        return ok, self._output(node, scope, known)
+
+    def _from_items(self, items: Sequence[Node], scope: NameScope, ctes: _Ctes, exposure: _Exposure) -> bool:
+        """Put all of them in scope: what their columns are is known of those that leak, too."""
+        ok = True
+        for item in items:
+            if not self._from_item(item, scope, ctes, exposure):
+                ok = False
+                if not isinstance(item, ast.RangeSubselect):
+                    scope.items.append(("", None))  # not all of its columns may have been found
+        return ok
 
     def _rest_of_query(self, node: Node, scope: NameScope, ctes: _Ctes, exposure: _Exposure) -> bool:
         values = [value for row in node.valuesLists or () for value in row]
@@ -328,10 +336,13 @@ class _Classifier:
         yield name, self._computed_family(value, scope, ctes)
 
     def _computed_family(self, value: Node, scope: NameScope, ctes: _Ctes) -> Family:
-        """Of an output column: a constant has a type there."""
-        family = self._family(value, scope, ctes)
+        """Of an output column: a constant has a type there, and arithmetic, though it may fail, has one."""
         if isinstance(value, ast.A_Const) and not value.isnull:
             return _CONSTANTS.get(type(value.val))
+        if isinstance(value, ast.A_Expr) and value.kind == _Kind.AEXPR_OP and names_of(value.name) in _ARITHMETIC:
+            operands = {self._computed_family(v, scope, ctes) for v in (value.lexpr, value.rexpr) if v is not None}
+            return None if not operands <= {"integer", "numeric"} else "numeric" if "numeric" in operands else "integer"
+        family = self._family(value, scope, ctes)
         return family if family in FAMILIES else None
 
     # -- conditions -------------------------------------------------------------------------------------------
@@ -496,6 +507,7 @@ class _Classifier:
         return True
 
 
+_ARITHMETIC = frozenset((operator,) for operator in "+-*/%")
 _CONSTANTS: Mapping[type, Family] = MappingProxyType(
     {ast.Integer: "integer", ast.Float: "numeric", ast.String: "text", ast.Boolean: "boolean"}
 )

@@ -55,6 +55,9 @@ SAME_AS_ALONE = [
     " (o.amount, n.id) IS NOT NULL WHEN NOT MATCHED BY SOURCE THEN DELETE"
     " WHEN NOT MATCHED THEN INSERT (id) VALUES (n.id)"
     " WHEN MATCHED THEN UPDATE SET status = upper(n.body)",
+    "MERGE INTO orders o USING (SELECT x.id + 2 AS id, upper(x.body) AS body FROM notes x"
+    " WHERE length(x.body) > 2) n ON o.id = n.id WHEN NOT MATCHED BY SOURCE THEN DELETE"
+    " WHEN NOT MATCHED THEN INSERT (id, status) VALUES (n.id, n.body) RETURNING o.*",
     "MERGE INTO drafts d USING orders o ON false WHEN NOT MATCHED AND o.amount > 15 THEN"
     " INSERT (tenant_id, id, snapshot) VALUES ('acme', 100 + o.id, 'x')",
 ]  # fmt: skip
