@@ -115,12 +115,15 @@ async def _run(
     try:
         await sides.open()
         readable, left_out = await _readable(sides, subject, relations)
+        granted = {(str(s), str(r)) for s, r in await twins.twin.rows(_GRANTED + quote_literal(subject.target.user))}
         selection = Selection(
             tenant=subject.tenant.id,
             value=subject.tenant.value,
             relations=frozenset(readable),
             tenant_columns=twins.share.tenant_columns,
-            writable=frozenset(key for key in readable if _is_writable(key, relations[key], subject, twins.share)),
+            writable=frozenset(
+                key for key in readable if key in granted and _is_writable(key, relations[key], subject, twins.share)
+            ),
         )
         schema = await read_schema(twins.shared.rows, selection)
         if not schema.tables:
@@ -247,6 +250,11 @@ def _as_sql(expression: str, columns: tuple[str, ...], values: SlotValues) -> st
     pieces = parse_role_expression(expression, columns, "an expression of the roles").pieces("")
     return "".join(piece if isinstance(piece, str) else fill_slot(piece, values) for piece in pieces)  # type: ignore[arg-type]
 
+
+_GRANTED = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_roles r ON pg_catalog.has_table_privilege(r.oid, c.oid, 'INSERT')
+WHERE c.relkind IN ('r', 'p') AND r.rolname = """
 
 _PARENTS = """
 SELECT n.nspname, c.relname, pn.nspname, p.relname FROM pg_catalog.pg_inherits i

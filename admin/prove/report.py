@@ -116,7 +116,7 @@ class Report:
         for reason, count in self.refused.most_common():
             out.append(f"    {count:6}  {reason}")
             if verbose:
-                out += [f"            {_short(example)}" for example in self.examples[reason]]
+                out += [f"            {_short(example, 2000)}" for example in self.examples[reason]]
         if verbose:
             for reason, count in self.failures.most_common(40):
                 out.append(f"    invalid {count:6}  {reason}")

@@ -24,9 +24,9 @@ from admin.prove.wire import Lane
 from proxy.errors import BackendLost
 
 BATCH = 24
-MOST_FINDINGS = 25
+MOST_FINDINGS, MOST_SHRUNK = 10, 3
 PROGRESS_S = 5.0
-STATEMENT_TIMEOUT = "8s"
+STATEMENT_TIMEOUT = "4s"
 _BEGIN, _COMMIT = Step("BEGIN", counted=False), Step("COMMIT", counted=False)
 _ROLLBACK = Step("ROLLBACK", counted=False)
 
@@ -44,6 +44,13 @@ class Limits:
     check_every: int = 2_000
 
 
+class TwinFailed(Exception):
+    """The twin gave no answer (in time), so there is nothing to compare with."""
+
+
+_FAILURES = (TwinFailed, BackendLost, TimeoutError)
+
+
 class Sides:
     """The session through the gateway and that on the twin; opened again when one is lost."""
 
@@ -57,14 +64,16 @@ class Sides:
         await self.run([Step(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'", counted=False)])
 
     async def run(self, steps: Sequence[Step]) -> tuple[list[Outcome], list[Outcome]]:
-        """The outcomes on both sides. Raises BackendLost, TimeoutError."""
+        """The outcomes on both sides. Raises TwinFailed, and BackendLost or TimeoutError when only the gateway fails."""
         if not self._lanes or any(lane.closed for lane in self._lanes):
             await self.open()
         shared, twin = await asyncio.gather(*(lane.run(steps) for lane in self._lanes), return_exceptions=True)
-        for outcome in (shared, twin):
-            if isinstance(outcome, BaseException):
-                self.close()
-                raise outcome
+        if isinstance(twin, BaseException):
+            self.close()
+            raise TwinFailed from twin
+        if isinstance(shared, BaseException):
+            self.close()
+            raise shared
         return shared, twin  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -133,7 +142,7 @@ class Run:
             return
         try:
             shared, twin = await self._sides.run([step for case in cases for step in case.steps])
-        except (BackendLost, TimeoutError) as error:
+        except _FAILURES as error:
             await self._run_one_by_one(cases, limits, error)
             return
         position = 0
@@ -160,6 +169,9 @@ class Run:
             for case in cases:
                 await self._run_batch([case], limits)
             return
+        if isinstance(error, TwinFailed):
+            self.report.undecided.append(f"case {cases[0].number}: too slow: {cases[0].steps[0].sql}")
+            return
         await self._found(cases[0], Verdict(Kind.LOST, 0, f"{type(error).__name__}: {error}"), limits)
 
     def _take(self, case: Case, shared: Sequence[Outcome], twin: Sequence[Outcome]) -> Verdict:
@@ -176,12 +188,17 @@ class Run:
     async def _judge_alone(self, case: Case) -> Verdict:
         """Run a case by itself on fresh ground."""
         await self._sides.run([_ROLLBACK])
-        await self._twins.align_sequences()
+        if self._wish.writes:
+            await self._twins.align_sequences()
         shared, twin = await self._sides.run(case.steps)
         return judge(case, shared, twin, self._foreign)
 
     async def _confirm(self, case: Case, limits: Limits) -> None:
-        verdict = await self._judge_alone(case)
+        try:
+            verdict = await self._judge_alone(case)
+        except _FAILURES as error:
+            await self._run_one_by_one([case], limits, error)
+            return
         if verdict.bad:
             await self._found(case, verdict, limits)
         elif verdict.kind is Kind.SAME:
@@ -189,12 +206,12 @@ class Run:
 
     async def _found(self, case: Case, verdict: Verdict, limits: Limits) -> None:
         smallest = case
-        if verdict.kind is not Kind.LOST:
+        if verdict.kind is not Kind.LOST and len(self.report.findings) < MOST_SHRUNK:
 
             async def differs(candidate: Case) -> bool:
                 try:
                     other = await self._judge_alone(candidate)
-                except (BackendLost, TimeoutError):
+                except _FAILURES:
                     return False
                 return other.kind is verdict.kind and _gist(other) == _gist(verdict)
 
@@ -235,8 +252,9 @@ class Run:
             verdict = self._take(case, shared[1:], twin[1:])
             agreed = verdict.kind is Kind.SAME and not any(o.error for o in (*shared, *twin))
             await self._sides.run([_COMMIT if agreed else _ROLLBACK])
-        except (BackendLost, TimeoutError) as error:
-            return Verdict(Kind.LOST, 0, f"{type(error).__name__}: {error}")
+        except _FAILURES as error:
+            kind = Kind.UNDECIDED if isinstance(error, TwinFailed) else Kind.LOST
+            return Verdict(kind, 0, f"{type(error).__name__}: {error}")
         if agreed:
             return SAME
         return verdict if verdict.kind is not Kind.SAME else Verdict(Kind.UNDECIDED)

@@ -175,7 +175,7 @@ class Selects:
             usable = [column for column in scope.columns if is_sortable(column.family)]
             if usable:
                 text += f" ORDER BY {draw.pick(usable).text}{draw.pick((' DESC', ' NULLS FIRST', ''))}"
-        elif lockable and self.locks and draw.chance(0.06) and self._can_be_locked(scope, text):
+        elif lockable and self.locks and draw.chance(0.12) and self._can_be_locked(scope, text):
             text += f" {draw.pick(_LOCKS)}"
             if draw.chance(0.4):
                 text += f" OF {draw.pick(scope.sources).alias}"

@@ -13,7 +13,7 @@ from pglast.stream import RawStream
 from admin.prove.steps import Case, Step
 
 Differs = Callable[[Case], Awaitable[bool]]
-MAX_ATTEMPTS = 250
+MAX_ATTEMPTS = 120
 
 _Path = tuple[tuple[str, int | None], ...]
 

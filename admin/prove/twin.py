@@ -20,8 +20,9 @@ from proxy.postgres.backend import BackendConnection, connect_backend
 from proxy.postgres.backend_errors import BackendQueryError
 
 KEPT = "tenantgate_prove"
-ROWS_PER_TENANT = 20
+ROWS_PER_TENANT = 16
 MANY_ROWS = 200  # of a global table
+ATTEMPTS = 2
 _TIMES = ("date", "timestamp without time zone", "timestamp with time zone")
 _STATEMENT_TIMEOUT_S = 600.0
 
@@ -255,14 +256,14 @@ async def _connect(admin: TargetConfig, database: str) -> BackendConnection:
 
 
 async def _copy(root: BackendConnection, admin: TargetConfig, source: str, name: str) -> Scratch:
-    for attempt in range(20):
+    for attempt in range(ATTEMPTS):  # the server itself waits some seconds each time
         try:
             await root.query(f'CREATE DATABASE "{name}" TEMPLATE "{source}"', timeout_s=_STATEMENT_TIMEOUT_S)
             break
         except BackendQueryError as error:
             if error.sqlstate != "55006":  # object_in_use: our own connection to it may be closing
                 raise TwinError(f"cannot copy database {source}: {error.message}", hint=_COPY_HINT) from None
-            if attempt == 19:
+            if attempt == ATTEMPTS - 1:
                 raise TwinError(f"database {source} is in use, so it cannot be copied", hint=_COPY_HINT) from None
             await asyncio.sleep(0.1)
     return Scratch(name, await _connect(admin, name))
@@ -279,7 +280,7 @@ async def _thin_out(scratch: Scratch, share: Share) -> None:
     for key in _children_first(keys, parents):
         column = share.tenant_columns.get(key)
         partition = f"PARTITION BY {quote_identifier(column)}" if column else ""
-        limit = ROWS_PER_TENANT if column else MANY_ROWS
+        limit = ROWS_PER_TENANT if column or share.own_schema else MANY_ROWS
         needed = "".join(
             f" AND NOT EXISTS (SELECT FROM {_relation((r[0], r[1]))} c WHERE {r[4]})"
             for r in references

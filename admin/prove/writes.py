@@ -56,12 +56,17 @@ class Writes:
         columns = tuple(Col(f"{alias}.{draw.ident(c.name)}", c.family, c.name) for c in table.columns)
         return text, Source(alias, columns, table=table)
 
-    def _returning(self, source: Source) -> str:
+    def _returning(self, source: Source, *, joined: bool = False) -> str:
+        """Of the target only: which row of a joined relation counts is not settled."""
         draw = self._draw
         if not draw.chance(0.55):
             return ""
         scope = Scope([source], None, list(source.columns))
-        ways = ["*", f"{source.alias}.*", ", ".join(c.text for c in draw.some(source.columns, 1, 4))]
+        ways = [
+            f"{source.alias}.*" if joined else "*",
+            f"{source.alias}.*",
+            ", ".join(c.text for c in draw.some(source.columns, 1, 4)),
+        ]
         ways.append(f"{self._expressions.of('text', scope, 1)} AS r")
         ways.append(f"{self._expressions.of('int', scope, 1)} AS r, {draw.pick(source.columns).text}")
         if draw.chance(0.15):
@@ -230,7 +235,7 @@ class Writes:
         sets = self._assignments(table, draw.some(columns, 1, 3), scope)
         using = self._using(scope) if draw.chance(0.3) else ""
         where = f" WHERE {self._where(scope)}" if using or draw.chance(0.9) else ""
-        returning = self._returning(source) if with_returning else ""
+        returning = self._returning(source, joined=bool(using)) if with_returning else ""
         return f"UPDATE {text} SET {sets}{' FROM ' + using if using else ''}{where}{returning}"
 
     def _assignments(self, table: Table, columns: list[Column], scope: Scope) -> str:
@@ -282,7 +287,7 @@ class Writes:
         scope = Scope([source], None, list(source.columns))
         using = self._using(scope) if draw.chance(0.25) else ""
         where = f" WHERE {self._where(scope)}" if using or draw.chance(0.92) else ""
-        returning = self._returning(source) if with_returning else ""
+        returning = self._returning(source, joined=bool(using)) if with_returning else ""
         return f"DELETE FROM {text}{' USING ' + using if using else ''}{where}{returning}"
 
     # -- MERGE --------------------------------------------------------------------------------------------------

@@ -200,3 +200,24 @@ def test_any_text_gives_plans_and_never_an_unguarded_relation(text: str) -> None
 def test_garbage_is_refused_and_not_an_exception(text: str) -> None:
     error = compiled(text).denial
     assert error is None or isinstance(error, StatementRefused)
+
+
+@pytest.mark.parametrize(
+    ("version", "grouping", "barrier"),
+    [
+        (150000, "ROLLUP (tenant_id, status)", True),
+        (150000, "GROUPING SETS ((o.tenant_id), ())", True),
+        (150000, "CUBE (1, 2)", True),
+        (150000, "ROLLUP (status)", False),
+        (150000, "tenant_id, status", False),
+        (180000, "ROLLUP (tenant_id, status)", False),
+    ],
+)
+def test_an_older_planner_must_not_take_the_tenant_for_a_constant_in_a_grouping_set(
+    version: int, grouping: str, barrier: bool
+) -> None:
+    catalog = replace(CATALOG, server_version=version)
+    sql = f"SELECT DISTINCT status, count(*) FROM orders o GROUP BY {grouping}"
+    plan = compile_query(sql, SHARED, catalog).plans[0]
+    assert plan.denial is None
+    assert ("OFFSET 0" in "".join(piece for piece in plan.pieces if isinstance(piece, str))) is barrier

@@ -1,0 +1,191 @@
+"""`tenantgate prove` against the demo's business: nothing is found, and planted holes are.
+
+A hole is planted in the policy, or in the gateway's code by a sitecustomize module that its process imports first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from admin.demo.policy import TARGET, policy_text
+from admin.demo.schema import GATEWAY_ROLE, SHOP, load_demo
+from tests.fix_postgres import serve_postgres
+from tests.harness.postgres import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A configuration before the demo's data; `directory` takes findings."""
+
+    server: PostgresServer
+    directory: Path
+
+    @property
+    def admin_url(self) -> str:
+        server = self.server
+        return f"postgresql://{server.superuser}:{server.password}@{server.host}:{server.port}/postgres"
+
+    def prove(self, *options: str, tenant: str = "acme", role: str = "app", **environment: str) -> tuple[int, Any]:
+        """The exit status and the report."""
+        command = [sys.executable, "-m", "admin.cli.main", "prove", "-c", str(self.directory / "tenantgate.toml")]
+        command += ["--tenant", tenant, "--role", role, "--findings", str(self.directory / "findings"), "--json"]
+        done = subprocess.run(
+            [*command, *options],
+            cwd=ROOT,
+            env={**os.environ, "TENANTGATE_ADMIN_URL": self.admin_url, **environment},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode in (0, 1), done.stderr[-4000:]
+        return done.returncode, json.loads(done.stdout)
+
+    def databases(self) -> list[str]:
+        rows = self.server.execute("SELECT datname FROM pg_database WHERE datname LIKE 'tenantgate_prove%'")
+        return [str(row[0]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def business() -> Iterator[tuple[PostgresServer, str]]:
+    with serve_postgres("embedded") as server:
+        password = secrets.token_urlsafe(12)
+        load_demo(server.conninfo(), password)
+        yield server, password
+
+
+@pytest.fixture
+def site(business: tuple[PostgresServer, str], tmp_path: Path) -> Site:
+    server, password = business
+    target = {
+        "host": server.host, "port": server.port, "database": SHOP,
+        "user": GATEWAY_ROLE, "password": password, "tls": "disable",
+    }  # fmt: skip
+    lines = ['policy = "policy.yaml"', "[tls]", 'mode = "off"', f"[targets.{TARGET}]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in target.items()]
+    (tmp_path / "tenantgate.toml").write_text("\n".join(lines) + "\n")
+    (tmp_path / "policy.yaml").write_text(policy_text())
+    return Site(server, tmp_path)
+
+
+def test_nothing_is_found(site: Site) -> None:
+    status, report = site.prove("--statements", "350", "--seed", "11")
+    assert report["differences"] == []
+    assert status == 0
+    assert report["statements"] >= 350
+    assert report["accepted"] > 0.9 * report["statements"]
+    assert report["refused_share"] < 0.03, report["refused"]
+    assert report["rows"] > 1000
+    assert site.databases() == []
+
+
+@pytest.mark.parametrize(
+    ("tenant", "role", "options"),
+    [("acme", "analyst", ()), ("acme", "sales", ("--attr", "region=EMEA")), ("initech", "app", ())],
+)
+def test_nothing_is_found_behind_masks_and_filters_and_in_a_schema(
+    site: Site, tenant: str, role: str, options: tuple[str, ...]
+) -> None:
+    status, report = site.prove("--statements", "80", *options, tenant=tenant, role=role)
+    assert (status, report["differences"]) == (0, [])
+    assert report["accepted"] > 60
+
+
+def test_a_table_of_tenants_that_the_policy_calls_global_is_found(site: Site) -> None:
+    policy = site.directory / "policy.yaml"
+    policy.write_text(policy.read_text().replace("notes: {tenant_column: tenant_id}", "notes: {global: true}"))
+    status, report = site.prove("--statements", "150", "--reads")
+    assert status == 1
+    assert any("notes" in "".join(found["sql"]) for found in report["differences"])
+    assert any("public.notes is global" in note for note in report["notes"])
+
+
+HOLES = {
+    # every guard lets every row through
+    "reads": """
+import policy.sql.guard as guard
+guard.tenant_test = lambda column, qualifier: ((qualifier + "." if qualifier else "") + '"tenant_id" IS NOT NULL ',)
+""",
+    # UPDATE and DELETE reach every row
+    "writes": """
+import policy.sql.rules.target as target
+target.target_tests = lambda reference, resolved, context: [("true",)]
+""",
+}
+
+
+@pytest.mark.parametrize("kind", HOLES)
+def test_a_hole_in_the_gateway_is_found(site: Site, kind: str) -> None:
+    (site.directory / "sitecustomize.py").write_text(HOLES[kind])
+    path = os.pathsep.join((str(site.directory), str(ROOT)))
+    status, report = site.prove("--statements", "120", f"--{kind}", PYTHONPATH=path)
+    assert status == 1
+    found = report["differences"]
+    assert found
+    assert any(re.search("rows|tag|changed", each["reason"]) for each in found)
+    smallest = min(len("".join(each["sql"])) for each in found)
+    assert smallest < 250, "a reproduction is small"
+    reproduction = Path(found[0]["file"]).read_text()
+    assert f"--seed 1 --case {found[0]['case']}" in reproduction
+
+
+def test_a_case_alone_shows_the_same_again(site: Site) -> None:
+    (site.directory / "sitecustomize.py").write_text(HOLES["reads"])
+    path = os.pathsep.join((str(site.directory), str(ROOT)))
+    _, report = site.prove("--statements", "40", "--reads", PYTHONPATH=path)
+    number = report["differences"][0]["case"]
+    status, again = site.prove("--reads", "--case", str(number), PYTHONPATH=path)
+    assert status == 1
+    assert again["differences"][0]["sql"] == report["differences"][0]["sql"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--tenant", "nobody"), "no tenant"),
+        (("--tenant", "umbrella"), "of its own"),
+        (("--tenant", "acme", "--admin-url", "http://x"), "URL"),
+        (("--tenant", "acme", "--admin-url", "postgresql://nobody:x@127.0.0.1:1/postgres"), "cannot be reached"),
+    ],
+)
+def test_what_cannot_run_says_why(site: Site, options: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "admin.cli.main", "prove", "-c", str(site.directory / "tenantgate.toml")]
+    done = subprocess.run(
+        [*command, "--role", "app", *options],
+        cwd=ROOT,
+        env={**os.environ, "TENANTGATE_ADMIN_URL": site.admin_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert site.databases() == []
+
+
+def test_a_database_that_is_in_use_is_not_copied(site: Site) -> None:
+    import psycopg
+
+    with psycopg.connect(site.server.conninfo(SHOP)):
+        command = [sys.executable, "-m", "admin.cli.main", "prove", "-c", str(site.directory / "tenantgate.toml")]
+        done = subprocess.run(
+            [*command, "--tenant", "acme", "--role", "app", "--admin-url", site.admin_url],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "is in use" in done.stderr
+    assert site.databases() == []
