@@ -64,7 +64,7 @@ class Sides:
         await self.run([Step(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'", counted=False)])
 
     async def run(self, steps: Sequence[Step]) -> tuple[list[Outcome], list[Outcome]]:
-        """The outcomes on both sides. Raises TwinFailed, and BackendLost or TimeoutError when only the gateway fails."""
+        """The outcomes on both sides. Raises TwinFailed; BackendLost or TimeoutError when the gateway fails."""
         if not self._lanes or any(lane.closed for lane in self._lanes):
             await self.open()
         shared, twin = await asyncio.gather(*(lane.run(steps) for lane in self._lanes), return_exceptions=True)
