@@ -74,7 +74,7 @@ class Sides:
         if isinstance(shared, BaseException):
             self.close()
             raise shared
-        return shared, twin  # type: ignore[return-value]
+        return shared, twin
 
     def close(self) -> None:
         for lane in self._lanes:
