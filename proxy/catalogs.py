@@ -61,7 +61,8 @@ class Catalogs:
         key = (target.name, database)
         backend = await connect_backend(target, database, protocol_options={"application_name": "tenantgate catalog"})
         try:
-            loaded = await load_catalog(backend.query, database, self._version + 1)
+            version = self._version + 1
+            loaded = await load_catalog(backend.query, database, version, rely_on_locks=target.relies_on_locks)
         finally:
             backend.close()
         known = self._catalogs.get(key)

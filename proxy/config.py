@@ -116,6 +116,11 @@ class TargetConfig:
         """Row-level security on the target is told which tenant asks."""
         return self.enforcement != "rewrite"
 
+    @property
+    def relies_on_locks(self) -> bool:
+        """Statements leave the tenant test to it where it is there."""
+        return self.enforcement == "native"
+
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:

@@ -19,12 +19,13 @@ class GatewayConsoleState:
         self._gateway = gateway
 
     def pool_rows(self) -> Iterator[PoolRow]:
-        for (target, database, path), pool in self._gateway.pools.items():
+        for (target, database, path, claim), pool in self._gateway.pools.items():
             counts = pool.counts
             yield PoolRow(
                 target=target,
                 database=database,
                 search_path=path,
+                claim=claim,
                 user=pool.target.user,
                 cl_active=counts.in_use,
                 cl_waiting=counts.waiting,

@@ -17,6 +17,7 @@ from policy.document import load_policy
 from policy.errors import TenantGateError, TenantRefused
 from policy.model import Isolation, Tenant, TenantStatus
 from policy.rbac import may_read_gateway, resolve_access
+from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
 from proxy.audit.emitter import AuditEmitter
 from proxy.cancel import CancelKeys
@@ -39,7 +40,7 @@ from proxy.tls import server_end_point
 
 logger = logging.getLogger(__name__)
 
-PoolKey = tuple[str, str, str]  # target name, database, search_path
+PoolKey = tuple[str, str, str, str]  # target name, database, search_path, the second lock's claim
 
 
 class Gateway:
@@ -109,8 +110,19 @@ class Gateway:
                 return
         else:
             return
-        if not self.authenticator.still_stands(principal):
+        if (
+            isinstance(handler, Engine)
+            and frontend.lease is not None
+            and self._lock_changed(frontend.lease.pool.target)
+        ):
+            frontend.fatal(ShuttingDown("the target's second lock was changed", hint="Connect again."))
+        elif not self.authenticator.still_stands(principal):
             frontend.fatal(TenantRefused("the account was changed", sqlstate="57P01", hint="Connect again."))
+
+    def _lock_changed(self, old: TargetConfig) -> bool:
+        """The session's backend says of its tenant what the target may not take any more, or says nothing."""
+        new = self.config.targets.get(old.name)
+        return new is not None and (new.native, new.setting_key) != (old.native, old.setting_key)
 
     def access(self, tenant: Tenant, roles: frozenset[str]) -> Access:
         """The permission set of these roles for this tenant, resolved once per snapshot."""
@@ -163,6 +175,8 @@ class Gateway:
                 self.spawn(pool.close())
             # jit: the planner overrates what guards of the catalogs cost, and compiling them takes seconds
             options = {"application_name": "tenantgate", "search_path": key[2], "jit": "off"}
+            if key[3]:
+                options[SETTING] = setting_value(key[3], target.setting_key)
             slots = self._slots.get(target.name)
             if slots is None or slots.limit != target.max_backends:
                 slots = self._slots[target.name] = TargetSlots(target.max_backends)
@@ -332,9 +346,12 @@ def database_of(tenant: Tenant, target: TargetConfig) -> str:
 
 
 def place(tenant: Tenant, target: TargetConfig) -> PoolKey:
-    """Where the tenant's sessions run: what must be equal for two sessions to share a pool."""
+    """Where the tenant's sessions run: what must be equal for two sessions to share a pool.
+
+    Under the second lock a backend is one tenant's for life (docs/decisions/0018): its claim is a startup parameter.
+    """
     search_path = f'"{tenant.schema}"' if tenant.isolation is Isolation.SCHEMA and tenant.schema else "public"
-    return target.name, database_of(tenant, target), search_path
+    return target.name, database_of(tenant, target), search_path, claim_of(tenant) if target.native else ""
 
 
 def load_snapshot(config: GatewayConfig, version: int) -> Snapshot:

@@ -27,6 +27,7 @@ from proxy.login_steps import open_session
 from proxy.observe.http import serve_http
 from proxy.observe.logs import configure_logging
 from proxy.observe.metrics import METRICS_CONTENT_TYPE, Gauges, PoolGauge
+from proxy.pool.pool import PoolCounts
 from proxy.postgres.errors import error_reply
 from proxy.postgres.frontend import Frontend
 from proxy.postgres.opening import Opened, negotiate
@@ -262,10 +263,7 @@ class Server:
         gateway = self._gateway
         gateway.metrics.gauges = Gauges(
             frontends=lambda: len(gateway.frontends),
-            pools=lambda: (
-                PoolGauge(target, database, c.idle, c.in_use, c.connecting, c.waiting)
-                for (target, database, _), c in ((key, pool.counts) for key, pool in gateway.pools.items())
-            ),
+            pools=lambda: _pool_gauges(gateway),
             plan_cache_entries=lambda: sum(len(scope) for scope in gateway.plans.scopes()),
             policy_version=lambda: gateway.snapshot.version,
             audit_events=lambda: gateway.audit.events,
@@ -300,3 +298,20 @@ class Server:
         failing = sorted({key[0] for key, pool in self._gateway.pools.items() if pool.failing})
         body = json.dumps({"ready": not problems, "problems": problems, "targets_failing": failing}).encode() + b"\n"
         return (503 if problems else 200), "application/json", body
+
+
+def _pool_gauges(gateway: Gateway) -> list[PoolGauge]:
+    """One for each database of a target, however many pools it has."""
+    found: dict[tuple[str, str], list[PoolCounts]] = {}
+    for key, pool in gateway.pools.items():
+        found.setdefault(key[:2], []).append(pool.counts)
+    return [
+        PoolGauge(
+            *place,
+            idle=sum(c.idle for c in counts),
+            in_use=sum(c.in_use for c in counts),
+            connecting=sum(c.connecting for c in counts),
+            waiting=sum(c.waiting for c in counts),
+        )
+        for place, counts in found.items()
+    ]

@@ -130,6 +130,6 @@ async def _load_catalog(target: TargetConfig, tenant: Tenant) -> Catalog:
     database = tenant.database or target.database
     backend = await connect_backend(target, database, protocol_options={"application_name": "tenantgate explain"})
     try:
-        return await load_catalog(backend.query, database, 1)
+        return await load_catalog(backend.query, database, 1, rely_on_locks=target.relies_on_locks)
     finally:
         backend.close()

@@ -62,6 +62,7 @@ class Relation:
     referenced_by: tuple[ForeignKey, ...] = ()  # foreign keys that refer to it, without those that a partition inherits
     denied_columns: tuple[Column, ...] = ()  # what a session's roles may not know of, and `columns` therefore lacks
     definition: str = ""  # a view's query, every name in it qualified but pg_catalog's; "": no view, or not known
+    lock: str = ""  # what native row-level security tests for the gateway's role; "": nothing that may be relied on
 
     @property
     def all_columns(self) -> tuple[Column, ...]:

@@ -77,8 +77,11 @@ def row_filter(resolved: Resolved, qualifier: str, *, reading: bool = False) -> 
 
 
 def row_test(resolved: Resolved, qualifier: str, *, reading: bool = False) -> Pieces:
-    """Tenant test and row filter, joined by AND, the tenant test first; empty when neither applies."""
-    column = resolved.tenant_column
+    """Tenant test and row filter, joined by AND, the tenant test first; empty when neither applies.
+
+    Where row-level security tests the tenant it is no part of it, nor need it be: policies come before any condition.
+    """
+    column = resolved.tested_column
     tests = [] if column is None else [tenant_test(column, qualifier)]
     own_filter = row_filter(resolved, qualifier, reading=reading)
     if own_filter:
@@ -160,7 +163,7 @@ def _source(
     table = (*(("ONLY ",) if only else ()), *resolved.qualified(context))
     if resolved.source:
         table = (*resolved.source, " AS ", quote_identifier(resolved.name))
-    column = resolved.tenant_column
+    column = resolved.tested_column
     if not behind_barrier or column is None:
         return table
     columns = ", ".join(("*", *map(quote_identifier, system_columns)))
@@ -171,7 +174,7 @@ def _source(
 def filter_is_leaky(resolved: Resolved, context: Context, *, reading: bool = False) -> bool:
     """Whether the row filter could itself tell of a row that the tenant test has yet to drop."""
     expression = filter_expression(resolved, reading)
-    if expression is None or resolved.tenant_column is None:
+    if expression is None or resolved.tested_column is None:
         return False
     table = f"{quote_identifier(resolved.schema)}.{quote_identifier(resolved.name)}"
     probe = parse_statements(f"SELECT FROM {table} WHERE (\n{expression.text}\n)")[0].node
@@ -182,7 +185,9 @@ def note_guard(resolved: Resolved, context: Context) -> None:
     """Record in words what `row_test` and the masks of a relation do."""
     context.reach(resolved.schema, resolved.name)
     column = resolved.tenant_column
-    if column is not None:
+    if column is not None and resolved.tested_column is None:
+        context.note(f"{resolved.name}: row-level security of the target on {column.name}")
+    elif column is not None:
         context.note(f"{resolved.name}: tenant filter on {column.name}")
     roles = ", ".join(resolved.access.reasons)
     of_roles = f" of role {roles}" if roles else ""

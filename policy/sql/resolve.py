@@ -17,6 +17,7 @@ from policy.sql.context import Context
 from policy.sql.parse import ast, walk
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.references import Reference, names_of
+from policy.sql.row_security import is_lock_of
 from policy.sql.type_names import keeps_apart
 from policy.sql.view_definitions import is_made_of_listed
 
@@ -52,6 +53,14 @@ class Resolved:
         if self.rule is None or self.rule.table_class is not TableClass.TENANT or self.relation is None:
             return None
         return next((c for c in self.relation.all_columns if c.name == self.rule.tenant_column), None)
+
+    @property
+    def tested_column(self) -> Column | None:
+        """The tenant column that a statement has to test: none where row-level security does it on the target."""
+        column, relation = self.tenant_column, self.relation
+        if column is None or relation is None or not relation.lock:
+            return column
+        return None if is_lock_of(relation.lock, column) else column
 
     @property
     def is_global(self) -> bool:

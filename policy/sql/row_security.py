@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from policy.errors import StatementRefused
 from policy.second_lock import FUNCTION
+from policy.sql.catalog import Column
 from policy.sql.parse import ast, fields_of, is_node, parse_statements
 from policy.sql.plan import quote_identifier, quote_literal
 from policy.sql.references import names_of
+from policy.sql.type_names import cast_name, is_text
 
 
 def tenant_expression(column: str, cast: str | None) -> str:
@@ -16,6 +19,13 @@ def tenant_expression(column: str, cast: str | None) -> str:
     proven = f"{FUNCTION}('tenant')"
     value = proven if cast is None else f"({proven})::{cast}"
     return f"{quote_identifier(column)} OPERATOR(pg_catalog.=) (SELECT {value})"
+
+
+@lru_cache(maxsize=4096)
+def is_lock_of(condition: str, column: Column) -> bool:
+    """Whether a policy's condition, as the server writes it, is the tenant test of this column."""
+    cast = None if is_text(column) else cast_name(column)
+    return same_expression(condition, tenant_expression(column.name, cast))
 
 
 def schema_expression(schema: str) -> str:

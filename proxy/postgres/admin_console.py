@@ -38,6 +38,7 @@ class PoolRow:
     maxwait_us: int
     pool_size: int
     pool_mode: str = "session"
+    claim: str = ""  # under the second lock: whose backends these are
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from policy.second_lock import TENANT_POLICY
 from policy.sql.catalog import (
     Catalog,
     Column,
@@ -109,6 +110,19 @@ WHERE c.relkind = 'v' AND {_USER_SCHEMA}
 ORDER BY c.oid
 """  # noqa: S608
 
+# The second lock's policies (policy/second_lock.py), where they bind the very role that asks.
+_LOCKS = f"""
+WITH path AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', 'pg_catalog', true) AS own)
+SELECT c.oid, CASE WHEN path.own = 'pg_catalog' THEN pg_catalog.pg_get_expr(p.polqual, p.polrelid) END
+FROM path CROSS JOIN pg_catalog.pg_policy p
+JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+JOIN pg_catalog.pg_roles r ON p.polroles = ARRAY[r.oid] AND r.rolname = current_user
+WHERE p.polname = '{TENANT_POLICY}' AND NOT p.polpermissive AND p.polcmd = '*'
+  AND c.relforcerowsecurity AND pg_catalog.row_security_active(c.oid)
+  AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)
+ORDER BY c.oid
+"""  # noqa: S608
+
 _PARENTS = """
 SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY i.inhrelid, i.inhseqno
 """
@@ -189,8 +203,10 @@ _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", 
 _IDENTITY = {"a": "identity_always", "d": "identity_default"}
 
 
-async def load_catalog(query: Query, database: str, version: int) -> Catalog:
+async def load_catalog(query: Query, database: str, version: int, *, rely_on_locks: bool = False) -> Catalog:
     """Read the database that `query` is connected to; `version` becomes the catalog's.
+
+    rely_on_locks: take down which tables have row-level security, so that statements leave the tenant test to it.
 
     `query` runs one simple-protocol statement and returns its rows as text. Raises what `query` raises.
     """
@@ -203,6 +219,7 @@ async def load_catalog(query: Query, database: str, version: int) -> Catalog:
         await query(_PARENTS),
         await query(_FOREIGN_KEYS),
         {int(_text(row[0])): row[1] or "" for row in await query(_VIEWS)},
+        {int(_text(row[0])): row[1] or "" for row in await query(_LOCKS)} if rely_on_locks else {},
     )
     functions = await query(_FUNCTIONS)
     operators = await query(_USER_OPERATORS)
@@ -294,6 +311,7 @@ def _relations(
     inheritance: list[Row],
     foreign_keys: list[Row],
     definitions: dict[int, str],
+    locks: dict[int, str],
 ) -> dict[tuple[str, str], Relation]:
     names = {int(_text(row[0])): (_text(row[1]), _text(row[2])) for row in rows}
     parents: dict[int, list[tuple[str, str]]] = defaultdict(list)
@@ -325,6 +343,7 @@ def _relations(
             has_rules=row[5] == "t",
             referenced_by=tuple(references.get(oid, ())),
             definition=definitions.get(oid, ""),
+            lock=locks.get(oid, ""),
         )
     return found
 

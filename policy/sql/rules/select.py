@@ -154,7 +154,9 @@ def _guard_in_where(scope: Scope, guarded: list[tuple[Reference, Resolved]], con
         row_test(resolved, quote_identifier(reference.visible_name), reading=not _is_locked(reference))
         for reference, resolved in guarded
     ]
-    add_tests(scope.node, guarded[0][0].start, tests, needs_barrier(context), context)
+    tests = [test for test in tests if test]
+    if tests:
+        add_tests(scope.node, guarded[0][0].start, tests, needs_barrier(context), context)
 
 
 def _is_locked(reference: Reference) -> bool:

@@ -63,7 +63,7 @@ def target_tests(reference: Reference, resolved: Resolved, context: Context) -> 
     A filter that could tell of a row by failing is evaluated only for rows that passed the tenant test.
     """
     qualifier = quote_identifier(reference.visible_name)
-    column = resolved.tenant_column
+    column = resolved.tested_column
     own_filter = row_filter(resolved, qualifier)
     if column is None:
         return [own_filter] if own_filter else []
