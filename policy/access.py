@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from policy.model import Isolation, TableRule
+from policy.model import FunctionRule, Isolation, TableRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,13 @@ class Access:
     explain: bool = True
     gateway_read: bool = False
     schemas: Mapping[str, TableAccess] = field(default_factory=dict)  # from `table:sales.*:…`
+    functions: Mapping[tuple[str, str], FunctionRule] = field(default_factory=dict)  # of the target's owner
+
+    def function(self, schema: str, name: str) -> FunctionRule | None:
+        """The rule of a function as it is called; without a schema it is public's, which own schemas do not see."""
+        if not schema and self.isolation is Isolation.SCHEMA:
+            return None
+        return self.functions.get((schema or "public", name))
 
     def table(self, schema: str, name: str) -> TableAccess:
         """Access to one relation; by (schema, name), then by ("", name), by schema, then the default."""

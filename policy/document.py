@@ -1,7 +1,7 @@
 """The policy document: `policy.yaml` to a `Snapshot`, with every error of the file reported at once.
 
-Sections: `tenants`, `roles`, `tables`; docs/policy.md describes them. What does not fit is refused: an unknown
-key, a permission word that nobody knows, two tenants that would share one place on a target.
+Sections: `tenants`, `roles`, `tables`, `functions`; docs/policy.md describes them. What does not fit is refused: an
+unknown key, a permission word that nobody knows, two tenants that would share one place on a target.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from policy.document_functions import read_functions
 from policy.document_tenants import read_tenants
 from policy.errors import ConfigurationError
 from policy.expressions import VALUES_HINT, check_expression
@@ -24,7 +25,7 @@ from policy.strict_yaml import MAX_BYTES, StrictYamlError, parse_strict_yaml
 from policy.yaml_values import as_list, as_mapping, as_text
 
 _FLAGS = {"global": TableClass.GLOBAL, "denied": TableClass.DENIED, "sequence": TableClass.SEQUENCE}
-_SECTIONS = ("tenants", "roles", "tables")
+_SECTIONS = ("tenants", "roles", "tables", "functions")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}")
 
 
@@ -70,10 +71,17 @@ def parse_policy(
     tenants = read_tenants(problems, sections.get("tenants"), targets)
     roles = _read_roles(problems, sections.get("roles"))
     tables = _read_tables(problems, sections.get("tables"), targets)
+    functions = read_functions(problems, sections.get("functions"), targets)
     check_places(problems, tenants, tables, databases or {})
     _check_own_schemas(problems, tenants, roles)
     problems.raise_if_any()
-    return Snapshot(version, MappingProxyType(tenants), MappingProxyType(roles), MappingProxyType(tables))
+    return Snapshot(
+        version,
+        MappingProxyType(tenants),
+        MappingProxyType(roles),
+        MappingProxyType(tables),
+        MappingProxyType(functions),
+    )
 
 
 def _read_roles(problems: Problems, value: object) -> dict[str, Role]:

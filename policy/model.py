@@ -119,3 +119,16 @@ class TableRule:
     table_class: TableClass
     tenant_column: str | None = None
     trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRule:
+    """A function of a target's owner that sessions may call, every overload of the name.
+
+    tenant_argument: the argument, from 1, that the gateway fills with the session's tenant; None: it tells of no rows
+    but those that its arguments hold.
+    """
+
+    schema: str
+    name: str
+    tenant_argument: int | None = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from policy.access import NO_ACCESS, Access, TableAccess
-from policy.model import Isolation, Permission, Role, TableClass, TableRule, Tenant
+from policy.model import FunctionRule, Isolation, Permission, Role, TableClass, TableRule, Tenant
 from policy.names import DEFAULT_SCHEMA, TablePattern, parse_table_name, parse_table_pattern
 from policy.snapshot import Snapshot
 from policy.sql.plan import quote_identifier
@@ -69,8 +69,9 @@ def resolve_access(snapshot: Snapshot, tenant: Tenant, roles: frozenset[str]) ->
     ddl = tenant.isolation is not Isolation.SHARED and _holds(held, {("schema", "ddl"), ("database", "*")})
     code = ddl and _is_alone(tenant, snapshot) and not any(map(_limits, (default, *schemas.values(), *tables.values())))
     gateway_read = may_read_gateway(snapshot, roles)
+    functions = {(rule.schema, rule.name): rule for rule in snapshot.functions.get(tenant.target, ())}
     return Access(
-        id=_identify(tenant, default, schemas, tables, rules, (ddl, code, gateway_read)),
+        id=_identify(tenant, default, schemas, tables, rules, functions, (ddl, code, gateway_read)),
         isolation=tenant.isolation,
         target=tenant.target,
         default=default,
@@ -80,6 +81,7 @@ def resolve_access(snapshot: Snapshot, tenant: Tenant, roles: frozenset[str]) ->
         code=code,
         gateway_read=gateway_read,
         schemas=MappingProxyType(schemas),
+        functions=MappingProxyType(functions),
     )
 
 
@@ -250,6 +252,7 @@ def _identify(
     schemas: Mapping[str, TableAccess],
     tables: Mapping[_TableKey, TableAccess],
     rules: Mapping[_TableKey, TableRule],
+    functions: Mapping[tuple[str, str], FunctionRule],
     flags: tuple[bool, ...],
 ) -> str:
     """A hash of all that a plan may depend on; no tenant's value is in it."""
@@ -260,6 +263,7 @@ def _identify(
         [[schema, _write_down(access)] for schema, access in sorted(schemas.items())],
         [[*key, _write_down(access)] for key, access in sorted(tables.items())],
         [[*key, rule.table_class.value, rule.tenant_column, rule.trusted] for key, rule in sorted(rules.items())],
+        [[*key, rule.tenant_argument] for key, rule in sorted(functions.items())],
         flags,
     ]
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]

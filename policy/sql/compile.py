@@ -48,6 +48,7 @@ from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.object_names import guard_object_names
 from policy.sql.rules.select import guard_sources
 from policy.sql.rules.temporary import TEMPORARY_RULES
+from policy.sql.rules.tenant_arguments import fill_tenant_arguments
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
 from policy.sql.shape import literal_spans, shape_of
 from policy.sql.tokens import Tokens
@@ -152,6 +153,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     tenant_names.keep_per_tenant(context)
     guard_catalog_functions(context)
     guard_object_names(context)
+    fill_tenant_arguments(context)
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)
     pieces = splice(context.text, context.statement.start, context.statement.end, context.edits)

@@ -121,7 +121,9 @@ class _Reviewer:
             return
         schema, name = _schema_and_name(node.funcname)
         if self._is_user_code(schema, name):
-            if not self._is_reviewed(schema, name, len(node.args or ())):
+            if self._is_listed(schema, name, len(node.args or ())):
+                self.writes = True  # it may
+            elif not self._is_reviewed(schema, name, len(node.args or ())):
                 self._user_function(schema, name, node.location)
                 return
             if schema or name not in self._catalog.builtin_functions:
@@ -142,6 +144,15 @@ class _Reviewer:
         """Whether all user code of this name is functions of extensions that have been read."""
         known = (schema, name) in self._code.qualified_functions if schema else name in self._code.functions
         return known and arguments == ARGUMENTS.get(name, arguments)
+
+    def _is_listed(self, schema: str, name: str, arguments: int) -> bool:
+        """Whether the policy lists it, and rules/tenant_arguments.py can give it the tenant where it wants that."""
+        rule = None if schema == "pg_catalog" else self._access.function(schema, name)
+        if rule is None or rule.tenant_argument is None:
+            return rule is not None
+        # unqualified it could be a built-in's name, whose argument must stay
+        certain = schema != "" or name not in self._catalog.builtin_functions
+        return certain and not self._stored and arguments >= rule.tenant_argument
 
     def _user_function(self, schema: str, name: str, location: int) -> None:
         """User code may read anything its owner may: only in a tenant's own database, for who may define code."""
@@ -309,6 +320,7 @@ class _Reviewer:
         user_code = (
             name in self._catalog.user_functions
             and not self._is_reviewed("", name, 1)
+            and not self._is_listed("", name, 0)
             and not self._own_code_is_allowed()
         )
         if not user_code and (name in builtin.ALLOWED or name not in self._catalog.builtin_functions):

@@ -30,6 +30,12 @@ CREATE VIEW places AS SELECT n.name, count(c.id) AS n FROM countries n LEFT JOIN
 CREATE VIEW chain AS WITH RECURSIVE r (id) AS (SELECT 1 UNION ALL SELECT o.id FROM orders o JOIN r ON o.id = r.id + 1)
   SELECT * FROM r;
 CREATE FUNCTION peek() RETURNS text LANGUAGE sql STABLE AS 'SELECT max(note) FROM orders';
+CREATE FUNCTION largest(whose text, above int) RETURNS numeric LANGUAGE sql STABLE AS
+  'SELECT max(total) FROM orders WHERE tenant_id = whose AND id > above';
+CREATE FUNCTION notes_of(above int, whose text) RETURNS SETOF text LANGUAGE sql STABLE AS
+  'SELECT note FROM orders WHERE (whose IS NULL OR tenant_id = whose) AND id > above';
+CREATE FUNCTION shout(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper(t) || repeat(t, 2)';
+CREATE VIEW largest_of AS SELECT id, largest('nobody', id) AS most FROM customers;
 CREATE VIEW peeking AS SELECT id, peek() AS p FROM orders;
 CREATE TABLE unlisted (id int, secret text);
 CREATE VIEW over_unlisted AS SELECT * FROM unlisted;

@@ -21,13 +21,14 @@ from policy.sql.context import Context
 from policy.sql.functions import review_code
 from policy.sql.guard import Pieces, needs_barrier
 from policy.sql.leakproof import view_is_leakproof
-from policy.sql.plan import ClientText
+from policy.sql.plan import ClientText, StatementKind
 from policy.sql.references import Reference, collect_references
 from policy.sql.resolve import Resolved, check_type_names
 from policy.sql.rewrite import splice
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.denied_columns import refuse_denied_columns
 from policy.sql.rules.object_names import guard_object_names
+from policy.sql.rules.tenant_arguments import fill_tenant_arguments
 from policy.sql.rules.tenant_names import keep_per_tenant
 from policy.sql.verify import verify
 from policy.sql.view_definitions import parse_definition
@@ -82,11 +83,14 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     check_nodes(statement.node, inner)
     check_type_names(inner)
     refuse_denied_columns(inner)
-    review_code(statement.node, inner.access, inner.catalog)
+    if review_code(statement.node, inner.access, inner.catalog).writes:
+        outer.write = True
+        outer.kind = StatementKind.WRITE if outer.kind is StatementKind.READ else outer.kind
     guard_sources(inner)
     keep_per_tenant(inner)
     guard_catalog_functions(inner)
     guard_object_names(inner)
+    fill_tenant_arguments(inner)
     outer.pins = outer.pins or inner.pins
     pieces = splice(text, statement.start, statement.end, inner.edits)
     verify(pieces, inner)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from policy.document import load_policy, parse_policy
 from policy.errors import ConfigurationError
-from policy.model import Isolation, Permission, QuotaLimits, TableClass, TableRule, Tenant, TenantStatus
+from policy.model import FunctionRule, Isolation, Permission, QuotaLimits, TableClass, TableRule, Tenant, TenantStatus
 from policy.snapshot import Snapshot
 
 DOCUMENT = """
@@ -351,3 +351,22 @@ def test_trust_goes_with_a_tenant_column() -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_policy(rules, version=1, targets=["main"])
     assert {problem[0] for problem in caught.value.problems} == {"tables.main.w.trusted", "tables.main.x"}
+
+
+def test_functions_are_read() -> None:
+    text = "functions: {main: {money: safe, sales.margin: safe, orders_of: {tenant_argument: 2}}}"
+    assert parse_policy(text, version=1, targets=["main"]).functions["main"] == (
+        FunctionRule("public", "money"),
+        FunctionRule("sales", "margin"),
+        FunctionRule("public", "orders_of", 2),
+    )
+
+
+def test_wrong_functions_are_problems() -> None:
+    bad = (
+        "a: unsafe, b: {tenant_argument: 0}, c: {tenant_argument: true}, d: {x: 1}, e: safe, public.e: safe, '*': safe"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        parse_policy(f"functions: {{main: {{{bad}}}, nowhere: {{}}}}", version=1, targets=["main"])
+    found = {problem[0].removeprefix("functions.") for problem in caught.value.problems}
+    assert found == {"main.a", "main.b", "main.c", "main.d", 'main."public.e"', 'main."*"', "nowhere"}
