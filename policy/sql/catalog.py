@@ -21,6 +21,7 @@ class Column:
     generated: str = ""  # '' | 'stored' | 'identity_always' | 'identity_default'
     default_sql: str | None = None  # pg_get_expr of the default, for the functions it calls
     cast_type: str = ""  # its base type as SQL, qualified and without a length: `pg_catalog.bpchar`; "": not known
+    folds: bool = False  # its collation takes values for equal that are not the same, such as A and a
     declared_type: str = ""  # as SQL with its length: `numeric(6,2)`, a domain's own name; "": not known
 
 

@@ -35,7 +35,7 @@ _TEXTS = frozenset({"text", "character varying", "pg_catalog.text", 'pg_catalog.
 _FAITHFUL = frozenset(
     {
         "text", "varchar", "bpchar", "int2", "int4", "int8", "numeric", "uuid", "bit", "varbit",
-        "bytea", "oid", "bool", "inet", "cidr", "macaddr", "macaddr8", "jsonb",
+        "bytea", "oid",
     }
 )  # fmt: skip
 
@@ -53,6 +53,8 @@ def is_text(column: Column) -> bool:
 def keeps_apart(column: Column) -> bool:
     """Whether two different values of tenants stay different in a column of this type. Types that are not the
     server's own (enums, citext) are taken for what their owner made them."""
+    if column.folds:
+        return False
     name = column.cast_type
     if not name.startswith(_BUILT_IN):
         return True

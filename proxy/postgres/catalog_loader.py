@@ -78,10 +78,12 @@ WITH RECURSIVE bases(typ, base) AS (
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, NULL), a.attnotnull,
   a.attgenerated, a.attidentity, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault),
   pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(bt.typname),
-  CASE WHEN a.atttypmod >= 0 OR t.typtype = 'd' THEN pg_catalog.format_type(a.atttypid, a.atttypmod) ELSE '' END
+  CASE WHEN a.atttypmod >= 0 OR t.typtype = 'd' THEN pg_catalog.format_type(a.atttypid, a.atttypmod) ELSE '' END,
+  NOT co.collisdeterministic
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 JOIN bases b ON b.typ = a.atttypid
 JOIN pg_catalog.pg_type bt ON bt.oid = b.base
@@ -275,6 +277,7 @@ def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
         default,
         cast_type,
         declared,
+        folds,
     ) in rows:
         found[int(_text(relation))][int(_text(attnum))] = Column(
             name=_text(name),
@@ -286,6 +289,7 @@ def _columns_by_relation(rows: Iterable[Row]) -> dict[int, dict[int, Column]]:
             default_sql=default,
             cast_type=_text(cast_type),
             declared_type=_text(declared) or _text(cast_type),
+            folds=folds == "t",
         )
     return found
 

@@ -197,3 +197,28 @@ def test_a_masked_column_keeps_its_type(shop: Shop, table: str) -> None:
         assert shop.run(f"SELECT owner, id FROM {table}", tenant, MASKED) == [(None, 1)]
         compared = "ARRAY[owner]" if table == "chars" else "owner"
         assert shop.run(f"SELECT id FROM {table} WHERE {compared} IS NULL OR id = 1", tenant, MASKED) == [(1,)]
+
+
+def test_a_tenant_column_whose_collation_folds_is_refused(postgres_tls: PostgresServer) -> None:
+    """`acme` would read and write the rows of `ACME`: the guard's comparison goes by the column's collation."""
+    postgres_tls.create_database("folding")
+    postgres_tls.execute(
+        "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+        "CREATE TABLE code (owner text COLLATE any_case, id int);"
+        "CREATE DOMAIN folded AS text COLLATE any_case; CREATE TABLE domain (owner folded, id int);"
+        "CREATE TABLE varchar_9 (owner text, id int)",
+        "folding",
+    )
+    conninfo = postgres_tls.conninfo("folding")
+    catalog = asyncio.run(load_catalog_from(conninfo))
+    rules = {("public", t): TableRule("public", t, TableClass.TENANT, "owner") for t in ("code", "domain", "varchar_9")}
+    access = Access("x", Isolation.SHARED, "main", ALL, {}, rules)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("INSERT INTO code VALUES ('ACME', 1)")
+        assert connection.execute("SELECT id FROM code WHERE owner = 'acme'").fetchall() == [(1,)]  # the attack is real
+    for table in ("code", "domain"):
+        for sql in (f"SELECT * FROM {table}", f"DELETE FROM {table}", f"INSERT INTO {table} (id) VALUES (1)"):
+            denial = compile_query(sql, access, catalog).denial
+            assert isinstance(denial, AccessDenied), sql
+    assert compile_query("SELECT * FROM varchar_9", access, catalog).denial is None
+    postgres_tls.drop_database("folding")

@@ -14,6 +14,7 @@ from tests.security import corpus
 TEMPLATE = "fixture"
 DATABASE = "case_x"
 BACKEND_ROLE = "app_rw"
+OWNER_ROLE = "app_owner"
 TARGET = "main"
 TENANTS = ("acme", "globex")
 
@@ -23,7 +24,8 @@ def create_fixture(server: PostgresServer, password: str) -> None:
     server.create_database(TEMPLATE)
     with psycopg.connect(server.conninfo(TEMPLATE), autocommit=True) as connection:
         connection.pgconn.exec_((corpus.require() / "schema.sql").read_bytes())
-        _exec(connection, f"ALTER ROLE {BACKEND_ROLE} PASSWORD '{password}'")
+        for role in (BACKEND_ROLE, OWNER_ROLE):
+            _exec(connection, f"ALTER ROLE {role} PASSWORD '{password}'")
 
 
 def copy_database(server: PostgresServer, template: str, name: str) -> None:
@@ -48,6 +50,8 @@ def policy_document(isolation: str = "shared") -> dict[str, object]:
             tenants[name]["value"] = name
         if isolation == "schema":
             tenants[name]["schema"] = tenancy["schema_mode"][name]
+    if isolation == "database":
+        tenants["globex"]["database"] = tenancy["database_mode"]["globex"]
     document: dict[str, object] = {
         "tenants": tenants,
         "roles": {"app": {"permissions": ["table:*:read", "table:*:write", "table:*:copy"]}},

@@ -13,9 +13,12 @@ from tests.security.conftest import CorpusServer
 
 
 @contextlib.contextmanager
-def serve(corpus_server: CorpusServer, isolation: str = "shared") -> Iterator[GatewayProcess]:
-    """Run a gateway; every case gets a fresh copy of the database under the same name."""
+def serve(
+    corpus_server: CorpusServer, isolation: str = "shared", role: str = fixture.BACKEND_ROLE
+) -> Iterator[GatewayProcess]:
+    """Run a gateway that logs in to its target as `role`; every case gets a fresh copy of the database."""
     server = corpus_server.server
+    password = server.password if role == server.superuser else corpus_server.password
     fixture.copy_database(server, fixture.TEMPLATE, fixture.DATABASE)
     process = GatewayProcess(
         targets={
@@ -23,8 +26,8 @@ def serve(corpus_server: CorpusServer, isolation: str = "shared") -> Iterator[Ga
                 "host": server.host,
                 "port": server.port,
                 "database": fixture.DATABASE,
-                "user": fixture.BACKEND_ROLE,
-                "password": corpus_server.password,
+                "user": role,
+                "password": password,
                 "tls": "disable",
             }
         },

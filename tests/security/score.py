@@ -26,7 +26,7 @@ class Scores:
     def lines(self) -> list[str]:
         """`suite group passed/total  failed ids`, one line each."""
         return [
-            f"{suite:<22} {group:<28} {self._passed[suite, group]:>3}/{self._total[suite, group]:<3}"
+            f"{suite:<22} {group:<46} {self._passed[suite, group]:>3}/{self._total[suite, group]:<3}"
             f" {' '.join(sorted(self._failed.get((suite, group), [])))}".rstrip()
             for suite, group in sorted(self._total)
         ]

@@ -1,7 +1,8 @@
-"""The rest of the corpus's attacks through a running gateway, with shared tables and with a schema for each tenant.
+"""The rest of the corpus's attacks through a running gateway: every strategy, and stronger backend roles.
 
-Some two minutes: only with TENANTGATE_CORPUS_FULL=1. A case whose victim is refused a statement that nobody may run
-(LISTEN, advisory locks, SET of a GUC of its own) is stopped: there is nothing to attack.
+Some three minutes: only with TENANTGATE_CORPUS_FULL=1. A case whose victim is refused a statement that nobody may run
+(SET of a GUC of its own) is stopped: there is nothing to attack. Behind the tables' owner and a superuser run the cases
+that need such a role; with TENANTGATE_CORPUS_ROLES=all, all of them (ten minutes more).
 """
 
 from __future__ import annotations
@@ -26,33 +27,60 @@ CATEGORIES = (
     "startup-and-auth", "session-and-settings", "pooling-and-cancel", "copy-cursors-prepared", "names-and-scoping",
     "functions-and-views", "catalogs-statistics-explain", "ddl-and-privileges", "schema-and-database-mode",
 )  # fmt: skip
-CASES = [
-    case for case in corpus.attack_cases() if case["category"] in CATEGORIES and case["mode"] in ("shared", "schema")
-]
-Proxied = tuple[str, GatewayProcess, Any]  # isolation, gateway, the runner's Env
+CASES = corpus.attack_cases()
+OWNER, SUPERUSER = fixture.OWNER_ROLE, "superuser"
+ENVIRONMENTS = [
+    ("shared", fixture.BACKEND_ROLE), ("schema", fixture.BACKEND_ROLE), ("database", fixture.BACKEND_ROLE),
+    ("shared", OWNER), ("schema", OWNER), ("shared", SUPERUSER), ("schema", SUPERUSER), ("database", SUPERUSER),
+]  # fmt: skip
+Proxied = tuple[GatewayProcess, Any]  # gateway, the runner's Env
 REFUSED_TO_ALL = re.compile(r"VICTIM HIT .*(not supported through|is not allowed|permission denied to set)")
 
 
-@pytest.fixture(scope="module", params=["shared", "schema"])
-def environment(
-    corpus_server: CorpusServer, request: pytest.FixtureRequest
-) -> Iterator[tuple[str, GatewayProcess, Any]]:
-    with proxied.serve(corpus_server, request.param) as gateway, proxied.environment(corpus_server, gateway) as env:
-        yield request.param, gateway, env
+def _runs(mode: str, role: str) -> list[corpus.Case]:
+    """The cases for one strategy and backend role."""
+    cases = [case for case in CASES if case["mode"] == mode]
+    if os.environ.get("TENANTGATE_CORPUS_ROLES") == "all":
+        return cases
+    if role == fixture.BACKEND_ROLE:  # the other categories: test_gateway_corpus.py
+        return [case for case in cases if case["category"] in CATEGORIES]
+    strong = ("app_owner",) if role == OWNER else ("app_owner", "postgres")
+    return [case for case in cases if case.get("role") in strong]
+
+
+RUNS = [(mode, role, case) for mode, role in ENVIRONMENTS for case in _runs(mode, role)]
+
+
+@pytest.fixture(scope="module")
+def environment(corpus_server: CorpusServer, request: pytest.FixtureRequest) -> Iterator[Proxied]:
+    mode, role = request.param
+    name = corpus_server.server.superuser if role == SUPERUSER else role
+    with (
+        proxied.serve(corpus_server, mode, name) as gateway,
+        proxied.environment(corpus_server, gateway) as env,
+    ):
+        yield gateway, env
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_attack_is_stopped(case: corpus.Case, environment: Proxied, corpus_server: CorpusServer) -> None:
-    mode, gateway, env = environment
-    if case["mode"] != mode:
-        pytest.skip("is for another strategy")
+@pytest.mark.parametrize(
+    ("environment", "case"),
+    [((mode, role), case) for mode, role, case in RUNS],
+    ids=[f"{mode}-{role}-{case['id']}" for mode, role, case in RUNS],
+    indirect=["environment"],
+)
+def test_attack_is_stopped(
+    case: corpus.Case, environment: Proxied, corpus_server: CorpusServer, request: pytest.FixtureRequest
+) -> None:
+    mode, role = request.node.callspec.params["environment"]
+    gateway, env = environment
     before = len(gateway.log)
     problems = [problem for problem in _run(env, case) if not REFUSED_TO_ALL.search(problem)]
     # What cases clean up is also the password that the gateway logs in with.
-    corpus_server.server.execute(f"ALTER ROLE {fixture.BACKEND_ROLE} PASSWORD '{corpus_server.password}'")
+    for name in (fixture.BACKEND_ROLE, fixture.OWNER_ROLE):
+        corpus_server.server.execute(f"ALTER ROLE {name} PASSWORD '{corpus_server.password}'")
     gateway.assert_clean_log(before)
-    SCORES.add("attacks stopped", f"{case['category']} {mode}", case["id"], not problems)
+    SCORES.add("attacks stopped", f"{case['category']} {mode} {role}", case["id"], not problems)
     if problems and case["id"] in KNOWN_FULL:
         pytest.xfail(KNOWN_FULL[case["id"]])
     assert not problems
