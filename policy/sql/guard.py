@@ -125,11 +125,13 @@ def guarded_relation(
     reading: bool = True,
     system_columns: Sequence[str] = (),
     sampling: Pieces = (),
+    narrowing: Pieces = (),
 ) -> Pieces:
     """The sub-select that stands for a relation in FROM, in brackets, without an alias.
 
     All columns in catalog order, so that `*`, column alias lists, NATURAL and USING mean what they did; after them the
-    `system_columns`. sampling: a further test, which is made once for each row.
+    `system_columns`. sampling: a further test, which is made once for each row. narrowing: one that the client's
+    statement makes, too.
     """
     assert resolved.relation is not None
     masks = mask_expressions(resolved)
@@ -141,7 +143,7 @@ def guarded_relation(
     leaky = filter_is_leaky(resolved, context, reading=reading)
     source = _source(resolved, only, context, system_columns, behind_barrier=leaky)
     test = row_filter(resolved, "", reading=reading) if leaky else row_test(resolved, "", reading=reading)
-    test = joined([part for part in (test, sampling) if part])
+    test = joined([part for part in (test, narrowing, sampling) if part])
     where = (" WHERE ", *test) if test else ()
     barrier = (" OFFSET 0",) if sampling or (test and needs_barrier(context)) else ()
     return ("(SELECT", *columns, " FROM ", *source, *where, *barrier, ")")

@@ -22,14 +22,20 @@ def leaky_operands(
 ) -> list[tuple[int, tuple[int, int]]] | None:
     """Number and token range of the operands that need a barrier, of the condition in the tokens `[start, end)`;
     None when all of it needs one."""
-    operands = operands_of(condition)
+    operands = operands_in_text(condition, start, end, context.tokens)
+    found = leaks(statement, [operand for operand, _ in operands], context)
     if len(operands) == 1:
-        return None if leaks(statement, operands, context)[0] else []
-    ranges = list(_ranges(start, end, context.tokens))
-    if len(ranges) != len(operands):  # brackets within brackets
-        return None
-    found = leaks(statement, operands, context)
-    return [(number, span) for number, (span, leaky) in enumerate(zip(ranges, found, strict=True)) if leaky]
+        return None if found[0] else []
+    return [(number, span) for number, ((_, span), leaky) in enumerate(zip(operands, found, strict=True)) if leaky]
+
+
+def operands_in_text(condition: Node, start: int, end: int, tokens: Tokens) -> list[tuple[Node, tuple[int, int]]]:
+    """The operands of AND with their token ranges; the condition itself where text and tree do not agree."""
+    operands = operands_of(condition)
+    ranges = list(_ranges(start, end, tokens))
+    if len(operands) == 1 or len(ranges) != len(operands):  # brackets within brackets
+        return [(condition, (start, end))]
+    return list(zip(operands, ranges, strict=True))
 
 
 def operands_of(condition: Node) -> tuple[Node, ...]:

@@ -21,6 +21,7 @@ from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.catalogs import guard_catalog
 from policy.sql.rules.grouping import dependent_columns, group_by_too
+from policy.sql.rules.narrowing import narrowing_conditions
 from policy.sql.rules.sampling import sampling_test
 from policy.sql.rules.system_columns import is_expanded, wanted_system_columns
 from policy.sql.rules.views import expanded
@@ -91,6 +92,7 @@ def _guard_source(
         reading=not _is_locked(reference),
         system_columns=sorted(system),
         sampling=sampling_test(reference, resolved, context),
+        narrowing=narrowing_conditions(reference, resolved, context),
     )
     _put_source(reference, source, context)
     return (resolved.schema, resolved.name)

@@ -211,7 +211,7 @@ SELECT tableoid, * FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg
 -- ctid in batches
 DELETE FROM orders WHERE ctid IN (SELECT ctid FROM orders WHERE status = 'new' LIMIT 7)
 =>
-DELETE FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (ctid IN (SELECT ctid FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note", "ctid" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) AS "orders" WHERE status = 'new' LIMIT 7)) ELSE false END
+DELETE FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (ctid IN (SELECT ctid FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note", "ctid" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("status" = 'new') OFFSET 0) AS "orders" WHERE status = 'new' LIMIT 7)) ELSE false END
 
 -- grouping by the key with conditions that may fail
 SELECT o.tenant_id, o.id, o.status FROM orders o JOIN customers c ON lower(c.name) = o.note GROUP BY o.tenant_id, o.id
@@ -222,3 +222,13 @@ SELECT o.tenant_id, o.id, o.status FROM (SELECT "tenant_id", "id", "customer_id"
 SELECT o FROM orders o (a, b) WHERE b = 7
 =>
 SELECT o FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o (a, b) WHERE b = 7
+
+-- what a barrier would keep from an index stands in the guard too
+SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 7 AND lower(o.note) = 'x' AND c.region IN ('EU', 'US') AND o.customer_id BETWEEN 1 AND 9 AND c.id = o.id AND o.status = $1 AND c.name = $2 AND c.card = $2
+=>
+SELECT o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("id" = 7) AND ("customer_id" BETWEEN 1 AND 9) AND ("status" = $1) OFFSET 0) o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" IN ('EU', 'US')) OFFSET 0) c ON c.id = o.customer_id WHERE o.id = 7 AND lower(o.note) = 'x' AND c.region IN ('EU', 'US') AND o.customer_id BETWEEN 1 AND 9 AND c.id = o.id AND o.status = $1 AND c.name = $2 AND c.card = $2
+
+-- but not of the nullable side of an outer join, and nothing that is masked [analyst]
+SELECT o.id FROM orders o LEFT JOIN countries t ON t.code = o.note, customers c WHERE t.code = 'x' AND lower(o.note) = 'x' AND c.card = '1' AND c.region = 'EU' AND (o.id = 1 OR o.id IS NULL)
+=>
+SELECT o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (("id" = 1 OR "id" IS NULL)) OFFSET 0) o LEFT JOIN "public"."countries" t ON t.code = o.note, (SELECT "tenant_id", "id", (NULL)::text AS "name", "region", ('****' || right("card", 4)) AS "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" = 'EU') AND ("region" = 'EU') OFFSET 0) c WHERE t.code = 'x' AND lower(o.note) = 'x' AND c.card = '1' AND c.region = 'EU' AND (o.id = 1 OR o.id IS NULL)
