@@ -61,6 +61,7 @@ INSERT INTO customers SELECT 'globex', i, 'GLOBEX-SECRET ' || i, 'CH', 'GLOBEX-S
 INSERT INTO orders SELECT 'globex', i, i % 9, 0, 'new', date '2024-01-01', 'GLOBEX-SECRET' FROM generate_series(1, 60) i;
 INSERT INTO items SELECT 'globex', i, 1, 'GLOBEX-SECRET', 0, 0 FROM generate_series(1, 60) i;
 INSERT INTO jobs SELECT 100 + i, 'globex', 'new', 'GLOBEX-SECRET' FROM generate_series(1, 9) i;
+INSERT INTO jobs VALUES (110, 'globex', 'new', 'GLOBEX-SECRET (');  -- no regular expression
 INSERT INTO "Odd Name" VALUES ('globex', 1, 'GLOBEX-SECRET'), (NULL, 3, 'GLOBEX-SECRET'), ('ACME', 4, 'GLOBEX-SECRET');
 INSERT INTO events SELECT 'globex', date '2023-12-01' + i, 'GLOBEX-SECRET' FROM generate_series(1, 90) i;
 INSERT INTO documents VALUES ('globex', 1, 'GLOBEX-SECRET');

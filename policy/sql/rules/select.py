@@ -15,7 +15,8 @@ from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, filter_is_leaky, guarded_relation, needs_barrier, note_guard, row_test
-from policy.sql.parse import ast, walk
+from policy.sql.leakproof import leaks
+from policy.sql.parse import ast
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
@@ -145,10 +146,24 @@ def _is_named_as_a_row(reference: Reference) -> bool:
 
 
 def _conditions_are_enclosed(scope: Scope, context: Context) -> bool:
-    """Whether a CASE around WHERE covers everything that could leak: no ON, no HAVING, nothing around this level."""
+    """Whether a CASE around WHERE covers everything that could leak at a query level.
+
+    Conditions around it must stay outside, which LIMIT sees to; ON and HAVING must not leak; and nothing in FROM may
+    bring conditions of its own on the level's tables, as LATERAL does.
+    """
     node = scope.node
-    joined = any(isinstance(n, ast.JoinExpr) for item in node.fromClause for n in walk(item))
-    return node is context.statement.node and not joined and node.havingClause is None
+    if node is not context.statement.node and node.limitCount is None and node.limitOffset is None:
+        return False
+    conditions = [] if node.havingClause is None else [node.havingClause]
+    sources = list(node.fromClause)
+    while sources:
+        source = sources.pop()
+        if isinstance(source, ast.JoinExpr) and not source.isNatural and not source.usingClause:
+            sources += [source.larg, source.rarg]
+            conditions += [] if source.quals is None else [source.quals]
+        elif not isinstance(source, ast.RangeVar) and (not isinstance(source, ast.RangeSubselect) or source.lateral):
+            return False
+    return not any(leaks(node, conditions, context))
 
 
 def _guard_in_where(scope: Scope, guarded: list[tuple[Reference, Resolved]], context: Context) -> None:
