@@ -148,6 +148,14 @@ STATEMENTS: list[tuple[str, list[Any]]] = [
     ("UPDATE sales SET (note, region) = ROW('x', upper('emea')), amount = 7", []),
     ("UPDATE sales SET (tenant_id, region) = ('acme', DEFAULT)", []),
     ("UPDATE sales SET region = DEFAULT WHERE id = 1", []),
+    ("UPDATE sales SET (region, note) = (SELECT region, 'x' FROM plans WHERE id = 11)", []),
+    ("UPDATE sales SET (note, region) = (SELECT 'x', region FROM plans WHERE id = 12) WHERE sales.id = 1", []),
+    ("UPDATE sales SET (amount, note, region) = (SELECT max(p.id), 'x', 'EMEA' FROM plans p) RETURNING id", []),
+    ("UPDATE sales SET (amount, region) = (SELECT sales.amount - 15, p.region FROM plans p WHERE p.id = 11)", []),
+    ("UPDATE sales SET (region, note) = (SELECT region, 'x' FROM plans WHERE false)", []),
+    ("UPDATE sales SET (code, note) = (SELECT NULL, 'x' FROM plans WHERE false), region = 'EMEA'", []),
+    ("UPDATE sales SET (region, note) = (SELECT region, 'x' FROM only_emea)", []),
+    ("UPDATE sales s SET (note, amount) = (SELECT p.region, $1 FROM plans p WHERE p.id = s.id + 10)", [3]),
     ("UPDATE sales SET region = DEFAULT, amount = DEFAULT, code = DEFAULT", []),
     ("UPDATE sales SET region = (SELECT max(region) FROM plans WHERE plans.id = sales.id + 10)", []),
     ("UPDATE sales SET region = (SELECT region FROM plans WHERE plans.id = 11)", []),
@@ -222,7 +230,7 @@ def test_both_outcomes_occur(databases: Databases) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE sales SET (region, note) = (SELECT region, 'x' FROM plans LIMIT 1)",
+        "UPDATE sales SET (region, note) = (SELECT region, 'x' FROM plans LIMIT 1), amount = random()",
         "UPDATE sales SET region = (SELECT region FROM plans LIMIT 1), amount = random()",
         "INSERT INTO sales (id, region, amount) VALUES (9, (SELECT 'APAC'), random())",
         "INSERT INTO sales DEFAULT VALUES",

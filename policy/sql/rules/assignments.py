@@ -27,12 +27,14 @@ _OPEN, _COMMA, _EQUALS = "ASCII_40", "ASCII_44", "ASCII_61"
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One target of the list. row: the `(…)` that its value is item `number` of, None for `column = value`."""
+    """One target of the list. row: the `(…)` that its value is item `number` of, None for `column = value`. query: the
+    sub-select whose column `number` is its value."""
 
     target: Node
     value: Node
     row: Node = None
     number: int = 0
+    query: Node = None
 
 
 def check_assignments(
@@ -53,24 +55,32 @@ def check_assignments(
 
 
 def _items(targets: tuple[Node, ...]) -> Iterator[_Item]:
-    row: Node = None
+    source: Node = None
     for target in targets:
         value = target.val
         if not isinstance(value, ast.MultiAssignRef):
             yield _Item(target, value)
             continue
         if value.colno == 1:
-            row = value.source
+            source = value.source
         # a star stands for any number of columns, also none: then no item is where it seems to be
-        plain = isinstance(row, ast.RowExpr) and not any(is_star(each) for each in row.args or ())
-        if plain and len(row.args or ()) == value.ncolumns:
-            yield _Item(target, row.args[value.colno - 1], row, value.colno - 1)
+        plain = isinstance(source, ast.RowExpr) and not any(is_star(each) for each in source.args or ())
+        if plain and len(source.args or ()) == value.ncolumns:
+            yield _Item(target, source.args[value.colno - 1], source, value.colno - 1)
         else:
-            yield _Item(target, value)
+            query = source if isinstance(source, ast.SubLink) else None
+            yield _Item(target, value, number=value.colno - 1, query=query)
 
 
 def _assignment(item: _Item, ends: Collection[str], context: Context) -> Assignment:
-    return Assignment(item.target, item.value, lambda: _span(item, ends, context), lambda u: _expect(item, u, context))
+    return Assignment(
+        item.target,
+        item.value,
+        lambda: _span(item, ends, context),
+        lambda unwrap: _expect(item, unwrap, context),
+        item.query,
+        item.number,
+    )
 
 
 def _stamp(item: _Item, tenant: Column, ends: Collection[str], context: Context) -> None:
@@ -100,16 +110,23 @@ def _expect(item: _Item, unwrap_value: Unwrap, context: Context) -> None:
         found.args = (*values[:number], unwrap_value(values[number]), *values[number + 1 :])
         return found
 
-    if item.row is None:
+    if item.query is not None:
+        context.expect(item.query, unwrap_value)
+    elif item.row is None:
         context.expect(item.target, of_target)
     else:
         context.expect_also(item.row, of_row)
 
 
 def _span(item: _Item, ends: Collection[str], context: Context) -> tuple[int, int]:
-    """Offsets of an item's value in the text."""
+    """Offsets of an item's value in the text; of a sub-select's column, those of the sub-select in its brackets."""
     tokens = context.tokens
-    if item.row is None:
+    if item.query is not None:
+        bracket = tokens.find((), tokens.index_at(item.target.location)) + 2
+        if tokens.name(bracket - 1) != _EQUALS or tokens.name(bracket) != _OPEN:
+            raise _not_understood(item)
+        first, last = bracket, tokens.closing(bracket) + 1
+    elif item.row is None:
         equals = tokens.qualified_name_end(tokens.index_at(item.target.location))
         if tokens.name(equals) != _EQUALS:
             raise _not_understood(item)

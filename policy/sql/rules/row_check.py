@@ -23,7 +23,7 @@ from policy.sql.context import Context
 from policy.sql.expressions import RoleExpression
 from policy.sql.guard import TENANT, Pieces, filter_expression
 from policy.sql.parse import Node, parse_statements, walk
-from policy.sql.plan import quote_identifier
+from policy.sql.plan import Piece, quote_identifier
 from policy.sql.references import Reference, names_of
 from policy.sql.resolve import Resolved
 from policy.sql.rules.stamp import MARKER, Unwrap
@@ -71,12 +71,17 @@ _REPEATABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One column of a SET list. span: of its value's text. expect: tells the check what became of the value."""
+    """One column of a SET list. span: of its value's text. expect: tells the check what became of the value.
+
+    query: the sub-select of `SET (a, b) = (SELECT …)`, whose column `number` the value is; span and expect are its own.
+    """
 
     target: Node
     value: Node
     span: Callable[[], Span]
     expect: Callable[[Unwrap], None]
+    query: Node = None
+    number: int = 0
 
 
 def check_assigned(
@@ -100,19 +105,29 @@ def check_assigned(
             values[name] = _default(columns[name], reference, resolved, context)
         elif not each.target.indirection and is_repeatable(each.value, context):
             values[name] = _new_value(each.span(), columns[name], context)
-        elif computed is None and not each.target.indirection and not isinstance(each.value, ast.MultiAssignRef):
-            computed = each
-            values[name] = _computed_value(columns[name])
+        elif not each.target.indirection and _can_be_computed(each, computed):
+            computed = computed or each
+            values[name] = _computed_value(columns[name], each.number if each.query is not None else None)
         else:
             raise _untestable(resolved, each.target.location, f"Set {name} to a constant or a simple expression.")
     condition = expression.with_values(values)
-    if computed is not None:
+    if computed is not None and computed.query is not None:
+        width = computed.value.ncolumns
+        computed.expect(_put_test_in_query(computed.span(), computed.number, width, condition, context))
+    elif computed is not None:
         computed.expect(_put_test_once(computed.span(), condition, context))
     else:
         first = tested[0]
         default = values[first.target.name] if isinstance(first.value, ast.SetToDefault) else None
         first.expect(_put_test(first.value, first.span(), columns[first.target.name], condition, context, default))
     context.note(f"{resolved.name}: new values must pass the row filter")
+
+
+def _can_be_computed(each: Assignment, computed: Assignment | None) -> bool:
+    """Whether its value can be computed once and tested: one can, or several that one sub-select gives."""
+    if computed is not None:
+        return each.query is not None and each.query is computed.query
+    return each.query is not None or not isinstance(each.value, ast.MultiAssignRef)
 
 
 def check_inserted(
@@ -258,8 +273,42 @@ def _default(column: Column, reference: Reference, resolved: Resolved, context: 
     return (f"(({column.default_sql})::{kind})",)
 
 
-def _computed_value(column: Column) -> Pieces:
-    return (f"({_COMPUTED}::{column.declared_type or cast_name(column)})",)
+def _computed_value(column: Column, number: int | None = None) -> Pieces:
+    value = _COMPUTED if number is None else f'{_SOURCE}."v{number + 1}"'
+    return (f"({value}::{column.declared_type or cast_name(column)})",)
+
+
+def _put_test_in_query(span: Span, chosen: int, width: int, condition: Pieces, context: Context) -> Unwrap:
+    """Enclose a sub-select that gives several values by one that tests them, in place of value `chosen`.
+
+    No row stands for NULLs, which are tested, too: so it is joined to one row.
+    """
+    names = [f'"v{number + 1}"' for number in range(width)]
+    test, end = _test(condition)
+    before: list[Piece] = ["(SELECT "]
+    for number, name in enumerate(names):
+        value = f"{_SOURCE}.{name}"
+        before += [", "] if number else []
+        before += (*test, value, *end) if number == chosen else (value,)
+    before += [' FROM (SELECT) AS "tenantgate_row" LEFT JOIN (SELECT * FROM ']
+    after: Pieces = (f' AS "tenantgate_query" OFFSET 0) AS {_SOURCE}({", ".join(names)}) ON true)',)
+    context.wrap(*span, tuple(before), after)
+    context.has_runtime_check = True
+
+    def unwrap(found: Node) -> Node:
+        expected = parse_sample("SELECT %", (*before, "(SELECT NULL)", *after)).targetList[0].val
+        try:
+            (source,) = found.subselect.fromClause[0].rarg.subquery.fromClause
+            (sample,) = expected.subselect.fromClause[0].rarg.subquery.fromClause
+            client, source.subquery = source.subquery, sample.subquery
+        except (AttributeError, TypeError, IndexError, ValueError):
+            raise failed("row filter") from None
+        if not same_tree(found, expected):
+            raise failed("row filter")
+        found.subselect = client
+        return found
+
+    return unwrap
 
 
 def _put_test_once(span: Span, condition: Pieces, context: Context) -> Unwrap:
