@@ -20,13 +20,16 @@ from policy.model import Isolation, Principal, QuotaLimits, TableClass, TableRul
 from policy.sql.catalog import Catalog, Column, Relation
 from proxy.audit.emitter import AuditEmitter
 from proxy.config import AuditConfig
+from proxy.lease import Lease
 from proxy.observe.metrics import Metrics
 from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
-from proxy.postgres.backend import BackendConnection
+from proxy.postgres.conversation import Equipment
 from proxy.postgres.engine import Engine
 from proxy.postgres.judge import Judge
 from proxy.postgres.recorder import Recorder
+from proxy.postgres.settings import SessionSettings
+from proxy.postgres.statements import BackendStatements, StatementBook
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
 from proxy.quotas import TenantUsage
@@ -41,11 +44,30 @@ ROUNDS = 20_000
 class NoBackend:
     """Takes what the engine sends and drops it."""
 
-    closed = False
-    sent = 0
+    def __init__(self) -> None:
+        self.closed = False
+        self.sent = 0
+        self.settings: dict[str, str] = {}
+        self.statements = BackendStatements()
+        self.transaction_status = ord("I")
 
     def write(self, data: bytes) -> None:
         self.sent += len(data)
+
+
+class NoLease:
+    """Always has the one backend."""
+
+    def __init__(self) -> None:
+        self.backend: NoBackend | None = None
+        self._only = NoBackend()
+
+    def take_nowait(self) -> NoBackend:
+        self.backend = self._only
+        return self._only
+
+    def let_go(self) -> None:
+        self.backend = None
 
 
 def make_engine(audit: AuditEmitter) -> Engine:
@@ -68,12 +90,14 @@ def make_engine(audit: AuditEmitter) -> Engine:
         metrics.statement_counts("acme"), TenantTotals(), "127.0.0.1:5000", "bench",
     )  # fmt: skip
     session.enter(PlanScope(access, catalog, "", 1000), tenant, 1, 1)
-    return Engine(
-        session,
-        cast(BackendConnection, NoBackend()),
+    equipment = Equipment(
         client_write=lambda data: None,
         pause_client=lambda paused: None,
         fail=lambda error: None,
+        settled=lambda: None,
+        spawn=lambda work: None,
+        book=StatementBook(),
+        lanes_for=lambda settings: None,
         judge=Judge(session, lambda session: None, lambda: 1, CompileAhead(), 1 << 20),
         recorder=Recorder(audit, metrics, time.monotonic, lambda: 1),
         clock=time.monotonic,
@@ -81,6 +105,7 @@ def make_engine(audit: AuditEmitter) -> Engine:
         max_prepared=1000,
         verbatim_errors=False,
     )
+    return Engine(session, cast(Lease, NoLease()), SessionSettings({}), equipment)
 
 
 def simple(engine: Engine) -> Callable[[int], None]:

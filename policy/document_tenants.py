@@ -11,6 +11,7 @@ from policy.problems import Problems, did_you_mean, join_key
 from policy.yaml_values import (
     as_choice,
     as_count,
+    as_flag,
     as_mapping,
     as_milliseconds,
     as_rate,
@@ -20,8 +21,9 @@ from policy.yaml_values import (
 
 ADMIN_DATABASE = "tenantgate"  # the admin console's database name, so no tenant's id
 MAX_VALUE_CHARS = 1000
+POOLING = ("transaction", "session")
 
-_FIELDS = ("isolation", "target", "value", "schema", "database", "status", "tier", "quotas")
+_FIELDS = ("isolation", "target", "value", "schema", "database", "status", "tier", "quotas", "pooling", "lanes")
 _QUOTAS = ("connections", "concurrent_statements", "statements_per_s", "burst", "statement_timeout")
 _ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9_])?")
 
@@ -47,6 +49,8 @@ def _read_tenant(
             problems.add(f"{path}.{key}", "is missing", "Every tenant needs an isolation and a target.")
     chosen = as_choice(problems, f"{path}.isolation", fields.get("isolation", "shared"), [i.value for i in Isolation])
     isolation = Isolation(chosen or "shared")
+    pooling = as_choice(problems, f"{path}.pooling", fields.get("pooling", "transaction"), POOLING)
+    lanes = as_flag(problems, f"{path}.lanes", fields.get("lanes", "on"))
     status = as_choice(problems, f"{path}.status", fields.get("status", "active"), [s.value for s in TenantStatus])
     return Tenant(
         id=tenant_id,
@@ -58,6 +62,8 @@ def _read_tenant(
         status=TenantStatus(status or "active"),
         tier=as_text(problems, f"{path}.tier", fields.get("tier", "standard")) or "standard",
         quotas=_quotas(problems, f"{path}.quotas", as_mapping(problems, f"{path}.quotas", fields.get("quotas"))),
+        pooling=pooling or "transaction",
+        lanes=lanes,
     )
 
 

@@ -42,7 +42,8 @@ class Tenant:
     """One tenant. `value` is what stands in the tenant column of shared tables (the id unless configured).
 
     `schema` is set for `Isolation.SCHEMA`; `database` names the database on the target (all strategies; None: the
-    target's own).
+    target's own). pooling: `transaction` or `session`, how long a session keeps a backend. lanes: its fast reads may
+    share backends with those of other sessions.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Tenant:
     status: TenantStatus = TenantStatus.ACTIVE
     tier: str = "standard"
     quotas: QuotaLimits = QuotaLimits()
+    pooling: str = "transaction"
+    lanes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

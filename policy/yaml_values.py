@@ -50,6 +50,15 @@ def as_choice(problems: Problems, path: str, value: object, choices: Collection[
     return None
 
 
+def as_flag(problems: Problems, path: str, value: object) -> bool:
+    """true, false, on or off; True when it is none of them."""
+    if value in (True, False):
+        return bool(value)
+    if value not in ("on", "off"):
+        problems.add(path, f"must be on or off, not {describe(value)}", "Write on or off.")
+    return value != "off"
+
+
 def as_count(problems: Problems, path: str, value: object) -> int | None:
     """A whole number from 1 up."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000_000:

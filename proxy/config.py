@@ -110,6 +110,7 @@ class TargetConfig:
     acquire_timeout_s: float = 10.0
     enforcement: str = "rewrite"
     setting_key: bytes | None = field(default=None, repr=False)
+    lanes: bool = True  # fast reads of many sessions share backends
 
     @property
     def native(self) -> bool:

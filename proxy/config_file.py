@@ -165,6 +165,7 @@ def _read_target(name: str, table: Table) -> TargetConfig:
         acquire_timeout_s=table.duration("acquire_timeout_s", _TARGET.acquire_timeout_s, most=3600),
         enforcement=table.choice("enforcement", _TARGET.enforcement, ("rewrite", "native", "both")),
         setting_key=_read_setting_key(table),
+        lanes=table.boolean("lanes", _TARGET.lanes),
     )
     if target.native and target.setting_key is None:
         message = "is missing: whoever can run SET on a connection to the target can name another tenant"

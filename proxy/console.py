@@ -37,6 +37,9 @@ class ConsoleSession:
     def backend_data(self, data: bytes) -> None:
         raise LocalProtocolError("the admin console has no backend")
 
+    def client_reads(self, reads: bool) -> None:
+        """Replies are short; what is not read waits in the transport."""
+
     def _handle(self, tag: int, message: bytes) -> None:
         if tag == ord("X"):
             self.ended = True

@@ -66,25 +66,28 @@ class GatewayConsoleState:
             session=session.id if session else "",
             user=session.principal.subject if session else "",
             tenant=session.tenant.id if session else None,
-            database=frontend.lease.backend.database if frontend.lease else "tenantgate" if frontend.handler else "",
-            state="login" if frontend.handler is None else "active" if engine and engine.queue else "idle",
+            database=frontend.lease.pool.database if frontend.lease else "tenantgate" if frontend.handler else "",
+            state="login" if frontend.handler is None else "active" if engine and engine.is_active else "idle",
             addr=address,
             port=int(port) if port.isdigit() else 0,
             connect_time=self._wall(frontend.opened_at),
             request_time=self._wall(frontend.last_data),
             wait_us=0,
-            link=frontend.lease.backend.pid if frontend.lease else 0,
+            link=frontend.lease.backend.pid if frontend.lease and frontend.lease.backend else 0,
             tls="TLS" if frontend.is_tls else "",
             application_name=session.application_name if session else "",
         )
 
     def server_rows(self) -> Iterator[ServerRow]:
         for frontend in self._gateway.frontends:
-            if frontend.lease is not None:
+            if frontend.lease is not None and frontend.lease.backend is not None:
                 engine = frontend.handler if isinstance(frontend.handler, Engine) else None
                 state = "active" if engine and engine.queue else "idle"
                 session = engine.session.id if engine else ""
                 yield _server_row(frontend.lease.backend, state, session, self._wall(frontend.last_data))
+        for place in self._gateway.places:
+            for backend in place.lane_backends():
+                yield _server_row(backend, "lane", "", None)
         for pool in self._gateway.pools.values():
             for backend in pool.idle_backends():
                 yield _server_row(backend, "idle", "", None)

@@ -33,6 +33,7 @@ from proxy.pool.pool import Pool
 from proxy.pool.slots import TargetSlots
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import PAUSE_CATALOG, Frontend
+from proxy.postgres.lanes.place import Place
 from proxy.postgres.recorder import Recorder
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
@@ -61,6 +62,7 @@ class Gateway:
         self.plans = PlanCache(config.limits.plan_cache_entries)
         self.ahead = CompileAhead()
         self.pools: dict[PoolKey, Pool] = {}
+        self._places: dict[PoolKey, Place] = {}
         self._slots: dict[str, TargetSlots] = {}  # by target: what its pools may have together
         self.usage: dict[str, TenantUsage] = {}
         self.totals: dict[str, TenantTotals] = {}
@@ -165,13 +167,14 @@ class Gateway:
 
     # Pools
 
-    def pool(self, tenant: Tenant) -> Pool:
-        """The pool for the tenant's place on its target."""
+    def place(self, tenant: Tenant) -> Place:
+        """The tenant's place on its target: a pool, and what its sessions share."""
         target = self.target(tenant)
         key = place(tenant, target)
         pool = self.pools.get(key)
         if pool is None or pool.target != target:
             if pool is not None:
+                self._places[key].close_lanes()
                 self.spawn(pool.close())
             # jit: the planner overrates what guards of the catalogs cost, and compiling them takes seconds
             options = {"application_name": "tenantgate", "search_path": key[2], "jit": "off"}
@@ -181,7 +184,12 @@ class Gateway:
             if slots is None or slots.limit != target.max_backends:
                 slots = self._slots[target.name] = TargetSlots(target.max_backends)
             pool = self.pools[key] = Pool(target, key[1], protocol_options=options, slots=slots)
-        return pool
+            self._places[key] = Place(pool, self.clock, self.spawn)
+        return self._places[key]
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return tuple(self._places.values())
 
     # Frontends
 
@@ -199,8 +207,9 @@ class Gateway:
         reusable = False
         try:
             if isinstance(engine, Engine):
-                reusable = engine.is_reusable and not lease.cancels_pending
-                self._abandon(engine, "lost" if lease.backend.closed else "cancelled")
+                lost = lease.backend is not None and lease.backend.closed
+                reusable = engine.is_reusable and not lost
+                self._abandon(engine, "lost" if lost else "cancelled")
                 if engine.ddl_pending:
                     self.spawn(self._reload_catalog(engine.session.tenant))
                 self.recorder.logout(engine.session, reason)
@@ -253,9 +262,12 @@ class Gateway:
     def cancel_statement(self, frontend: Frontend, reason: str) -> None:
         """Ask the target to cancel what the session runs, if it runs anything."""
         engine, lease = frontend.handler, frontend.lease
-        if not isinstance(engine, Engine) or lease is None or not engine.queue:
+        if not isinstance(engine, Engine) or lease is None or not engine.is_active:
             return
-        if lease.cancels_pending < _MAX_CANCELS:
+        if not engine.queue:
+            self.recorder.cancel(engine.session, reason)
+            engine.cancel_locally()
+        elif lease.backend is not None and lease.cancels_pending < _MAX_CANCELS:
             self.recorder.cancel(engine.session, reason)
             self.spawn(lease.cancel())
 
@@ -315,6 +327,8 @@ class Gateway:
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
+        for each in self.places:
+            each.close_lanes()
         for pool in self.pools.values():
             await pool.close()
         for task in tuple(self._tasks):

@@ -1,6 +1,7 @@
-"""What a session holds of the gateway's: a backend, a place among its tenant's connections, a cancel key.
+"""What a session holds of the gateway's: a place among its tenant's connections, a cancel key, and at times a backend.
 
-Lifetime: a session. `end` gives everything back, once.
+Lifetime: a session. A backend is held while a transaction is open, or something that only that backend knows; `end`
+gives everything back, once.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 from proxy.cancel import send_cancel
 from proxy.config import TargetConfig
+from proxy.errors import BackendLost
 from proxy.pool.pool import Pool
-from proxy.postgres.backend import BackendConnection
+from proxy.postgres.backend import BackendConnection, BackendReceiver
 
 SendCancel = Callable[[TargetConfig, int, bytes], Awaitable[bool]]
 
@@ -19,37 +21,70 @@ class Lease:
     """`cancels_pending`: requests that may still hit the backend. A backend that one may still hit is never used
     again: the next session's statement, another tenant's, would be cancelled."""
 
-    __slots__ = ("_give_back", "_overtaken", "_send_cancel", "backend", "cancels_pending", "pool")
+    __slots__ = ("_give_back", "_overtaken", "_send_cancel", "backend", "cancels_pending", "ended", "pool", "receiver")
 
-    def __init__(
-        self,
-        pool: Pool,
-        backend: BackendConnection,
-        give_back: Callable[[], None],
-        send_cancel: SendCancel = send_cancel,
-    ) -> None:
+    def __init__(self, pool: Pool, give_back: Callable[[], None], send_cancel: SendCancel = send_cancel) -> None:
         self.pool = pool
-        self.backend = backend
+        self.backend: BackendConnection | None = None
+        self.receiver: BackendReceiver | None = None  # of the backend's bytes, once the session is at work
         self.cancels_pending = 0
+        self.ended = False
         self._give_back = give_back
         self._send_cancel = send_cancel
         self._overtaken = False  # a request was given up: nobody knows when the target takes it
 
+    def take_nowait(self) -> BackendConnection | None:
+        """A backend that is idle now, or None."""
+        backend = self.pool.acquire_nowait()
+        return None if backend is None else self._hold(backend)
+
+    async def take(self) -> BackendConnection:
+        """A backend, when one is to be had. Raises as `Pool.acquire`."""
+        return self._hold(await self.pool.acquire())
+
+    def _hold(self, backend: BackendConnection) -> BackendConnection:
+        if self.ended:
+            self.pool.give_back(backend)
+            raise BackendLost("the session has ended")
+        self.backend = backend
+        if self.receiver is not None:
+            backend.attach(self.receiver)
+        return backend
+
+    def let_go(self) -> None:
+        """The backend is idle and holds nothing of the session: to the pool with it."""
+        backend, self.backend = self.backend, None
+        if backend is None:
+            return
+        if self._may_be_hit:
+            self._overtaken = False
+            self.pool.release(backend, reusable=False)
+        else:
+            self.pool.give_back(backend)
+
+    @property
+    def _may_be_hit(self) -> bool:
+        return self.cancels_pending > 0 or self._overtaken
+
     def cancel(self) -> Coroutine[object, object, None]:
         """Cancel what the backend runs now. The request counts as pending from this call on, not from its first
         step: the session may end before that."""
+        assert self.backend is not None
         self.cancels_pending += 1
-        return self._cancel()
+        return self._cancel(self.backend)
 
-    async def _cancel(self) -> None:
+    async def _cancel(self, backend: BackendConnection) -> None:
         taken = False
         try:
-            taken = await self._send_cancel(self.backend.target, self.backend.pid, self.backend.secret)
+            taken = await self._send_cancel(backend.target, backend.pid, backend.secret)
         finally:
-            self._overtaken = self._overtaken or not taken
+            self._overtaken = self._overtaken or (not taken and self.backend is backend)
             self.cancels_pending -= 1
 
     def end(self, *, reusable: bool) -> None:
         """Return the backend and the rest. `reusable`: every reply that was asked for has been read."""
+        self.ended = True
         self._give_back()
-        self.pool.release(self.backend, reusable=reusable and not self.cancels_pending and not self._overtaken)
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            self.pool.release(backend, reusable=reusable and not self._may_be_hit)

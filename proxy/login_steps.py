@@ -21,12 +21,14 @@ from proxy.errors import RemoteProtocolError, ShuttingDown
 from proxy.gateway import Gateway, database_of
 from proxy.lease import Lease
 from proxy.observe.version import product_version
-from proxy.postgres.backend import BackendConnection
 from proxy.postgres.backend_errors import BackendQueryError
+from proxy.postgres.conversation import Equipment
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
 from proxy.postgres.judge import Judge
+from proxy.postgres.lanes.place import Place
 from proxy.postgres.login import LoginResult, Peer, log_in
+from proxy.postgres.settings import SessionSettings, Settings, quote_setting, setting_statements
 from proxy.postgres.startup_options import StartupRefused
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import MessageReader
@@ -163,17 +165,18 @@ async def _open_tenant_session(
     try:
         target = gateway.target(tenant)
         await gateway.catalogs.get(target, database_of(tenant, target))
-        pool = gateway.pool(tenant)
-        backend = await pool.acquire()
+        place = gateway.place(tenant)
     except BaseException:
         give_back()
         raise
-    lease = Lease(pool, backend, give_back)
+    lease = Lease(place.pool, give_back)
     try:
-        await _apply_parameters(backend, result.parameters)
+        settings = _start_settings(result.parameters)
+        names = {name.lower(): name for name in result.parameters}
+        parameters = await _target_parameters(place, lease, settings, names, keep=tenant.pooling == "session")
         session = _make_session(gateway, frontend, result, tenant)
         session.process_id = key_id
-        engine = _make_engine(gateway, frontend, session, backend)
+        engine = _make_engine(gateway, frontend, session, lease, settings, place)
         if frontend.transport is None:
             raise ConnectionResetError("client went away during login")
         gateway.recorder.login(  # before the client is told: no session without its record
@@ -184,12 +187,14 @@ async def _open_tenant_session(
             outcome="ok",
             application=session.application_name,
         )
-        backend.attach(frontend)
+        lease.receiver = frontend
+        if lease.backend is not None:
+            lease.backend.attach(frontend)
     except BaseException:
         lease.end(reusable=True)
         raise
     frontend.lease = lease
-    frontend.write(_greeting(backend, result.user) + replies.backend_key_data(key_id, key) + replies.READY_IDLE)
+    frontend.write(_greeting(parameters, result.user) + replies.backend_key_data(key_id, key) + replies.READY_IDLE)
     frontend.begin(engine)
 
 
@@ -198,19 +203,41 @@ def _give_back(gateway: Gateway, tenant: Tenant, key_id: int) -> None:
     gateway.cancel_keys.unregister(key_id)
 
 
-async def _apply_parameters(backend: BackendConnection, parameters: Mapping[str, str]) -> None:
-    """The client's startup parameters, set on the backend; the pool's reset takes them back."""
-    for name, value in parameters.items():
+def _start_settings(parameters: Mapping[str, str]) -> Settings:
+    """The client's startup parameters as settings of its session."""
+    for name in parameters:
         if not name.replace("_", "").isalnum():
             raise RemoteProtocolError(f"invalid startup parameter {name!r}")
-        quoted = value.replace("'", "''")
+    return {name.lower(): quote_setting(value) for name, value in parameters.items()}
+
+
+async def _target_parameters(
+    place: Place, lease: Lease, settings: Settings, shown_names: Mapping[str, str], *, keep: bool
+) -> Mapping[str, str]:
+    """What the target tells a session that begins with these settings. Asked once, while the target is well.
+
+    keep: the lease has a backend in the end, set up for the session. shown_names: the settings' names as the client
+    wrote them. Raises StartupRefused for a value that is wrong.
+    """
+    known = place.greetings.get(frozenset(settings.items()))
+    if known is not None and not keep and place.pool.is_well:
+        return known
+    backend = await lease.take()
+    for statement in setting_statements(backend.settings, settings):
         try:
-            await backend.query(f"SET {name} TO '{quoted}'")
+            await backend.query(statement)
         except BackendQueryError as error:
             if not error.sqlstate.startswith("22"):  # data exceptions: the value is wrong
                 raise
             hint = "Leave it out, or correct it."
+            name = shown_names.get(statement.split(" ")[1], "")
             raise StartupRefused(f"invalid value for parameter {name}", sqlstate=error.sqlstate, hint=hint) from None
+    backend.settings = settings
+    parameters = dict(backend.parameters)
+    place.keep_greeting(settings, parameters)
+    if not keep:
+        lease.let_go()
+    return parameters
 
 
 def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant) -> Session:
@@ -227,14 +254,18 @@ def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, ten
     return session
 
 
-def _make_engine(gateway: Gateway, frontend: Frontend, session: Session, backend: BackendConnection) -> Engine:
+def _make_engine(
+    gateway: Gateway, frontend: Frontend, session: Session, lease: Lease, settings: Settings, place: Place
+) -> Engine:
     limits = gateway.config.limits
-    return Engine(
-        session,
-        backend,
+    equipment = Equipment(
         client_write=frontend.write,
         pause_client=frontend.pause_client,
         fail=frontend.fatal,
+        settled=frontend.settled,
+        spawn=gateway.spawn,
+        book=place.book,
+        lanes_for=place.lanes_for if session.tenant.lanes else _no_lanes,
         judge=Judge(session, gateway.refresh, gateway.recorder.generation, gateway.ahead, limits.max_query_bytes),
         recorder=gateway.recorder,
         clock=gateway.clock,
@@ -242,10 +273,15 @@ def _make_engine(gateway: Gateway, frontend: Frontend, session: Session, backend
         max_prepared=limits.max_prepared,
         verbatim_errors=session.tenant.isolation.value == "database",
     )
+    return Engine(session, lease, SessionSettings(settings), equipment)
 
 
-def _greeting(backend: BackendConnection, user: str) -> bytes:
+def _no_lanes(_settings: Settings) -> None:
+    return None
+
+
+def _greeting(parameters: Mapping[str, str], user: str) -> bytes:
     """ParameterStatus messages as the target gave them, with the client's own name for itself."""
-    shown = {name: backend.parameters[name] for name in _SHOWN_PARAMETERS if name in backend.parameters}
+    shown = {name: parameters[name] for name in _SHOWN_PARAMETERS if name in parameters}
     shown |= {"session_authorization": user, "is_superuser": "off"}
     return b"".join(replies.parameter_status(name, value) for name, value in shown.items())

@@ -89,6 +89,10 @@ class TenantUsage:
             raise QuotaExceeded(message, quota="statements_per_s", retry_after_s=retry_after_s)
         self.statements += not pipelined
 
+    def readmit_statement(self) -> None:
+        """Count a statement again that was admitted, and has ended without a result to be run anew."""
+        self.statements += 1
+
     def end_statement(self) -> None:
         if self.statements == 0:
             raise LocalProtocolError("a statement ended that had not been admitted")

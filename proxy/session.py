@@ -37,11 +37,12 @@ class Template:
     plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
     """
 
-    __slots__ = ("compiled", "first", "format", "frame", "literals", "plain", "rewritten")
+    __slots__ = ("compiled", "first", "format", "frame", "literals", "plain", "rewritten", "shared")
 
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
         self.frame: StatementFrame | None = None  # the recorder's, for audit events of the first statement
+        self.shared: object = None  # the engine's: how it runs as a shared prepared statement, once that was asked
         self.first = compiled.plans[0] if compiled.plans else None
         self.plain = all(_is_plain(plan) for plan in compiled.plans)
         self.literals: tuple[int, ...] | None = None
@@ -72,7 +73,7 @@ class Template:
 
 def _is_plain(plan: Plan) -> bool:
     special = plan.kind in (StatementKind.COPY_IN, StatementKind.DDL)
-    return not (special or plan.denial or plan.session_action)
+    return not (special or plan.denial or plan.session_action or plan.settings or plan.pins)
 
 
 def _is_ours(piece: Piece) -> bool:

@@ -34,6 +34,7 @@ from policy.sql.classify import classify
 from policy.sql.context import Context
 from policy.sql.crosscheck import cross_check
 from policy.sql.functions import review_code
+from policy.sql.lanes import may_share
 from policy.sql.parse import Statement, ast, fingerprint_of, parse_statements, scan
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKind
 from policy.sql.references import collect_references
@@ -180,6 +181,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         refused_parameter_types=user_code_of(context.catalog).parameter_types,
         has_runtime_check=context.has_runtime_check,
         settings=tuple(context.settings),
+        shareable=may_share(context),
         pins=context.pins,
     )
 

@@ -120,6 +120,7 @@ class Plan:
     refused_parameter_types: frozenset[int] = frozenset()  # OIDs: a parameter declared so could bring unreviewed code
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
     settings: tuple[SettingChange, ...] = ()  # in the order in which they take effect
+    shareable: bool = False  # reads only, and touches no session: may run on a lane (lanes.py)
     pins: str = ""  # why its session keeps its backend from here on, such as "temporary table"; "": it need not
 
 

@@ -13,6 +13,7 @@ from policy.access import Access
 from policy.errors import StatementRefused
 from policy.sql.catalog import Catalog
 from policy.sql.compile import compile_query
+from policy.sql.lanes import ParameterForm, parameter_form
 from policy.sql.plan import CompiledQuery
 from policy.sql.shape import shape_of
 
@@ -38,7 +39,9 @@ class TooComplex(StatementRefused):
 class PlanScope:
     """The plans of one (access, snapshot version, catalog, schema). Bounded: the oldest plan goes first."""
 
-    __slots__ = ("_by_shape", "_by_text", "access", "capacity", "catalog", "hits", "last_s", "misses", "schema")
+    __slots__ = (
+        "_by_shape", "_by_text", "_forms", "access", "capacity", "catalog", "hits", "last_s", "misses", "schema",
+    )  # fmt: skip
 
     def __init__(self, access: Access, catalog: Catalog, schema: str, capacity: int) -> None:
         self.access = access
@@ -47,6 +50,7 @@ class PlanScope:
         self.capacity = capacity
         self._by_shape: dict[str, CompiledQuery] = {}
         self._by_text: dict[str, CompiledQuery] = {}
+        self._forms: dict[int, tuple[CompiledQuery, ParameterForm | None]] = {}
         self.hits = 0
         self.misses = 0
         self.last_s = 0.0  # what the last compilation here took
@@ -82,6 +86,15 @@ class PlanScope:
         self.last_s = time.perf_counter() - began
         self._keep(text, key, compiled)
         return compiled, literals if compiled.by_shape and key is not None else NO_LITERALS
+
+    def form(self, compiled: CompiledQuery) -> ParameterForm | None:
+        """A plan of this scope with parameters in place of values, found out once."""
+        known = self._forms.get(id(compiled))
+        if known is None or known[0] is not compiled:
+            while len(self._forms) >= self.capacity:
+                del self._forms[next(iter(self._forms))]
+            known = self._forms[id(compiled)] = (compiled, parameter_form(compiled))
+        return known[1]
 
     def has(self, text: str) -> bool:
         """Whether `plan` would find it."""

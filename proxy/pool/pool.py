@@ -24,6 +24,7 @@ from proxy.postgres.backend import BackendConnection, connect_backend
 
 MAX_WAITERS = 10_000
 SWEEP_INTERVAL_S = 10.0
+TRUST_IDLE_S = 1.0  # one that was used a moment ago is not asked whether it lives
 DEFAULT_OPTIONS: Mapping[str, str] = {"application_name": "tenantgate"}
 
 Connect = Callable[[], Awaitable[BackendConnection]]
@@ -71,6 +72,7 @@ class Pool:
         self._closed = False
         self._slots = slots or TargetSlots(target.max_backends)
         self._slots.join(self)
+        self.on_pressure: Callable[[], None] = _nothing  # a session waits, and there is no room
 
     @property
     def size(self) -> int:
@@ -80,6 +82,18 @@ class Pool:
     @property
     def counts(self) -> PoolCounts:
         return PoolCounts(len(self._idle), len(self._in_use), self._connecting, len(self._waiters))
+
+    @property
+    def may_spare(self) -> bool:
+        """There are enough backends for one to be kept for lanes."""
+        if self._closed or self._circuit.open or self._waiters:
+            return False
+        return len(self._in_use) + self._connecting < self.target.max_backends // 2
+
+    @property
+    def is_well(self) -> bool:
+        """The target has been reached, and still has backends of this pool."""
+        return not self._closed and not self._circuit.open and bool(self._idle or self._in_use)
 
     @property
     def failing(self) -> bool:
@@ -102,6 +116,18 @@ class Pool:
             if await self._usable(backend):
                 return backend
 
+    def acquire_nowait(self) -> BackendConnection | None:
+        """The same without waiting: None when none is idle, others wait for one, or the idle one may be dead."""
+        if self._closed or len(self._waiters):
+            return None
+        backend = self._pop_idle()
+        if backend is None:
+            return None
+        if _now() - self._in_use[backend].idle_since >= TRUST_IDLE_S and self._doubtful(backend, self._in_use[backend]):
+            self._idle[backend] = self._in_use.pop(backend)
+            return None
+        return backend
+
     def _pop_idle(self) -> BackendConnection | None:
         """Lease the most recently used idle backend that is not past its time."""
         while self._idle:
@@ -122,6 +148,8 @@ class Pool:
             raise self._exhausted("too many sessions wait for one")
         future = self._waiters.join(timeout_s, self._timed_out)
         self._fill()
+        if len(self._waiters) > self._connecting:
+            self.on_pressure()
         return await self._waiters.wait(future, self._give_back)
 
     def _worth_waiting(self) -> bool:
@@ -173,6 +201,17 @@ class Pool:
             self._spawn(self._reset(backend))
         else:
             self._spawn(self._cancel_and_drop(backend))
+
+    def give_back(self, backend: BackendConnection) -> None:
+        """Take a leased backend back that is idle and clean: nothing of the session is left on it that is not in its
+        `settings` and `statements`."""
+        if backend not in self._in_use or backend in self._returning:
+            raise LocalProtocolError("release of a backend that is not leased")
+        backend.detach()
+        if backend.closed:
+            self._drop(backend)
+        else:
+            self._give(backend, self._in_use.pop(backend))
 
     async def _reset(self, backend: BackendConnection) -> None:
         try:
@@ -343,6 +382,10 @@ class Pool:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("pool of target %s: unexpected error", self.target.name, exc_info=error)
+
+
+def _nothing() -> None:
+    """Nobody has backends to spare."""
 
 
 def _now() -> float:

@@ -25,6 +25,7 @@ from proxy.postgres.backend_login import (
     startup_parameters,
 )
 from proxy.postgres.backend_socket import is_loopback, negotiate_tls, open_socket
+from proxy.postgres.statements import BackendStatements
 from proxy.postgres.wire.framing import HEADER_BYTES
 from proxy.postgres.wire.messages import TERMINATE, encode_query
 from proxy.postgres.wire.sasl import SaslRejected
@@ -60,6 +61,7 @@ class BackendConnection(asyncio.Protocol):
     """Lives from the handshake to `close()` or the server's end of it; `closed` never becomes False again.
 
     While attached, `transaction_status` and `parameters` are the receiver's to keep: only bytes pass here.
+    settings: what was set since the startup packet, by name, values as SQL. statements: that it has prepared.
     `on_lost` is called once when the connection has ended, after the receiver was told.
     """
 
@@ -76,6 +78,8 @@ class BackendConnection(asyncio.Protocol):
         "parameters",
         "pid",
         "secret",
+        "settings",
+        "statements",
         "target",
         "tls",
         "transaction_status",
@@ -88,6 +92,8 @@ class BackendConnection(asyncio.Protocol):
         self.secret = b""
         self.parameters: dict[str, str] = {}
         self.transaction_status = IDLE
+        self.settings: dict[str, str] = {}
+        self.statements = BackendStatements()
         self.closed = False
         self.tls = False
         self.on_lost: Callable[[BackendConnection], None] | None = None

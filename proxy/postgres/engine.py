@@ -1,149 +1,63 @@
 """A session at work: what the client asks, judged and sent on; what comes back, relayed and recorded.
 
-Lifetime: one lease (for now a whole session). Nothing here awaits: client messages are handled in the callback that
-brought them, and all that goes to the backend leaves in one write. A refused statement never reaches the target; in
-its place a message goes that fails there, so that the target itself does what PostgreSQL does after an error (skips
-to Sync, aborts the transaction), and the client gets the refusal in place of that failure.
+Nothing here awaits: client messages are handled in the callback that brought them, and all that goes to the backend
+leaves in one write. A refused statement never reaches the target; in its place a message goes that fails there, so that
+the target itself does what PostgreSQL does after an error (skips to Sync, aborts the transaction), and the client gets
+the refusal in place of that failure. What reads only, fast and little goes to a lane (lanes/), all else to a backend of
+the session's own for the time of its transaction.
 
 Messages are named as in the protocol ("Message Flow", PostgreSQL documentation chapter 55).
 """
 
 from __future__ import annotations
 
-import secrets
-from collections import deque
 from collections.abc import Callable
 
-from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
+from policy.errors import TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
-from proxy.audit.errors import AuditUnavailable
 from proxy.errors import RemoteProtocolError
+from proxy.lease import Lease
 from proxy.postgres import expected
-from proxy.postgres.backend import BackendConnection
+from proxy.postgres.conversation import IDLE, REFUSALS, SQL_PREPARED, Equipment
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
-from proxy.postgres.expected import EXPECT_BIND, EXPECT_DESCRIBE, EXPECT_SYNC, Expected, KnownParse, Running
-from proxy.postgres.held import HeldMessages, Wait
-from proxy.postgres.judge import Judge
-from proxy.postgres.notifications import Notifications
-from proxy.postgres.parameter_types import check_declared_types
-from proxy.postgres.portals import Portals, cursor
-from proxy.postgres.prepared import ANY_GENERATION, Prepared, PreparedStatements
-from proxy.postgres.recorder import Recorder
+from proxy.postgres.expected import Expected, Running
+from proxy.postgres.held import Wait
+from proxy.postgres.lanes.rider import LaneRider
+from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
-from proxy.postgres.sql_prepared import SqlPrepared
+from proxy.postgres.reserved_names import FAILING_QUERY
+from proxy.postgres.settings import SessionSettings
 from proxy.postgres.wire import messages, replies
-from proxy.postgres.wire.framing import MessageReader
 from proxy.session import Session, Template, client_position
 
-_IDLE = ord("I")
-_NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement has this name
-_FAILING_BIND = messages.encode_bind_nothing(_NOWHERE)
-_COPY_NAME = f"tenantgate_copy_{secrets.token_hex(8)}".encode()
-_CLOSE_COPY = messages.encode_close_statement(_COPY_NAME) + messages.encode_close_portal(_COPY_NAME)
-_RUN_COPY = messages.encode_bind_nothing(_COPY_NAME, _COPY_NAME) + messages.encode_execute(_COPY_NAME)
-_FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
-_MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
 _MAX_QUEUE = 4096  # answers to come, before the client is no longer read
-_UNNAMED_ALL = messages.Execute(b"", 0)
 _CURSOR_COMMANDS = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
-_DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
-_EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
-_REFUSALS = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
+_ROLLBACK = b"ROLLBACK"
 
 
-class Engine:
-    """Client messages in, backend messages out, and back.
+class Engine(LaneRider):
+    """Client messages in, backend messages out, and back."""
 
-    `status` is the transaction status of the last ReadyForQuery. `skipping`: the server discards all up to Sync.
-    `wait`: what the client's messages are held back for.
-    """
+    __slots__ = ("_crowded", "_failed", "_rolled_back_last")
 
-    __slots__ = (
-        "_answered",
-        "_copy",
-        "_crowded",
-        "_held",
-        "_in_request",
-        "_judge",
-        "_notifications",
-        "_out",
-        "_parses",
-        "_portals",
-        "_request",
-        "_running",
-        "_sql_prepared",
-        "_statements",
-        "backend",
-        "client_write",
-        "clock",
-        "ddl_pending",
-        "ended",
-        "fail",
-        "pause_client",
-        "queue",
-        "reader",
-        "recorder",
-        "relay",
-        "session",
-        "skipping",
-        "status",
-        "timeout_s",
-        "wait",
-    )
-
-    def __init__(
-        self,
-        session: Session,
-        backend: BackendConnection,
-        *,
-        client_write: Callable[[bytes], None],
-        pause_client: Callable[[bool], None],
-        fail: Callable[[BaseException], None],
-        judge: Judge,
-        recorder: Recorder,
-        clock: Callable[[], float],
-        reader: MessageReader,
-        max_prepared: int,
-        verbatim_errors: bool,
-    ) -> None:
-        self.session = session
-        self.backend = backend
-        self.client_write = client_write
-        self.pause_client = pause_client
-        self.fail = fail  # ends the session with an error, where no caller is there to raise to
-        self.recorder = recorder
-        self.clock = clock
-        self.reader = reader
-        self.queue: expected.ExpectedQueue = deque()
-        self.relay = ReplyRelay(self.queue, client_write, self, verbatim_errors=verbatim_errors)
-        self.status = _IDLE
-        self.skipping = False
-        self.wait = Wait.NOTHING
-        self.ended = False
-        self.ddl_pending = False
-        limit = session.tenant.quotas.statement_timeout_ms
-        self.timeout_s = limit / 1000 if limit else 0.0
-        self._statements = PreparedStatements(max_prepared)
-        self._parses: dict[bytes, KnownParse] = {}
-        self._portals = Portals(max_prepared)
-        self._request = 0  # Syncs sent: the number of the request that is being sent
-        self._answered = 0  # Syncs answered
-        self._judge = judge
-        self._sql_prepared = SqlPrepared()
-        self._notifications = Notifications(session, own_database=verbatim_errors)
-        self._copy: CopyIn | None = None
+    def __init__(self, session: Session, lease: Lease, settings: SessionSettings, equipment: Equipment) -> None:
+        super().__init__(session, lease, settings, equipment)
+        self.relay = ReplyRelay(self.queue, self.client_write, self, verbatim_errors=self.verbatim_errors)
         self._crowded = False  # the client is not read until the queue is shorter
-        self._held = HeldMessages()
-        self._in_request = False  # extended messages were sent and no Sync behind them
-        self._running = 0  # statements admitted and not ended
-        self._out: list[bytes] = []
+        self._failed = False  # the request whose answers come now has failed
+        self._rolled_back_last = False  # the last of the transaction's commands was ROLLBACK
 
     # From the client
 
     def client_data(self, data: bytes) -> None:
         """Bytes from the client. Raises RemoteProtocolError when it breaks the protocol: end the connection."""
         self.session.totals.bytes_received += len(data)
+        if self._lanes is not None and self._rides(data):
+            return
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         try:
             for tag, message in self.reader.feed(data):
                 if self.wait is not Wait.NOTHING:
@@ -159,8 +73,16 @@ class Engine:
         finally:
             self._flush()
         if len(self.queue) > _MAX_QUEUE or self._held.is_full:
-            self._crowded = True
-            self.pause_client(True)
+            self._crowd()
+        elif self.backend is not None and not self.queue:
+            self._release_if_free()
+
+    def _crowd(self) -> None:
+        """Do not read the client until the queue is shorter, and have the backend say what it has kept back."""
+        self._crowded = True
+        self.pause_client(True)
+        if self._in_request and self._copy is None and self.backend is not None:
+            self.backend.write(messages.FLUSH)
 
     def _dispatch(self, tag: int, message: bytes) -> None:
         if self._copy is not None:
@@ -168,288 +90,70 @@ class Engine:
         elif not self.skipping or tag in (_SYNC, _TERMINATE):
             _HANDLERS[tag](self, message)
 
-    def _flush(self) -> None:
-        if self._out:
-            out = self._out
-            self.backend.write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
-
-    def _wait_with(self, message: bytes, wait: Wait) -> None:
-        """Handle this message again, and those behind it, when what it waits for is there."""
-        self.wait = wait
-        self._held.put_back(message)
-
-    def _release_held(self) -> None:
-        """Handle what was held back; stops when something must be waited for again."""
-        self.wait = Wait.NOTHING
-        while len(self._held) and self.wait is Wait.NOTHING and not self.ended:
-            self._dispatch(*self._held.take())
-        self._flush()
-
-    def _compile_ahead(self, text: str, message: bytes) -> bool:
-        """Whether `message` has to wait for its long text to be compiled."""
-        if not self._judge.compile_ahead(text, self.clock(), lambda: not self.ended, self._on_compiled):
-            return False
-        self._wait_with(message, Wait.COMPILATION)
-        return True
-
-    def _on_compiled(self) -> None:
-        if self.ended:
-            return
-        try:
-            self._release_held()
-        except Exception as error:
-            self.fail(error)
-
     # Simple query
 
     def _on_query(self, message: bytes) -> None:
-        body = messages.decode_query(message)
-        try:
-            text = self._judge.decode(body)
-        except _REFUSALS as error:
-            self._refuse_query(error, body.decode("utf-8", "replace"), None)
-            return
-        template: Template | None = None
-        try:
-            if self._judge.is_costly(text) and self._compile_ahead(text, message):
+        judged, self._judged = self._judged, None
+        if judged is None:
+            judged = self._judge_query(message)
+            if judged is None:
                 return
-            template, literals = self._judge.judge(text)
+        text, template, literals = judged
+        try:
             if not template.plain:
                 if self._hangs_on_answers(template):
-                    self._wait_with(message, Wait.ANSWERS)
+                    self._wait_with(message, Wait.SETTLED)
                     return
                 self._check_special(template)
+            if not self._has_backend(message):
+                return
             self._admit()
-        except _REFUSALS as error:
+        except REFUSALS as error:
             self._refuse_query(error, text, template)
             return
         self._in_request = False
-        self._begin(expected.QUERY, template, literals, text)
+        self._unnamed = None  # a Query ends the unnamed statement
+        if not template.plain:
+            self._make_real(template)
+        running = self._begin(expected.QUERY, template, literals, text)
+        running.shared = self._shared_run(template, literals)
         self._out.append(messages.encode_query(template.text(literals).encode()))
+        if self._settle_next:
+            self._settle_next = False
+            if self.wait is Wait.NOTHING:
+                self.wait = Wait.SETTLED
 
     def _hangs_on_answers(self, template: Template) -> bool:
         """Whether it executes by a name that a PREPARE before it, which is under way, may give."""
         executes = any(plan.session_action[:1] == ("execute",) for plan in template.compiled.plans)
         return executes and bool(self.queue) and not self._in_request
 
-    def _check_special(self, template: Template) -> None:
-        """Refuse what is refused, check what needs the session's state."""
-        denial = template.compiled.denial
-        if denial is not None:
-            raise denial
-        for plan in template.compiled.plans:
-            if plan.session_action:
-                self._sql_prepared.admit(plan, self._statements, self.session.generation)
-            if plan.session_action[:1] == ("listen",):
-                self._notifications.listen(plan.session_action[1])
-
-    def _admit(self) -> None:
-        """Audit can take it, quotas have room for it. Raises AuditUnavailable or QuotaExceeded."""
-        self.recorder.check_available()
-        self.session.usage.admit_statement(self.clock(), pipelined=self._running > 0)
-        self._running += 1
-
-    def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> Running:
-        now = self.clock()
-        running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
-        running.start_bytes = self.relay.bytes_in
-        self.queue.append(running)
-        if not template.plain:
-            kinds = {plan.kind for plan in template.compiled.plans}
-            if StatementKind.COPY_IN in kinds:
-                self.wait = Wait.COPY
-            self.ddl_pending = self.ddl_pending or StatementKind.DDL in kinds
-        return running
+    def _judge_query(self, message: bytes) -> tuple[str, Template, tuple[str, ...]] | None:
+        """What a query string becomes; None when it was refused, or has to be compiled first."""
+        body = messages.decode_query(message)
+        text = ""
+        try:
+            text = self._judge.decode(body)
+            if self._judge.is_costly(text) and self._compile_ahead(text, message):
+                return None
+            template, literals = self._judge.judge(text)
+        except REFUSALS as error:
+            self._refuse_query(error, text or body.decode("utf-8", "replace"), None)
+            return None
+        return text, template, literals
 
     def _refuse_query(self, error: TenantGateError, text: str, template: Template | None) -> None:
         self._record_refusal(error, text, template, "simple")
-        if not self.queue and self.status == _IDLE and not self._out and not self._in_request:
+        if self.backend is None or not (self.queue or self.status != IDLE or self._out or self._in_request):
             self.client_write(error_reply(error) + replies.READY_IDLE)
             return
         self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
-        self._out.append(_FAILING_QUERY)
+        self._out.append(FAILING_QUERY)
 
-    # Extended query
-
-    def _on_parse(self, message: bytes) -> None:
-        known = self._parses.get(message)
-        if known is None or known.generation != self.recorder.generation():
-            known = self._parse(message)
-            if known is None:
-                return
-        entry = known.entry
-        try:
-            self._statements.announce(entry.name or b"", entry.prepared, self._request)
-        except StatementRefused as error:
-            self._fail(error, "", None)
+    def _on_function_call(self, message: bytes) -> None:
+        if not self._has_backend(message):
             return
-        self._in_request = True
-        self.queue.append(entry)
-        self._out.append(known.sent)
-
-    def _parse(self, message: bytes) -> KnownParse | None:
-        """Judge a Parse; drivers send the same one again and again, so it is kept. None: it was refused."""
-        name, query, types = messages.decode_parse(message)
-        text, template = query.decode("utf-8", "replace"), None
-        try:
-            text = self._judge.decode(query)
-            if self._judge.is_costly(text) and self._compile_ahead(text, message):
-                return None
-            template, literals = self._judge.judge(text)
-            prepared = self._prepare(text, types, template, literals)
-        except _REFUSALS as error:
-            if not name:
-                self._statements.forget(name)
-            self._fail(error, text, template)
-            return None
-        entry = Expected(expected.PARSE, name=name, prepared=prepared)
-        known = KnownParse(entry, messages.encode_parse(name, prepared.sent.encode(), types), prepared.generation)
-        if len(message) <= _MAX_KNOWN_BYTES:
-            if len(self._parses) >= _MAX_KNOWN_PARSES:
-                self._parses.clear()
-            self._parses[message] = known
-        return known
-
-    def _prepare(self, text: str, types: bytes, template: Template, literals: tuple[str, ...]) -> Prepared:
-        denial = template.compiled.denial
-        if denial is not None:
-            raise denial
-        if len(template.compiled.plans) > 1:
-            raise InvalidStatement("cannot insert multiple commands into a prepared statement")
-        if template.first is not None and not self.relay.verbatim_errors:
-            check_declared_types(template.first, types)
-        return Prepared(text, types, template, literals, self.session.generation)
-
-    def _on_bind(self, message: bytes) -> None:
-        portal, name = messages.decode_bind(message)
-        if self._statements.announced_before(name, self._request):
-            self._wait_with(message, Wait.ANSWERS)
-            return
-        prepared: Prepared | None = None
-        try:
-            prepared = self._statements.find(name)
-            if prepared.generation != self.recorder.generation():
-                if self._judge.is_costly(prepared.text) and self._compile_ahead(prepared.text, message):
-                    return
-                prepared = self._prepare_again(name, prepared)
-            self._portals.bind(portal, prepared, self._request)
-        except _REFUSALS as error:
-            self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
-            return
-        self._in_request = True
-        self.queue.append(Expected(expected.BIND, name=portal) if portal else EXPECT_BIND)
-        self._out.append(message)
-
-    def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
-        """Policy or catalog changed: judge the statement anew and, when it became another, prepare it again, unseen."""
-        again = self._prepare(prepared.text, prepared.types, *self._judge.judge(prepared.text))
-        announced = self._statements.is_announced(name)
-        if again.sent == prepared.sent:
-            if not announced:
-                self._statements.replace(name, again)
-            return again
-        if announced:
-            raise InvalidStatement("the policy changed meanwhile", sqlstate="26000", hint="Prepare it again.")
-        self._statements.announce(name, again, self._request)
-        self.queue.append(expected.SWALLOW_CLOSE)
-        self.queue.append(Expected(expected.PARSE, forward=False, name=name, prepared=again))
-        self._out.append(messages.encode_close_statement(name))
-        self._out.append(messages.encode_parse(name, again.sent.encode(), again.types))
-        return again
-
-    def _on_describe(self, message: bytes) -> None:
-        self._in_request = True
-        if message == _DESCRIBE_UNNAMED_PORTAL:
-            self.queue.append(EXPECT_DESCRIBE)
-            self._out.append(message)
-            return
-        kind, name = messages.decode_target(message, "Describe")
-        if kind == _STATEMENT and self._statements.announced_before(name, self._request):
-            self._wait_with(message, Wait.ANSWERS)
-            return
-        try:
-            if kind == _STATEMENT:
-                self._statements.find(name)
-        except _REFUSALS as error:
-            self._fail(error, "", None)
-            return
-        self.queue.append(EXPECT_DESCRIBE)
-        self._out.append(message)
-
-    def _on_execute(self, message: bytes) -> None:
-        name, max_rows = _UNNAMED_ALL if message == _EXECUTE_UNNAMED else messages.decode_execute(message)
-        portal, request = self._portals.find(name)
-        if portal is None:
-            portal = cursor(name)
-        elif request != self._request and self._answered != self._request:
-            self._wait_with(message, Wait.ANSWERS)
-            return
-        try:
-            self._judge.follow_policy()
-            if portal.generation not in (self.session.generation, ANY_GENERATION):
-                if self._judge.is_costly(portal.text) and self._compile_ahead(portal.text, message):
-                    return
-                self._check_unchanged(portal)
-            if not portal.template.plain:
-                self._check_special(portal.template)
-            self._admit()
-        except _REFUSALS as error:
-            self._fail(error, portal.text, portal.template)
-            return
-        plan = portal.template.first
-        if plan is not None and plan.kind is StatementKind.COPY_IN:
-            self._execute_copy(portal)
-            return
-        running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
-        running.max_rows = max(max_rows, 0)
-        self._out.append(message)
-
-    def _execute_copy(self, copy: Prepared) -> None:
-        """Run a COPY FROM under a name of our own: its data are stamped by the very plan that asks for them.
-
-        Whatever the client made of its own names, by protocol or by SQL, no other COPY can take its place.
-        """
-        self.queue.extend((expected.SWALLOW_CLOSE, expected.SWALLOW_CLOSE))
-        self.queue.append(Expected(expected.PARSE, forward=False, prepared=copy))
-        self.queue.append(expected.SWALLOW_BIND)
-        self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text).own_copy = True
-        self._out.append(_CLOSE_COPY + messages.encode_parse(_COPY_NAME, copy.sent.encode()) + _RUN_COPY)
-
-    def _check_unchanged(self, portal: Prepared) -> None:
-        """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
-        template, literals = self._judge.judge(portal.text)
-        if template.compiled.denial is not None or template.text(literals) != portal.sent:
-            raise InvalidStatement(
-                "the portal was opened under an older policy", sqlstate="34000", hint="Run the statement again."
-            )
-
-    def _on_close(self, message: bytes) -> None:
-        kind, name = messages.decode_target(message, "Close")
-        self._in_request = True
-        if kind == _STATEMENT:
-            self._statements.announce(name, None, self._request)
-            self.queue.append(Expected(expected.CLOSE, name=name))
-        else:
-            self._portals.drop(name)
-            self.queue.append(expected.EXPECT_CLOSE)
-        self._out.append(message)
-
-    def _on_flush(self, message: bytes) -> None:
-        if message != messages.FLUSH:
-            raise RemoteProtocolError("invalid message format in Flush")
-        self._out.append(message)
-
-    def _on_sync(self, message: bytes) -> None:
-        if message != messages.SYNC:
-            raise RemoteProtocolError("invalid message format in Sync")
-        self.skipping = self._in_request = False
-        self._request += 1
-        self.queue.append(EXPECT_SYNC)
-        self._out.append(message)
-
-    def _on_function_call(self, _message: bytes) -> None:
         error = UnsupportedStatement(
             "function calls by OID are not supported",
             hint="Call the function in a SELECT statement.",
@@ -457,21 +161,7 @@ class Engine:
         self._record_refusal(error, "", None, "function_call")
         self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
-        self._out.append(_FAILING_QUERY)
-
-    def _fail(self, error: TenantGateError, text: str, template: Template | None) -> None:
-        """Refuse a message of an extended request: the target fails in its place and skips to Sync, and so do we."""
-        self._record_refusal(error, text, template, "extended")
-        self._in_request = self.skipping = True
-        self.queue.append(Expected(expected.REFUSED, error=error))
-        self._out.append(_FAILING_BIND)
-
-    def _record_refusal(self, error: TenantGateError, text: str, template: Template | None, protocol: str) -> None:
-        if not isinstance(error, StatementRefused):
-            return
-        plans = template.compiled.plans if template is not None else ()
-        plan = next((plan for plan in plans if plan.denial is not None), plans[0] if plans else None)
-        self.recorder.refused(self.session, error, text, plan, protocol)
+        self._out.append(FAILING_QUERY)
 
     # COPY FROM STDIN
 
@@ -536,15 +226,19 @@ class Engine:
         """Bytes from the backend. Raises LocalProtocolError when it is out of step: end both connections."""
         self.relay.feed(data)
         if self.wait is not Wait.NOTHING and self._may_go_on():
-            self._release_held()
+            self.go_on()
         if self._crowded and len(self.queue) < _MAX_QUEUE // 2 and not self._held.is_full:
             self._crowded = False
             self.pause_client(False)
+        if not self.queue:
+            self._release_if_free()
 
     def _may_go_on(self) -> bool:
         """What is waited for is there."""
         if self.wait is Wait.ANSWERS:
             return self._answered == self._request
+        if self.wait is Wait.SETTLED:
+            return not self.queue
         return self.wait is Wait.COPY and (self._copy is not None or not self._statement_runs())
 
     def _statement_runs(self) -> bool:
@@ -552,10 +246,14 @@ class Engine:
 
     def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         plan = running.plan
+        if plan is not None and not running.template.plain and outcome == "ok":
+            if plan.settings:
+                self.settings.changed(plan.settings)
+            if plan.session_action:
+                self._act(plan.session_action[0], plan.session_action)
+                self._sql_prepared.apply(plan, self._statements, self.session.generation)
         if plan is not None and plan.command in _CURSOR_COMMANDS:
             self._portals.clear()
-        if plan is not None and plan.session_action and outcome == "ok":
-            self._sql_prepared.apply(plan, self._statements, self.session.generation)
         if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.plans):
             self._running -= 1
             if not self._running:
@@ -563,18 +261,25 @@ class Engine:
         if running.failed and running.error is not None:
             self._record_refusal(running.error, running.text, running.template, "copy")
             return
-        self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
+        seconds = self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
+        if running.shared is not None and outcome == "ok":
+            running.shared.observe(seconds, size)
 
-    def parse_ended(self, entry: Expected, done: bool) -> None:
-        assert entry.name is not None
-        if entry.kind == expected.BIND:
-            self._portals.fail(entry.name, self._answered)
-        elif done:
-            self._statements.confirm(entry.name, entry.prepared, self._answered)
-        else:
-            self._statements.withdraw(entry.name, entry.prepared, self._answered)
+    def _act(self, action: str, names: tuple[str, ...]) -> None:
+        """PREPARE, DEALLOCATE, DISCARD was done."""
+        if action == "deallocate":
+            self._real_names.discard(names[1].encode())
+        elif action == "discard_all" or (action == "deallocate_all" and self.pinned == SQL_PREPARED):
+            self._unpin()
+
+    def transaction_command_ended(self, tag: bytes) -> None:
+        """BEGIN, COMMIT, ROLLBACK … has ended, with this command tag."""
+        self._rolled_back_last = tag == _ROLLBACK
+        if self._rolled_back_last:
+            self.settings.rolled_back()
 
     def request_failed(self, skipping: bool) -> None:
+        self._failed = True
         self.skipping = skipping
         self._copy = None
 
@@ -582,15 +287,40 @@ class Engine:
         running = Running(expected.EXECUTE, prepared.template, prepared.literals, prepared.text, self.clock(), 0.0)
         self.recorder.ended(self.session, running, "error", sqlstate, 0, 0)
 
+    def parameter_changed(self, name: str, value: str) -> None:
+        if self.backend is not None:
+            self.backend.parameters[name] = value
+
     def ready(self, status: int, is_sync: bool) -> None:
-        self.status = self.backend.transaction_status = status
+        self.status = status
+        backend = self.backend
+        assert backend is not None
+        backend.transaction_status = status
         self._answered += is_sync
-        if status == _IDLE:
+        failed, self._failed = self._failed, False
+        if status == IDLE:
             done = self._answered == self._request and not self._in_request
             self._portals.end_transaction(self._answered, all_answered=done)
+            self._settings_ended(failed)
+        else:
+            self.settings.transaction_goes_on()
+
+    def _settings_ended(self, failed: bool) -> None:
+        """A transaction has ended, and what it set with it holds or not."""
+        backend, settings = self.backend, self.settings
+        assert backend is not None
+        if not settings.pending:
+            return
+        there = settings.transaction_ended(backend.settings, failed=failed, committed_last=not self._rolled_back_last)
+        backend.settings = there
+        if settings.doubtful:
+            self._pin("settings that a savepoint may have changed")
+            backend.settings = settings.current
+        elif not self.pinned:
+            self._lanes = self.lanes_for(settings.current)
 
     def notification(self, message: bytes) -> bytes:
-        return self._notifications.present(message, self.backend.pid)
+        return self._notifications.present(message, 0 if self.backend is None else self.backend.pid)
 
     def map_position(self, entry: Expected, position: int) -> int:
         if isinstance(entry, Running):
@@ -602,25 +332,48 @@ class Engine:
 
     # For the frontend and the server
 
+    def client_reads(self, reads: bool) -> None:
+        """The client takes what is written to it, or does not: then its backend is not read either."""
+        self._client_full = not reads
+        if self.rides:
+            self.pause_lane(not reads)
+        elif self.backend is not None and reads:
+            self.backend.resume_reading()
+        elif self.backend is not None:
+            self.backend.pause_reading()
+
     @property
     def is_idle(self) -> bool:
         """No transaction is open and nothing is under way."""
-        return self.status == _IDLE and not self.queue and not len(self._held) and self._copy is None
+        nothing = not self.queue and not len(self._held) and self._copy is None
+        return self.status == IDLE and nothing and not self.rides
+
+    @property
+    def is_active(self) -> bool:
+        """A statement is under way, or waits for a backend."""
+        return bool(self.queue) or self.rides or self.wait is Wait.BACKEND
 
     @property
     def is_reusable(self) -> bool:
-        """The backend may serve another session after a reset."""
-        clean = self.relay.is_clean and self._copy is None and not self.skipping
-        return clean and not self.backend.closed
+        """The backend, if there is one, may serve another session after a reset."""
+        return self.relay.is_clean and self._copy is None and not self.skipping
 
     def overdue(self, now: float) -> bool:
         """The statement at the head has used up its tenant's statement timeout."""
-        head = self.queue[0] if self.queue else None
+        head = self.riding if self.rides else self.queue[0] if self.queue else None
         return isinstance(head, Running) and 0.0 < head.deadline <= now
+
+    def cancel_locally(self) -> bool:
+        """Cancel a statement that no backend of this session runs: on a lane, or waiting. Whether there was one."""
+        if self.wait is Wait.BACKEND:
+            self.unserved(_cancelled())
+            return True
+        return self.cancel_ride(_cancelled())
 
     def abandon(self, outcome: str) -> None:
         """The session ends: what is under way is recorded with `outcome`."""
         self.ended = True
+        self.abandon_ride(outcome)
         while self.queue:
             entry = self.queue.popleft()
             if isinstance(entry, Running) and not entry.failed:  # those that failed are recorded
@@ -631,7 +384,11 @@ class Engine:
             self.session.usage.end_statement()
 
 
-_SYNC, _FLUSH, _TERMINATE, _STATEMENT = b"SHXS"
+def _cancelled() -> TenantGateError:
+    return TenantGateError("canceling statement due to user request", sqlstate="57014")
+
+
+_SYNC, _FLUSH, _TERMINATE = b"SHX"
 
 
 _HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {

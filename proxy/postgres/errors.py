@@ -58,6 +58,16 @@ def scrub(fields: dict[str, bytes], position: int | None) -> dict[str, bytes]:
     return kept if position is None else with_position(kept, position)
 
 
+def presentable_fields(fields: dict[str, bytes], position: int | None, *, verbatim: bool) -> dict[str, bytes]:
+    """A target's error or notice as a client may see it. verbatim: the database is the tenant's own.
+
+    position: in the client's text, 0 for none, None: as it is.
+    """
+    if not verbatim:
+        return scrub(fields, position)
+    return fields if position is None else with_position(fields, position)
+
+
 def with_position(fields: dict[str, bytes], position: int) -> dict[str, bytes]:
     """The fields with P set to `position`, or without P when it is 0."""
     kept = {code: value for code, value in fields.items() if code != "P"}

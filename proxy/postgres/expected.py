@@ -11,19 +11,22 @@ from collections import deque
 from policy.errors import TenantGateError
 from policy.sql.plan import Plan
 from proxy.postgres.prepared import Prepared
+from proxy.postgres.statements import SharedStatement
 from proxy.session import Template
 
-PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, QUERY, SYNC, REFUSED, REFUSED_QUERY = range(9)
+PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, QUERY, SYNC, REFUSED, REFUSED_QUERY, PREFIX, SIMULATED = range(11)
 
 
 class Expected:
     """One answer to come.
 
-    forward: the client sees the answer. name, prepared: what a Parse defines or a Close ends (None). error: what the
-    client is told instead of the target's error (REFUSED, REFUSED_QUERY).
+    forward: the client sees the answer. name, prepared: what a Parse defines or a Close ends (None). shared: the
+    statement that the backend is told of. error: what the client is told instead of the target's error (REFUSED,
+    REFUSED_QUERY), or, of a PREFIX, what ends the session when it fails. reply: of SIMULATED, which no backend answers.
+    PREFIX: messages of ours up to a ReadyForQuery, of whose answers the client sees nothing.
     """
 
-    __slots__ = ("error", "forward", "kind", "name", "prepared")
+    __slots__ = ("error", "forward", "kind", "name", "prepared", "reply", "shared")
 
     def __init__(
         self,
@@ -32,13 +35,17 @@ class Expected:
         forward: bool = True,
         name: bytes | None = None,
         prepared: Prepared | None = None,
+        shared: SharedStatement | None = None,
         error: TenantGateError | None = None,
+        reply: bytes = b"",
     ) -> None:
         self.kind = kind
         self.forward = forward
         self.name = name
         self.prepared = prepared
+        self.shared = shared
         self.error = error
+        self.reply = reply
 
 
 class Running(Expected):
@@ -71,7 +78,9 @@ class Running(Expected):
         self.forward = True
         self.name = None
         self.prepared = None
+        self.shared = None
         self.error = None
+        self.reply = b""
         self.template = template
         self.literals = literals
         self.text = text
@@ -100,22 +109,12 @@ class Running(Expected):
         self.plan = plans[self.index] if self.index < len(plans) else None
 
 
-class KnownParse:
-    """A Parse that was judged: what is sent for it and what is expected then. `generation`: of that policy."""
-
-    __slots__ = ("entry", "generation", "sent")
-
-    def __init__(self, entry: Expected, sent: bytes, generation: int) -> None:
-        self.entry = entry
-        self.sent = sent
-        self.generation = generation
-
-
-EXPECT_BIND = Expected(BIND, name=b"")
 EXPECT_DESCRIBE = Expected(DESCRIBE)
 EXPECT_SYNC = Expected(SYNC)
 EXPECT_CLOSE = Expected(CLOSE)
+EXPECT_UNNAMED_BIND = Expected(BIND, name=b"")
 SWALLOW_CLOSE = Expected(CLOSE, forward=False)
 SWALLOW_BIND = Expected(BIND, forward=False)
+SWALLOW_PREFIX = Expected(PREFIX, forward=False)
 
 ExpectedQueue = deque[Expected]

@@ -37,6 +37,7 @@ class ClientHandler(Protocol):
 
     def client_data(self, data: bytes) -> None: ...
     def backend_data(self, data: bytes) -> None: ...
+    def client_reads(self, reads: bool) -> None: ...
 
 
 class FrontendOwner(Protocol):
@@ -121,12 +122,12 @@ class Frontend:
             self.fatal(error)
 
     def pause_writing(self) -> None:
-        if self.lease is not None:
-            self.lease.backend.pause_reading()
+        if self.handler is not None:
+            self.handler.client_reads(False)
 
     def resume_writing(self) -> None:
-        if self.lease is not None:
-            self.lease.backend.resume_reading()
+        if self.handler is not None:
+            self.handler.client_reads(True)
 
     def eof_received(self) -> bool:
         return False
@@ -151,6 +152,11 @@ class Frontend:
                 self._owner.backend_done(self)
         except Exception as error:
             self.fatal(error)
+
+    def settled(self) -> None:
+        """A request was answered without bytes of a backend of its own."""
+        if self._owner.draining:
+            self._owner.backend_done(self)
 
     def backend_lost(self, error: Exception | None) -> None:
         self.fatal(BackendLost("the connection to the database was lost", hint="Try again."))

@@ -15,6 +15,9 @@ class Wait(Enum):
     COPY = "copy"  # until the target asks for the data of a COPY FROM, or the statement has ended
     ANSWERS = "answers"  # until all requests that were sent are answered: what a name means hangs on them
     COMPILATION = "compilation"  # until a long text has been compiled
+    BACKEND = "backend"  # until the pool has one
+    LANE = "lane"  # until the reply has come that a lane brings
+    SETTLED = "settled"  # until all that was sent is answered: settings hang on it
 
 
 class HeldMessages:

@@ -1,24 +1,28 @@
-"""A session's prepared statements and portals, as the target has them.
+"""A session's prepared statements, by the client's names for them.
 
 Definitions take effect when the target confirms them; until then they are visible to the messages pipelined behind
-them (`_announced`). What the map holds is never less than what the target holds: a name that is missing here is
-refused here, a name that only the target has lost is refused by the target.
+them (`_announced`). Backends know them by other names (statements.py), and are told of them when one is used there.
 """
 
 from __future__ import annotations
 
 from policy.errors import InvalidStatement, UnsupportedStatement
+from proxy.postgres.statements import SharedStatement
 from proxy.session import Template
 
 ANY_GENERATION = -2  # of what no policy can make old
 
 
 class Prepared:
-    """A statement as the client prepared it, and what was sent for it. `generation`: of the policy it was judged by."""
+    """A statement as the client prepared it, and what is sent for it. `generation`: of the policy it was judged by.
 
-    __slots__ = ("generation", "literals", "sent", "template", "text", "types")
+    shared: what backends know it as; None: as their unnamed statement.
+    """
+
+    __slots__ = ("generation", "literals", "sent", "shared", "template", "text", "types")
 
     def __init__(self, text: str, types: bytes, template: Template, literals: tuple[str, ...], generation: int) -> None:
+        self.shared: SharedStatement | None = None
         self.text = text
         self.types = types
         self.template = template
@@ -83,8 +87,25 @@ class PreparedStatements:
         return name in self._announced
 
     def replace(self, name: bytes, prepared: Prepared) -> None:
-        """The same statement under a newer policy."""
+        """The same statement under a newer policy, or one that a lane has prepared."""
         self._defined[name] = prepared
+
+    def is_taken(self, name: bytes) -> bool:
+        """Whether `name` stands for something when the messages before have run."""
+        if name in self._announced:
+            return self._announced[name][0] is not None
+        return name in self._defined
+
+    def defined(self, name: bytes) -> Prepared | None:
+        """The statement of that name, None when there is none or the target has yet to say."""
+        return None if name in self._announced else self._defined.get(name)
+
+    def has_room(self, name: bytes) -> bool:
+        """Whether `name` may be defined now."""
+        return not self._announced and (name in self._defined or len(self._defined) < self.limit)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._defined
 
     def forget(self, name: bytes) -> None:
         """The target has dropped it."""

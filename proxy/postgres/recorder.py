@@ -38,10 +38,11 @@ class Recorder:
         """Raise AuditUnavailable when an event could not be kept now."""
         self._audit.check()
 
-    def ended(self, session: Session, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
-        """A statement was run to its end, or its error. outcome "": it is in another event already."""
+    def ended(self, session: Session, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> float:
+        """A statement was run to its end, or its error. outcome "": it is in another event already. Returns how long
+        it took, in seconds."""
         if not outcome:
-            return
+            return 0.0
         duration_s = self._clock() - running.started
         duration_us = int(duration_s * 1e6)
         if outcome != "skipped":
@@ -68,6 +69,7 @@ class Recorder:
                 duration_us,
             )
         )
+        return duration_s
 
     def _frame(self, session: Session, running: Running) -> StatementFrame:
         """What all runs of this statement share; kept with the first (most often the only) one of its query string."""

@@ -13,13 +13,13 @@ from policy.errors import AccessDenied
 from policy.sql.plan import StatementKind
 from proxy.errors import LocalProtocolError, RemoteProtocolError
 from proxy.postgres import expected
-from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, scrub, with_position
+from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, presentable_fields, scrub
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
-_DATA_ROW, _COPY_DATA = b"Dd"
+_DATA_ROW, _COPY_DATA, _READY, _PARAMETER_STATUS, _ERROR = b"DdZSE"
 _MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
 _OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
 _ENDED_BY_READY = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
@@ -35,6 +35,8 @@ class RelayListener(Protocol):
     def request_failed(self, skipping: bool) -> None: ...
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
     def ready(self, status: int, is_sync: bool) -> None: ...
+    def transaction_command_ended(self, tag: bytes) -> None: ...
+    def parameter_changed(self, name: str, value: str) -> None: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
     def notification(self, message: bytes) -> bytes: ...
 
@@ -90,7 +92,15 @@ class ReplyRelay:
             handler = _HANDLERS.get(tag)
             if handler is None:
                 raise LocalProtocolError(f"unexpected message {chr(tag)!r} from the target")
-            replacement = handler(self, data, position, stop)
+            replacement: bytes | None
+            queue = self.queue
+            if queue and queue[0].kind == expected.PREFIX:
+                replacement = self._on_prefix(tag, data, position, stop)
+            else:
+                replacement = handler(self, data, position, stop)
+            if queue and queue[0].kind == expected.SIMULATED:
+                simulated = self._simulated()
+                replacement = (data[position:stop] if replacement is None else replacement) + simulated
             if replacement is not None:
                 if changed is None:
                     changed = []
@@ -115,22 +125,39 @@ class ReplyRelay:
         if rest:
             self._write(rest)
 
+    def _simulated(self) -> bytes:
+        """Answers that no backend gives, now that their turn has come."""
+        answers: list[bytes] = []
+        while self.queue and self.queue[0].kind == expected.SIMULATED:
+            entry = self.queue.popleft()
+            answers.append(entry.reply)
+            self._listener.parse_ended(entry, True)
+        return b"".join(answers)
+
+    def _on_prefix(self, tag: int, data: bytes, start: int, stop: int) -> bytes:
+        """Messages of ours before a request: the client sees nothing of their answers."""
+        if tag == _READY:
+            self.queue.popleft()
+        elif tag == _PARAMETER_STATUS:
+            self._listener.parameter_changed(*replies.decode_parameter_status(data[start:stop]))
+        elif tag == _ERROR:
+            error = self.queue[0].error
+            if error is not None:
+                raise error
+        return b""
+
     # Handlers: None forwards the message as it is, bytes replace it.
 
     def _on_parse_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         entry = self._take(expected.PARSE)
-        if entry.name is not None:
-            self._listener.parse_ended(entry, True)
+        self._listener.parse_ended(entry, True)
         return None if entry.forward else b""
 
     def _on_bind_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         return None if self._take(expected.BIND).forward else b""
 
     def _on_close_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
-        entry = self._take(expected.CLOSE)
-        if entry.name is not None:
-            self._listener.parse_ended(entry, True)
-        return None if entry.forward else b""
+        return None if self._take(expected.CLOSE).forward else b""
 
     def _on_row_description(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         queue = self.queue
@@ -141,7 +168,11 @@ class ReplyRelay:
         return None
 
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
-        word = data[start + HEADER_BYTES : stop - 1].rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
+        tag = data[start + HEADER_BYTES : stop - 1]
+        head = self.queue[0] if self.queue else None
+        if isinstance(head, Running) and head.plan is not None and head.plan.kind is StatementKind.TRANSACTION:
+            self._listener.transaction_command_ended(tag)
+        word = tag.rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
         self._end_statement(int(word) if word.isdigit() else 0, self.bytes_in + stop)
         return None
 
@@ -205,7 +236,7 @@ class ReplyRelay:
         while self.queue and self.queue[0].kind != expected.SYNC:
             entry = self.queue.popleft()
             if not isinstance(entry, Running):
-                if entry.name is not None:
+                if entry.name is not None or entry.shared is not None:
                     listener.parse_ended(entry, False)
             elif to_blame:
                 self._fail(entry, sqlstate)
@@ -229,11 +260,7 @@ class ReplyRelay:
         position = None
         if entry is not None and fields.get("P", b"").isdigit():
             position = self._listener.map_position(entry, int(fields["P"]))
-        if not self.verbatim_errors:
-            return replies.encode_error_fields(b"E", scrub(fields, position))
-        if position is not None:
-            fields = with_position(fields, position)
-        return replies.encode_error_fields(b"E", fields)
+        return replies.encode_error_fields(b"E", presentable_fields(fields, position, verbatim=self.verbatim_errors))
 
     def _on_notice(self, data: bytes, start: int, stop: int) -> bytes | None:
         if self.verbatim_errors:
@@ -244,7 +271,8 @@ class ReplyRelay:
         return self._listener.notification(data[start:stop])
 
     def _on_parameter_status(self, data: bytes, start: int, stop: int) -> bytes | None:
-        name, _ = replies.decode_parameter_status(data[start:stop])
+        name, value = replies.decode_parameter_status(data[start:stop])
+        self._listener.parameter_changed(name, value)
         return b"" if name in _HIDDEN_PARAMETERS else None
 
     def _on_copy_in(self, data: bytes, start: int, stop: int) -> bytes | None:

@@ -21,11 +21,16 @@ class SqlPrepared:
     def __init__(self) -> None:
         self._generations: dict[str, int] = {}
 
+    def has(self, name: str) -> bool:
+        return name in self._generations
+
     def admit(self, plan: Plan, protocol_statements: PreparedStatements, generation: int) -> None:
         """May this PREPARE, EXECUTE or DEALLOCATE go on? Raises InvalidStatement or UnsupportedStatement."""
         action, *names = plan.session_action
         if action == "prepare" and len(self._generations) >= _MAX_NAMES:
             raise UnsupportedStatement("too many prepared statements", sqlstate="54000", hint="DEALLOCATE some.")
+        if action == "prepare" and protocol_statements.is_taken(names[0].encode()):
+            raise InvalidStatement(f'prepared statement "{names[0]}" already exists', sqlstate="42P05")
         if action != "execute":
             return
         known = self._generations.get(names[0])

@@ -38,7 +38,9 @@ class Target:
 
 def lease_of(target: Target) -> tuple[Lease, Released]:
     pool = Released()
-    return Lease(cast(Pool, pool), BackendConnection(TARGET, "db"), lambda: None, target), pool
+    lease = Lease(cast(Pool, pool), lambda: None, target)
+    lease.backend = BackendConnection(TARGET, "db")
+    return lease, pool
 
 
 async def test_without_a_cancel_the_backend_is_reused() -> None:

@@ -14,7 +14,7 @@ from policy.errors import AccessDenied
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.errors import LocalProtocolError
 from proxy.postgres import expected
-from proxy.postgres.expected import EXPECT_BIND, EXPECT_SYNC, Expected, ExpectedQueue, Running
+from proxy.postgres.expected import EXPECT_SYNC, EXPECT_UNNAMED_BIND, Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.wire import replies
@@ -47,6 +47,12 @@ class Story:
 
     def ready(self, status: int, is_sync: bool) -> None:
         self.told.append(("ready", chr(status)))
+
+    def transaction_command_ended(self, tag: bytes) -> None:
+        self.told.append(("transaction", tag))
+
+    def parameter_changed(self, name: str, value: str) -> None:
+        self.told.append(("parameter", name, value))
 
     def map_position(self, entry: Expected, position: int) -> int:
         return position + 100
@@ -99,7 +105,7 @@ def test_one_chunk_is_forwarded_as_the_object_that_came() -> None:
 def test_a_refusal_takes_the_place_of_the_targets_failure() -> None:
     target_says = replies.error_response("ERROR", "26000", "prepared statement does not exist") + replies.READY_IDLE
     denied = Expected(expected.REFUSED, error=AccessDenied("no", hint="ask"))
-    out, story, _ = relay([target_says], [denied, EXPECT_BIND, execute(), EXPECT_SYNC])
+    out, story, _ = relay([target_says], [denied, EXPECT_UNNAMED_BIND, execute(), EXPECT_SYNC])
     assert out == replies.error_response("ERROR", "42501", "no", hint="ask") + replies.READY_IDLE
     assert ("ended", "skipped", "", 0, 0) in story.told
     assert story.told[-1] == ("ready", "I")
@@ -153,7 +159,12 @@ def test_after_an_error_without_sync_the_server_skips() -> None:
 
 
 def test_swallowed_answers_are_not_seen() -> None:
-    entries = [expected.SWALLOW_CLOSE, Expected(expected.PARSE, forward=False, name=b"s"), EXPECT_BIND, EXPECT_SYNC]
+    entries = [
+        expected.SWALLOW_CLOSE,
+        Expected(expected.PARSE, forward=False, name=b"s"),
+        EXPECT_UNNAMED_BIND,
+        EXPECT_SYNC,
+    ]
     said = replies.CLOSE_COMPLETE + replies.PARSE_COMPLETE + replies.BIND_COMPLETE + replies.READY_IDLE
     out, _, _ = relay([said], entries)
     assert out == replies.BIND_COMPLETE + replies.READY_IDLE

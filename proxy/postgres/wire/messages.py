@@ -74,6 +74,13 @@ def encode_bind_nothing(statement: bytes, portal: bytes = b"") -> bytes:
     return encode(b"B", portal + b"\0" + statement + b"\0" + b"\0\0\0\0\0\0")
 
 
+def with_statement_name(bind: bytes, portal: bytes, name: bytes, new_name: bytes) -> bytes:
+    """A Bind of `name` as one of `new_name`."""
+    rest = bind[HEADER_BYTES + len(portal) + len(name) + 2 :]
+    length = len(portal) + len(new_name) + len(rest) + 6
+    return b"B" + pack_length(length) + portal + b"\0" + new_name + b"\0" + rest
+
+
 def encode_execute(portal: bytes) -> bytes:
     """All rows."""
     return encode(b"E", portal + b"\0\0\0\0\0")

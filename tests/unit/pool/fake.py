@@ -63,11 +63,11 @@ class FakeBackend(BackendConnection):
         super().__init__(target.config, "db")
         self.fake = target
         self.chatty = False
-        self.statements: list[str] = []
+        self.queries: list[str] = []
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def exchange(self, *statements: str, timeout_s: float = 30.0) -> list[QueryResult]:
-        self.statements += statements
+        self.queries += statements
         self.fake.busy.add(self)
         try:
             if self.fake.mode == "hang":

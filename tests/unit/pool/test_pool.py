@@ -126,9 +126,9 @@ def test_a_long_idle_backend_is_asked_before_it_is_lent(loop: StillLoop) -> None
     backend = sessions.get()
     sessions.put(backend)
     loop.advance(20)
-    backend.statements.clear()
+    backend.queries.clear()
     assert sessions.get() is backend
-    assert backend.statements == [""]
+    assert backend.queries == [""]
 
 
 @pytest.mark.parametrize("chatty", [False, True])
@@ -178,7 +178,7 @@ def test_a_transaction_is_rolled_back_before_the_reset(loop: StillLoop) -> None:
     backend = sessions.get()
     backend.transaction_status = ord("E")
     sessions.put(backend)
-    assert backend.statements[:2] == ["ROLLBACK", "DISCARD ALL"]
+    assert backend.queries[:2] == ["ROLLBACK", "DISCARD ALL"]
     assert sessions.pool.counts.idle == 1
 
 

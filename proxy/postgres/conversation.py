@@ -1,0 +1,368 @@
+"""What all of a session's conversation needs: a backend, brought up to date; writing to it; waiting; admission.
+
+A session holds a backend while a request or a transaction is under way. It keeps it when it is `pinned`: by something
+that cannot be carried to another (a temporary table, LISTEN, a statement prepared in SQL …), or because its tenant
+pools sessions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from policy.errors import StatementRefused, TenantGateError
+from policy.sql.plan import StatementKind
+from proxy.audit.errors import AuditUnavailable
+from proxy.errors import LocalProtocolError
+from proxy.lease import Lease
+from proxy.postgres import expected
+from proxy.postgres.backend import BackendConnection
+from proxy.postgres.copying import CopyIn
+from proxy.postgres.errors import error_reply
+from proxy.postgres.expected import Expected, Running
+from proxy.postgres.held import HeldMessages, Wait
+from proxy.postgres.judge import Judge
+from proxy.postgres.lanes.group import Lanes
+from proxy.postgres.notifications import Notifications
+from proxy.postgres.portals import Portals
+from proxy.postgres.prepared import Prepared, PreparedStatements
+from proxy.postgres.recorder import Recorder
+from proxy.postgres.relay import ReplyRelay
+from proxy.postgres.settings import SessionSettings, Settings, setting_statements
+from proxy.postgres.sql_prepared import SqlPrepared
+from proxy.postgres.statements import StatementBook
+from proxy.postgres.wire import messages, replies
+from proxy.postgres.wire.framing import MessageReader
+from proxy.session import Session, Template
+
+IDLE = ord("I")
+REFUSALS = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
+SESSION_POOLING = "session pooling"
+SQL_PREPARED = "statement prepared in SQL"
+_QUERY = ord("Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What the gateway gives a session to work with.
+
+    lanes_for: the lanes for sessions with these settings, None for none. settled: told when a request was answered
+    without the backend's bytes passing the frontend.
+    """
+
+    judge: Judge
+    recorder: Recorder
+    clock: Callable[[], float]
+    reader: MessageReader
+    max_prepared: int
+    verbatim_errors: bool
+    book: StatementBook
+    lanes_for: Callable[[Settings], Lanes | None]
+    spawn: Callable[[Coroutine[object, object, None]], None]
+    client_write: Callable[[bytes], None]
+    pause_client: Callable[[bool], None]
+    fail: Callable[[BaseException], None]
+    settled: Callable[[], None]
+
+
+class Conversation:
+    """`status`: the transaction status of the last ReadyForQuery. `skipping`: all up to Sync is discarded.
+    `wait`: what the client's messages are held back for. `pinned`: why the backend is kept, "" when it is not."""
+
+    __slots__ = (
+        "_answered",
+        "_client_full",
+        "_copy",
+        "_held",
+        "_in_request",
+        "_judge",
+        "_lanes",
+        "_notifications",
+        "_out",
+        "_portals",
+        "_readmitted",
+        "_real_names",
+        "_request",
+        "_running",
+        "_settle_next",
+        "_spawn",
+        "_sql_prepared",
+        "_statements",
+        "_unnamed",
+        "backend",
+        "book",
+        "client_write",
+        "clock",
+        "ddl_pending",
+        "ended",
+        "fail",
+        "lanes_for",
+        "lease",
+        "pause_client",
+        "pinned",
+        "queue",
+        "reader",
+        "recorder",
+        "relay",
+        "session",
+        "settings",
+        "settled",
+        "skipping",
+        "status",
+        "timeout_s",
+        "verbatim_errors",
+        "wait",
+    )
+
+    relay: ReplyRelay
+
+    def __init__(self, session: Session, lease: Lease, settings: SessionSettings, equipment: Equipment) -> None:
+        self.session = session
+        self.lease = lease
+        self.settings = settings
+        self.backend: BackendConnection | None = lease.backend
+        self.pinned = SESSION_POOLING if session.tenant.pooling == "session" else ""
+        self.client_write = equipment.client_write
+        self.pause_client = equipment.pause_client
+        self.fail = equipment.fail  # ends the session with an error, where no caller is there to raise to
+        self.settled = equipment.settled
+        self.recorder = equipment.recorder
+        self.clock = equipment.clock
+        self.reader = equipment.reader
+        self.book = equipment.book
+        self.lanes_for = equipment.lanes_for
+        self.verbatim_errors = equipment.verbatim_errors
+        self.queue: expected.ExpectedQueue = deque()
+        self.status = IDLE
+        self.skipping = False
+        self.wait = Wait.NOTHING
+        self.ended = False
+        self.ddl_pending = False
+        limit = session.tenant.quotas.statement_timeout_ms
+        self.timeout_s = limit / 1000 if limit else 0.0
+        self._judge = equipment.judge
+        self._spawn = equipment.spawn
+        self._statements = PreparedStatements(equipment.max_prepared)
+        self._portals = Portals(equipment.max_prepared)
+        self._sql_prepared = SqlPrepared()
+        self._notifications = Notifications(session, own_database=equipment.verbatim_errors)
+        self._real_names: set[bytes] = set()  # the client's own names that its backend has
+        self._unnamed: Prepared | None = None  # the backend's unnamed statement
+        self._request = 0  # Syncs sent: the number of the request that is being sent
+        self._answered = 0  # Syncs answered
+        self._copy: CopyIn | None = None
+        self._held = HeldMessages()
+        self._in_request = False  # extended messages were sent and no Sync behind them
+        self._settle_next = False  # what comes behind this request waits for its outcome
+        self._running = 0  # statements admitted and not ended
+        self._readmitted = False  # the next statement was admitted before
+        self._client_full = False  # the client does not read
+        self._out: list[bytes] = []
+        self._lanes: Lanes | None = None if self.pinned else self.lanes_for(settings.current)
+
+    # A backend
+
+    def _has_backend(self, message: bytes) -> bool:
+        """Whether `message` can be handled now: there is a backend and it is set as the session wants it."""
+        backend = self.backend
+        if backend is None:
+            backend = self.backend = self.lease.take_nowait()
+            if backend is None:
+                self._wait_with(message, Wait.BACKEND)
+                self._spawn(self._acquire())
+                return False
+            self._attached(backend)
+        if backend.settings is not self.settings.current:
+            self._bring_settings(backend)
+        return True
+
+    async def _acquire(self) -> None:
+        """Wait for a backend and go on; an error is the answer to the message that waits."""
+        try:
+            backend = await self.lease.take()
+        except TenantGateError as error:
+            if self.wait is Wait.BACKEND and not self.ended:
+                self.unserved(error)
+            return
+        if self.ended or self.wait is not Wait.BACKEND:
+            self.lease.let_go()
+            return
+        self.backend = backend
+        self._attached(backend)
+        self.go_on()
+
+    def _attached(self, backend: BackendConnection) -> None:
+        self._unnamed = None
+        if self._client_full:
+            backend.pause_reading()
+
+    def _bring_settings(self, backend: BackendConnection) -> None:
+        """Before a request: what differs is set, unseen. Within one, the backend itself keeps what is set."""
+        wanted = self.settings.current
+        if self._in_request or self.queue or self.status != IDLE:
+            return
+        if backend.settings != wanted:
+            statements = "; ".join(setting_statements(backend.settings, wanted))
+            error = LocalProtocolError("the session's settings could not be brought to the target")
+            self.queue.append(Expected(expected.PREFIX, forward=False, error=error))
+            self._out.append(messages.encode_query(statements.encode()))
+        backend.settings = wanted
+
+    def _release_if_free(self) -> None:
+        """Give the backend back when nothing is under way and nothing of the session is on it."""
+        if (
+            self.backend is None
+            or self.pinned
+            or self.status != IDLE
+            or self.queue
+            or self._in_request
+            or self._out
+            or self.wait is not Wait.NOTHING
+            or self._copy is not None
+            or self.skipping
+        ):
+            return
+        self.backend = self._unnamed = None
+        self._real_names.clear()
+        self.lease.let_go()
+
+    def unserved(self, error: TenantGateError) -> None:
+        """No backend could be had (or the client does not want one any more): the request that waits fails."""
+        tag, message = self._held.take()
+        self.wait = Wait.NOTHING
+        text = message[5:-1].decode("utf-8", "replace") if tag == _QUERY else ""
+        try:
+            self.recorder.refused(self.session, error, text, None, "simple" if tag == _QUERY else "extended")
+        except TenantGateError as unavailable:
+            self.fail(unavailable)
+            return
+        if tag == _QUERY:
+            self.client_write(error_reply(error) + replies.READY_IDLE)
+        else:
+            self.client_write(error_reply(error))
+            self.skipping = True
+        self.go_on()
+
+    # Waiting
+
+    def _wait_with(self, message: bytes, wait: Wait) -> None:
+        """Handle this message again, and those behind it, when what it waits for is there."""
+        self.wait = wait
+        self._held.put_back(message)
+
+    def go_on(self) -> None:
+        """Handle what was held back; stops when something must be waited for again."""
+        if self.ended:
+            return
+        try:
+            self.wait = Wait.NOTHING
+            while len(self._held) and self.wait is Wait.NOTHING and not self.ended:
+                self._dispatch(*self._held.take())
+            self._flush()
+        except Exception as error:
+            self.fail(error)
+
+    def _dispatch(self, tag: int, message: bytes) -> None:
+        raise NotImplementedError
+
+    def _compile_ahead(self, text: str, message: bytes) -> bool:
+        """Whether `message` has to wait for its long text to be compiled."""
+        if not self._judge.compile_ahead(text, self.clock(), lambda: not self.ended, self.go_on):
+            return False
+        self._wait_with(message, Wait.COMPILATION)
+        return True
+
+    def _flush(self) -> None:
+        if self._out and self.backend is not None:
+            out = self._out
+            self.backend.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    # Statements
+
+    def _admit(self) -> None:
+        """Audit can take it, quotas have room for it. Raises AuditUnavailable or QuotaExceeded."""
+        self.recorder.check_available()
+        if self._readmitted:
+            self._readmitted = False
+            self.session.usage.readmit_statement()
+        else:
+            self.session.usage.admit_statement(self.clock(), pipelined=self._running > 0)
+        self._running += 1
+
+    def _check_special(self, template: Template) -> None:
+        """Refuse what is refused, check what needs the session's state."""
+        denial = template.compiled.denial
+        if denial is not None:
+            raise denial
+        for plan in template.compiled.plans:
+            if plan.session_action:
+                self._sql_prepared.admit(plan, self._statements, self.session.generation)
+            if plan.session_action[:1] == ("listen",):
+                self._notifications.listen(plan.session_action[1])
+
+    def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> Running:
+        now = self.clock()
+        running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
+        running.start_bytes = self.relay.bytes_in
+        self.queue.append(running)
+        if not template.plain:
+            self._begin_special(template)
+        return running
+
+    def _begin_special(self, template: Template) -> None:
+        for plan in template.compiled.plans:
+            if plan.kind is StatementKind.COPY_IN:
+                self.wait = Wait.COPY
+            elif plan.kind is StatementKind.DDL:
+                self.ddl_pending = True
+            if plan.pins:
+                self._pin(plan.pins)
+            if any(change.value is None for change in plan.settings):
+                self._settle_next = True
+            if plan.session_action:
+                self._begin_action(plan.session_action[0])
+
+    def _begin_action(self, action: str) -> None:
+        if action in ("prepare", "execute"):
+            self._pin(SQL_PREPARED)
+        elif action in ("deallocate_all", "discard_all") and self.backend is not None:
+            self.backend.statements.doubt_all()
+            self._real_names.clear()
+
+    def _pin(self, reason: str) -> None:
+        self._lanes = None
+        self.pinned = self.pinned or reason
+
+    def _unpin(self) -> None:
+        """The backend is as new."""
+        if self.pinned != SESSION_POOLING:
+            self.pinned = ""
+            self._lanes = self.lanes_for(self.settings.current)
+
+    def _make_real(self, template: Template) -> None:
+        """EXECUTE and DEALLOCATE name a statement as the client does: give it that name on the backend, unseen."""
+        for plan in template.compiled.plans:
+            if plan.session_action and plan.session_action[0] in ("execute", "deallocate"):
+                name = plan.session_action[1].encode()
+                if name in self._statements and name not in self._real_names:
+                    prepared = self._statements.find(name)
+                    self._real_names.add(name)
+                    self._send_real(name, prepared)
+
+    def _send_real(self, name: bytes, prepared: Prepared) -> None:
+        parse = messages.encode_parse(name, prepared.sent.encode(), prepared.types)
+        if self._in_request:
+            self.queue.append(Expected(expected.PARSE, forward=False))
+            self._out.append(parse)
+        else:
+            self.queue.append(expected.SWALLOW_PREFIX)
+            self._out.append(parse + messages.SYNC)
+
+    def _record_refusal(self, error: TenantGateError, text: str, template: Template | None, protocol: str) -> None:
+        if not isinstance(error, StatementRefused):
+            return
+        plans = template.compiled.plans if template is not None else ()
+        plan = next((plan for plan in plans if plan.denial is not None), plans[0] if plans else None)
+        self.recorder.refused(self.session, error, text, plan, protocol)

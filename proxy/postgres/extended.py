@@ -1,0 +1,361 @@
+"""The extended query protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync, pipelined as the client likes.
+
+A client's statement is known to backends under a shared name (statements.py). A Parse of a text that the backend has
+already is answered here; a Bind of one that it lacks is preceded by a Parse of ours. Messages are named as in the
+protocol ("Extended Query", PostgreSQL documentation chapter 55).
+"""
+
+from __future__ import annotations
+
+from policy.errors import InvalidStatement, StatementRefused, TenantGateError
+from policy.sql.plan import StatementKind
+from proxy.errors import RemoteProtocolError
+from proxy.lease import Lease
+from proxy.postgres import expected
+from proxy.postgres.conversation import REFUSALS, Conversation, Equipment
+from proxy.postgres.errors import error_reply
+from proxy.postgres.expected import EXPECT_DESCRIBE, EXPECT_SYNC, Expected
+from proxy.postgres.held import Wait
+from proxy.postgres.parameter_types import check_declared_types
+from proxy.postgres.portals import cursor
+from proxy.postgres.prepared import ANY_GENERATION, Prepared
+from proxy.postgres.reserved_names import CLOSE_COPY, COPY_NAME, FAILING_BIND, RUN_COPY
+from proxy.postgres.settings import SessionSettings
+from proxy.postgres.statements import MAX_SHARED_BYTES, SharedStatement, private_statement
+from proxy.postgres.wire import messages, replies
+from proxy.session import Session, Template
+
+_MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
+_UNNAMED_ALL = messages.Execute(b"", 0)
+_DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
+_EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
+_STATEMENT = ord("S")
+
+
+class KnownParse:
+    """A Parse that was judged. `generation`: of that policy."""
+
+    __slots__ = ("generation", "name", "prepared")
+
+    def __init__(self, name: bytes, prepared: Prepared, generation: int) -> None:
+        self.name = name
+        self.prepared = prepared
+        self.generation = generation
+
+
+class ExtendedConversation(Conversation):
+    """The handlers of extended messages."""
+
+    __slots__ = ("_parses",)
+
+    def __init__(self, session: Session, lease: Lease, settings: SessionSettings, equipment: Equipment) -> None:
+        super().__init__(session, lease, settings, equipment)
+        self._parses: dict[bytes, KnownParse] = {}
+
+    # Parse
+
+    def _on_parse(self, message: bytes) -> None:
+        known = self._parses.get(message)
+        if known is None or known.generation != self.recorder.generation():
+            known = self._parse(message)
+            if known is None:
+                return
+        if not self._has_backend(message):
+            return
+        name, prepared = known.name, known.prepared
+        if name and self._statements.announced_before(name, self._request):
+            self._wait_with(message, Wait.ANSWERS)
+            return
+        try:
+            if name:
+                self._check_free(name)
+            self._statements.announce(name, prepared, self._request)
+        except StatementRefused as error:
+            self._fail(error, prepared.text, prepared.template)
+            return
+        if not prepared.template.plain:
+            self._make_real(prepared.template)
+        self._in_request = True
+        self._send_parse(name, prepared)
+
+    def _check_free(self, name: bytes) -> None:
+        """Raises InvalidStatement (42P05) for a name that is taken."""
+        if self._statements.is_taken(name) or self._sql_prepared.has(name.decode("utf-8", "replace")):
+            shown = name.decode("utf-8", "replace")
+            raise InvalidStatement(f'prepared statement "{shown}" already exists', sqlstate="42P05")
+
+    def _parse(self, message: bytes) -> KnownParse | None:
+        """Judge a Parse; drivers send the same one again and again, so it is kept. None: it was refused."""
+        name, query, types = messages.decode_parse(message)
+        text, template = query.decode("utf-8", "replace"), None
+        try:
+            text = self._judge.decode(query)
+            if self._judge.is_costly(text) and self._compile_ahead(text, message):
+                return None
+            template, literals = self._judge.judge(text)
+            prepared = self._prepare(text, types, template, literals)
+        except REFUSALS as error:
+            if not name:
+                self._statements.forget(name)
+            self._fail(error, text, template)
+            return None
+        known = KnownParse(name, prepared, prepared.generation)
+        if len(message) <= _MAX_KNOWN_BYTES:
+            if len(self._parses) >= _MAX_KNOWN_PARSES:
+                self._parses.clear()
+            self._parses[message] = known
+        return known
+
+    def _prepare(self, text: str, types: bytes, template: Template, literals: tuple[str, ...]) -> Prepared:
+        denial = template.compiled.denial
+        if denial is not None:
+            raise denial
+        if len(template.compiled.plans) > 1:
+            raise InvalidStatement("cannot insert multiple commands into a prepared statement")
+        if template.first is not None and not self.verbatim_errors:
+            check_declared_types(template.first, types)
+        return Prepared(text, types, template, literals, self.session.generation)
+
+    def _send_parse(self, name: bytes, prepared: Prepared) -> None:
+        """Have the backend know the statement; the client gets a ParseComplete when its turn comes."""
+        shared = self._shared(name, prepared)
+        backend = self.backend
+        assert backend is not None
+        if shared is None:
+            self._unnamed = prepared
+            self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
+            self._out.append(messages.encode_parse(b"", prepared.sent.encode(), prepared.types))
+        elif shared.name not in backend.statements:
+            self._close_on_backend(backend.statements.add(shared.name))
+            self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared, shared=shared))
+            self._out.append(shared.parse)
+        else:
+            self._simulate(Expected(expected.SIMULATED, name=name, prepared=prepared, reply=replies.PARSE_COMPLETE))
+
+    def _shared(self, name: bytes, prepared: Prepared) -> SharedStatement | None:
+        """What backends know it as. An unnamed statement gets a shared name the second time that it is seen."""
+        shared = prepared.shared
+        if shared is not None and not shared.retired:
+            return shared
+        if name and len(prepared.sent) > MAX_SHARED_BYTES:
+            shared = private_statement(prepared.sent, prepared.types)
+        elif name or shared is not None:
+            shared = self.book.statement(prepared.sent, prepared.types)
+        else:
+            shared = self.book.statement_seen_before(prepared.sent, prepared.types)
+        prepared.shared = shared
+        return shared
+
+    def _close_on_backend(self, names: list[bytes]) -> None:
+        for each in names:
+            self.queue.append(expected.SWALLOW_CLOSE)
+            self._out.append(messages.encode_close_statement(each))
+
+    def _simulate(self, entry: Expected) -> None:
+        """An answer that no backend gives: now, or when those before it have come."""
+        if self.queue:
+            self.queue.append(entry)
+        else:
+            self.client_write(entry.reply)
+            if entry.name is not None:
+                self.parse_ended(entry, True)
+
+    def parse_ended(self, entry: Expected, done: bool) -> None:
+        """A Parse, Close or Bind was answered or skipped."""
+        if not done and entry.kind == expected.PARSE and entry.shared is not None and self.backend is not None:
+            self.backend.statements.remove(entry.shared.name)
+        if entry.name is None:
+            return
+        if entry.kind == expected.BIND:
+            self._portals.fail(entry.name, self._answered)
+        elif done:
+            self._statements.confirm(entry.name, entry.prepared, self._answered)
+        else:
+            self._statements.withdraw(entry.name, entry.prepared, self._answered)
+
+    # Bind, Describe, Execute, Close
+
+    def _on_bind(self, message: bytes) -> None:
+        portal, name = messages.decode_bind(message)
+        if self._statements.announced_before(name, self._request):
+            self._wait_with(message, Wait.ANSWERS)
+            return
+        if not self._has_backend(message):
+            return
+        prepared: Prepared | None = None
+        try:
+            prepared = self._statements.find(name)
+            if prepared.generation != self.recorder.generation():
+                if self._judge.is_costly(prepared.text) and self._compile_ahead(prepared.text, message):
+                    return
+                prepared = self._prepare_again(name, prepared)
+            self._portals.bind(portal, prepared, self._request)
+        except REFUSALS as error:
+            self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
+            return
+        if not prepared.template.plain:
+            self._make_real(prepared.template)
+        known_as = self._ensure(name, prepared)
+        self._in_request = True
+        self.queue.append(Expected(expected.BIND, name=portal, prepared=prepared, shared=prepared.shared))
+        self._out.append(message if known_as == name else messages.with_statement_name(message, portal, name, known_as))
+
+    def _ensure(self, name: bytes, prepared: Prepared) -> bytes:
+        """The backend knows the statement, or is told of it, unseen; the name that it has there."""
+        backend, shared = self.backend, prepared.shared
+        assert backend is not None
+        if shared is None:
+            if self._unnamed is not prepared:
+                self._unnamed = prepared
+                self.queue.append(Expected(expected.PARSE, forward=False, prepared=prepared))
+                self._out.append(messages.encode_parse(b"", prepared.sent.encode(), prepared.types))
+            return b""
+        if shared.retired:
+            shared = self._shared(name or b"?", prepared)
+            assert shared is not None
+        if shared.name not in backend.statements:
+            self._close_on_backend(backend.statements.add(shared.name))
+            self.queue.append(Expected(expected.PARSE, forward=False, prepared=prepared, shared=shared))
+            self._out.append(shared.parse)
+        return shared.name
+
+    def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
+        """Policy or catalog changed: judge the statement anew; when it became another, that is what runs."""
+        again = self._prepare(prepared.text, prepared.types, *self._judge.judge(prepared.text))
+        announced = self._statements.is_announced(name)
+        if again.sent == prepared.sent:
+            again.shared = prepared.shared
+            if self._unnamed is prepared:
+                self._unnamed = again
+        elif announced:
+            raise InvalidStatement("the policy changed meanwhile", sqlstate="26000", hint="Prepare it again.")
+        if not announced:
+            self._statements.replace(name, again)
+        self._shared(name, again)
+        return again
+
+    def _on_describe(self, message: bytes) -> None:
+        if message == _DESCRIBE_UNNAMED_PORTAL:
+            if self._has_backend(message):
+                self._in_request = True
+                self.queue.append(EXPECT_DESCRIBE)
+                self._out.append(message)
+            return
+        kind, name = messages.decode_target(message, "Describe")
+        if kind == _STATEMENT and self._statements.announced_before(name, self._request):
+            self._wait_with(message, Wait.ANSWERS)
+            return
+        if not self._has_backend(message):
+            return
+        if kind == _STATEMENT:
+            try:
+                prepared = self._statements.find(name)
+            except REFUSALS as error:
+                self._fail(error, "", None)
+                return
+            message = messages.encode(b"D", b"S" + self._ensure(name, prepared) + b"\0")
+        self._in_request = True
+        self.queue.append(EXPECT_DESCRIBE)
+        self._out.append(message)
+
+    def _on_execute(self, message: bytes) -> None:
+        name, max_rows = _UNNAMED_ALL if message == _EXECUTE_UNNAMED else messages.decode_execute(message)
+        portal, request = self._portals.find(name)
+        if portal is None:
+            portal = cursor(name)
+        elif request != self._request and self._answered != self._request:
+            self._wait_with(message, Wait.ANSWERS)
+            return
+        if not self._has_backend(message):
+            return
+        try:
+            self._judge.follow_policy()
+            if portal.generation not in (self.session.generation, ANY_GENERATION):
+                if self._judge.is_costly(portal.text) and self._compile_ahead(portal.text, message):
+                    return
+                self._check_unchanged(portal)
+            if not portal.template.plain:
+                self._check_special(portal.template)
+            self._admit()
+        except REFUSALS as error:
+            self._fail(error, portal.text, portal.template)
+            return
+        plan = portal.template.first
+        self._in_request = True
+        if plan is not None and plan.kind is StatementKind.COPY_IN:
+            self._execute_copy(portal)
+            return
+        running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
+        running.max_rows = max(max_rows, 0)
+        running.shared = portal.shared
+        self._out.append(message)
+
+    def _execute_copy(self, copy: Prepared) -> None:
+        """Run a COPY FROM under a name of our own: its data are stamped by the very plan that asks for them.
+
+        Whatever the client made of its own names, by protocol or by SQL, no other COPY can take its place.
+        """
+        self.queue.extend((expected.SWALLOW_CLOSE, expected.SWALLOW_CLOSE))
+        self.queue.append(Expected(expected.PARSE, forward=False, prepared=copy))
+        self.queue.append(expected.SWALLOW_BIND)
+        self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text).own_copy = True
+        self._out.append(CLOSE_COPY + messages.encode_parse(COPY_NAME, copy.sent.encode()) + RUN_COPY)
+
+    def _check_unchanged(self, portal: Prepared) -> None:
+        """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
+        template, literals = self._judge.judge(portal.text)
+        if template.compiled.denial is not None or template.text(literals) != portal.sent:
+            raise InvalidStatement(
+                "the portal was opened under an older policy", sqlstate="34000", hint="Run the statement again."
+            )
+
+    def _on_close(self, message: bytes) -> None:
+        kind, name = messages.decode_target(message, "Close")
+        if not self._has_backend(message):
+            return
+        self._in_request = True
+        if kind == _STATEMENT:
+            if self.pinned:  # it may be there under this very name
+                self._real_names.discard(name)
+                self._close_on_backend([name])
+            self._statements.announce(name, None, self._request)
+            self._simulate(Expected(expected.SIMULATED, name=name, reply=replies.CLOSE_COMPLETE))
+        else:
+            self._portals.drop(name)
+            self.queue.append(expected.EXPECT_CLOSE)
+            self._out.append(message)
+
+    # The end of a request
+
+    def _on_flush(self, message: bytes) -> None:
+        if message != messages.FLUSH:
+            raise RemoteProtocolError("invalid message format in Flush")
+        if self.backend is not None:
+            self._out.append(message)
+
+    def _on_sync(self, message: bytes) -> None:
+        if message != messages.SYNC:
+            raise RemoteProtocolError("invalid message format in Sync")
+        self.skipping = self._in_request = False
+        if self.backend is None:
+            self.client_write(replies.READY_IDLE)
+            return
+        self._request += 1
+        self.queue.append(EXPECT_SYNC)
+        self._out.append(message)
+        if self._settle_next:
+            self._settle_next = False
+            self.wait = Wait.SETTLED
+
+    def _fail(self, error: TenantGateError, text: str, template: Template | None) -> None:
+        """Refuse a message of an extended request: the target fails in its place and skips to Sync, and so do we.
+
+        Without a backend nothing is under way and no transaction is open: the answer is given here.
+        """
+        self._record_refusal(error, text, template, "extended")
+        self._in_request = self.skipping = True
+        if self.backend is None:
+            self.client_write(error_reply(error))
+            return
+        self.queue.append(Expected(expected.REFUSED, error=error))
+        self._out.append(FAILING_BIND)

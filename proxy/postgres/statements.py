@@ -1,0 +1,178 @@
+"""Prepared statements that sessions share: one text, one name on every backend that has it.
+
+A client's name for a statement means nothing to a backend, since sessions share backends. What a backend is told is a
+name of ours, which nobody can guess and which stands for this text and these parameter types for ever. A statement
+also knows how it does: what runs fast and answers little may go on a lane.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from proxy.postgres.wire import messages
+
+_PREFIX = f"tg{secrets.token_hex(8)}_"
+MAX_ON_BACKEND = 500
+MAX_KNOWN = 20_000
+MAX_SHARED_BYTES = 16_384  # longer texts are prepared for their session only
+
+PROBATION_RUNS = 2
+MAX_PROBATION_RUNS = 4096
+FAST_S = 0.025
+SMALL_BYTES = 32 * 1024
+_WEIGHT = 1 / 8
+
+
+class SharedStatement:
+    """`row_description`: the RowDescription of its results in text format, once it is known.
+
+    retired: the target refuses it (its result type has changed, for one); who holds it asks the book for its
+    successor.
+    """
+
+    __slots__ = ("_need", "_runs", "_seconds", "_size", "name", "parse", "retired", "row_description", "text", "types")
+
+    def __init__(self, number: int, text: str, types: bytes, need: int = PROBATION_RUNS) -> None:
+        self.name = f"{_PREFIX}{number}".encode()
+        self.text = text
+        self.types = types
+        self.parse = messages.encode_parse(self.name, text.encode(), types)
+        self.row_description: bytes | None = None
+        self.retired = False
+        self._need = need
+        self._runs = 0
+        self._seconds = 0.0
+        self._size = 0.0
+
+    @property
+    def may_lane(self) -> bool:
+        """Enough runs in a row were fast and small."""
+        return self._runs >= self._need
+
+    @property
+    def need(self) -> int:
+        return self._need
+
+    def observe(self, seconds: float, size: int) -> None:
+        """It ran to its end, in `seconds`, and answered `size` bytes."""
+        if self._runs:
+            self._seconds += (seconds - self._seconds) * _WEIGHT
+            self._size += (size - self._size) * _WEIGHT
+        else:
+            self._seconds, self._size = seconds, float(size)
+        if self._seconds <= FAST_S and self._size <= SMALL_BYTES:
+            self._runs += 1
+        else:
+            self.demote()
+
+    def demote(self) -> None:
+        """Off the lanes, and longer on probation than before."""
+        if self._runs >= self._need:
+            self._need = min(self._need * 2, MAX_PROBATION_RUNS)
+        self._runs = 0
+
+
+def private_statement(text: str, types: bytes) -> SharedStatement:
+    """One that no book keeps: for its session only."""
+    global _private
+    _private += 1
+    return SharedStatement(-_private, text, types, MAX_PROBATION_RUNS)
+
+
+_private = 0
+
+
+class StatementBook:
+    """The shared statements of one place (target, database, search_path). Bounded: the oldest is forgotten first."""
+
+    __slots__ = ("_known", "_next", "_seen")
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], SharedStatement] = {}
+        self._seen: dict[int, None] = {}
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def statement(self, text: str, types: bytes) -> SharedStatement:
+        """The statement of this text and these parameter types (as in a Parse: their number and OIDs)."""
+        found = self._known.get((text, types))
+        if found is None:
+            found = self._add(text, types, PROBATION_RUNS)
+        return found
+
+    def statement_seen_before(self, text: str, types: bytes) -> SharedStatement | None:
+        """The same, but None the first time: texts that come once are not worth a place."""
+        found = self._known.get((text, types))
+        if found is not None or len(text) > MAX_SHARED_BYTES:
+            return found
+        key = hash((text, types))
+        if key in self._seen:
+            del self._seen[key]
+            return self._add(text, types, PROBATION_RUNS)
+        if len(self._seen) >= MAX_KNOWN:
+            del self._seen[next(iter(self._seen))]
+        self._seen[key] = None
+        return None
+
+    def retire(self, statement: SharedStatement) -> None:
+        """A target refused it: its text gets another name, and a longer probation."""
+        statement.retired = True
+        statement.demote()
+        if self._known.get((statement.text, statement.types)) is statement:
+            del self._known[statement.text, statement.types]
+            self._add(statement.text, statement.types, min(max(statement.need, 2) * 4, MAX_PROBATION_RUNS))
+
+    def _add(self, text: str, types: bytes, need: int) -> SharedStatement:
+        if len(self._known) >= MAX_KNOWN:
+            oldest = self._known.pop(next(iter(self._known)))
+            oldest.retired = True
+        statement = self._known[text, types] = SharedStatement(self._next, text, types, need)
+        self._next += 1
+        return statement
+
+
+class BackendStatements:
+    """Which shared statements one backend has. Names in doubt may be there or not: they are closed before use."""
+
+    __slots__ = ("_doubtful", "_names")
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, None] = {}
+        self._doubtful: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def add(self, name: bytes) -> list[bytes]:
+        """A Parse of `name` is about to be sent. The names to close before it: replies to these are CloseCompletes."""
+        closing: list[bytes] = []
+        if name in self._doubtful:
+            self._doubtful.discard(name)
+            closing.append(name)
+        if len(self._names) >= MAX_ON_BACKEND:
+            oldest = next(iter(self._names))
+            del self._names[oldest]
+            closing.append(oldest)
+        self._names[name] = None
+        return closing
+
+    def remove(self, name: bytes) -> None:
+        """Its Parse failed or was skipped."""
+        if name in self._names:
+            del self._names[name]
+            self._doubtful.add(name)
+
+    def doubt_all(self) -> None:
+        """DEALLOCATE ALL was sent: it may fail."""
+        self._doubtful.update(self._names)
+        self._names.clear()
+
+    def clear(self) -> None:
+        """The backend was reset."""
+        self._names.clear()
+        self._doubtful.clear()
