@@ -83,6 +83,8 @@ class Gauges:
 
     frontends: Callable[[], int] = field(default=_zero)
     pools: Callable[[], Iterable[PoolGauge]] = field(default=_no_pools)
+    lanes: Callable[[], int] = field(default=_zero)
+    lane_requests: Callable[[], int] = field(default=_zero)
     plan_cache_entries: Callable[[], int] = field(default=_zero)
     policy_version: Callable[[], int] = field(default=_zero)
     audit_events: Callable[[], int] = field(default=_zero)
@@ -235,6 +237,9 @@ class _Export(Collector):
             waiting.add_metric(labels, pool.waiting)
         yield backends
         yield waiting
+        gauges = self._metrics.gauges
+        yield _gauge("tenantgate_lanes", "Backends that carry statements of many sessions.", gauges.lanes())
+        yield _counter("tenantgate_lane_requests", "Statements that went to a lane.", gauges.lane_requests())
 
     def _plans(self) -> Iterator[Metric]:
         metrics = self._metrics

@@ -111,7 +111,7 @@ class Lanes:
             return
         finally:
             self._opening -= 1
-        lane = Lane(backend, self._clock, self._on_lost)
+        lane = Lane(backend, self._clock, asyncio.get_running_loop().call_soon, self._on_lost)
         try:
             if self._settings:
                 await backend.exchange(*setting_statements(backend.settings, self._settings))

@@ -35,10 +35,27 @@ class Lane:
     it is empty, since a cancel request may still hit it.
     """
 
-    __slots__ = ("_clock", "_data", "_lost", "_skip", "backend", "doomed", "head_since", "idle_since", "open", "queue")
+    __slots__ = (
+        "_call_soon",
+        "_clock",
+        "_data",
+        "_lost",
+        "_out",
+        "_skip",
+        "backend",
+        "doomed",
+        "head_since",
+        "idle_since",
+        "open",
+        "queue",
+    )
 
     def __init__(
-        self, backend: BackendConnection, clock: Callable[[], float], lost: Callable[[Lane, list[LaneRequest]], None]
+        self,
+        backend: BackendConnection,
+        clock: Callable[[], float],
+        call_soon: Callable[[Callable[[], None]], object],
+        lost: Callable[[Lane, list[LaneRequest]], None],
     ) -> None:
         self.backend = backend
         self.queue: deque[LaneRequest] = deque()
@@ -46,6 +63,8 @@ class Lane:
         self.open = True
         self.doomed = False
         self._clock = clock
+        self._call_soon = call_soon
+        self._out: list[bytes] = []
         self._lost = lost  # told once, with the requests that can be run again
         self._data = b""
         self._skip = 0
@@ -53,17 +72,28 @@ class Lane:
     def submit(self, request: LaneRequest) -> None:
         """Send a request. Its reply goes to its owner."""
         queue = self.queue
-        if not queue:
-            self.head_since = request.started
-        queue.append(request)
+        message = request.message
         name = request.statement.name
         statements = self.backend.statements
-        if name in statements:
-            self.backend.write(request.message)
-            return
-        closing = [messages.encode_close_statement(each) for each in statements.add(name)]
-        request.parsing = True
-        self.backend.write(b"".join((*closing, request.statement.parse, request.message)))
+        if name not in statements:
+            request.parsing = True
+            closing = [messages.encode_close_statement(each) for each in statements.add(name)]
+            message = b"".join((*closing, request.statement.parse, message))
+        if queue:
+            queue.append(request)
+            out = self._out
+            if not out:
+                self._call_soon(self._flush)
+            out.append(message)
+        else:
+            self.head_since = request.started
+            queue.append(request)
+            self.backend.write(message)
+
+    def _flush(self) -> None:
+        """One write for all requests that came in one turn of the event loop behind another."""
+        out, self._out = self._out, []
+        self.backend.write(out[0] if len(out) == 1 else b"".join(out))
 
     def shed(self) -> list[LaneRequest]:
         """Give up all requests behind the head, whose replies are no longer wanted here; take no newcomers."""
