@@ -24,9 +24,14 @@ from proxy.lease import Lease
 from proxy.observe.metrics import Metrics
 from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
+from proxy.pool.pool import Pool
+from proxy.postgres import expected
+from proxy.postgres.backend import BackendConnection
 from proxy.postgres.conversation import Equipment
 from proxy.postgres.engine import Engine
 from proxy.postgres.judge import Judge
+from proxy.postgres.lanes.group import Lanes
+from proxy.postgres.lanes.lane import Lane
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.settings import SessionSettings
 from proxy.postgres.statements import BackendStatements, StatementBook
@@ -53,6 +58,12 @@ class NoBackend:
 
     def write(self, data: bytes) -> None:
         self.sent += len(data)
+
+
+class NoPool:
+    """Has nothing to spare."""
+
+    may_spare = False
 
 
 class NoLease:
@@ -90,14 +101,16 @@ def make_engine(audit: AuditEmitter) -> Engine:
         metrics.statement_counts("acme"), TenantTotals(), "127.0.0.1:5000", "bench",
     )  # fmt: skip
     session.enter(PlanScope(access, catalog, "", 1000), tenant, 1, 1)
+    book = StatementBook()
+    lanes = Lanes(cast(Pool, NoPool()), book, {}, time.monotonic, lambda work: None)
     equipment = Equipment(
         client_write=lambda data: None,
         pause_client=lambda paused: None,
         fail=lambda error: None,
         settled=lambda: None,
         spawn=lambda work: None,
-        book=StatementBook(),
-        lanes_for=lambda settings: None,
+        book=book,
+        lanes_for=lambda settings: lanes,
         judge=Judge(session, lambda session: None, lambda: 1, CompileAhead(), 1 << 20),
         recorder=Recorder(audit, metrics, time.monotonic, lambda: 1),
         clock=time.monotonic,
@@ -119,12 +132,13 @@ def simple(engine: Engine) -> Callable[[int], None]:
 
 
 def extended(engine: Engine) -> Callable[[int], None]:
-    answer = replies.PARSE_COMPLETE + replies.BIND_COMPLETE + b"".join(ROW) + replies.READY_IDLE
+    answer = replies.BIND_COMPLETE + b"".join(ROW) + replies.READY_IDLE
     request = parse("", SQL.format("$1")) + bind("", "", "17") + describe("P") + execute() + SYNC
 
     def once(_: int) -> None:
         engine.client_data(request)
-        engine.backend_data(answer)
+        parsed = engine.queue[0].kind == expected.PARSE  # later it is a statement that the backend has
+        engine.backend_data(replies.PARSE_COMPLETE + answer if parsed else answer)
 
     return once
 
@@ -142,7 +156,50 @@ def prepared(engine: Engine) -> Callable[[int], None]:
     return once
 
 
-MODES = {"simple": simple, "extended": extended, "prepared": prepared}
+def lane_simple(engine: Engine) -> Callable[[int], None]:
+    """The same text on a lane: a shared prepared statement, the literal a parameter."""
+    leased = simple(engine)
+    for number in range(4):
+        leased(number)
+    lane = with_lane(engine)
+    described = replies.PARSE_COMPLETE + replies.BIND_COMPLETE + b"".join(ROW) + replies.READY_IDLE
+    answer = replies.BIND_COMPLETE + b"".join(ROW[1:]) + replies.READY_IDLE
+
+    def once(number: int) -> None:
+        engine.client_data(messages.encode_query(SQL.format(number).encode()))
+        lane.backend_data(described if lane.queue[0].describes else answer)
+
+    return once
+
+
+def lane_prepared(engine: Engine) -> Callable[[int], None]:
+    leased = prepared(engine)
+    for number in range(4):
+        leased(number)
+    lane = with_lane(engine)
+    rows = replies.BIND_COMPLETE + b"".join(ROW) + replies.READY_IDLE
+    request = bind("", "p", "17") + describe("P") + execute() + SYNC
+
+    def once(_: int) -> None:
+        engine.client_data(request)
+        lane.backend_data(replies.PARSE_COMPLETE + rows if lane.queue[0].parsing else rows)
+
+    return once
+
+
+def with_lane(engine: Engine) -> Lane:
+    """One lane, which is always there."""
+    lanes = engine.lanes_for({})
+    assert lanes is not None
+    lane = Lane(cast(BackendConnection, NoBackend()), time.monotonic, lambda call: call(), lambda lost, again: None)
+    lanes.use(lane)
+    return lane
+
+
+MODES = {
+    "simple": simple, "extended": extended, "prepared": prepared,
+    "lane simple": lane_simple, "lane prepared": lane_prepared,
+}  # fmt: skip
 
 
 async def measure(mode: str, profile: bool) -> float:

@@ -77,6 +77,8 @@ class Gateway:
     def _bump(self) -> None:
         """Something that plans depend on is another now; plans that no session goes by any more are forgotten."""
         self.generation += 1
+        for each in self.places:
+            each.book.retire_all()
         self.plans.prune({id(f.handler.session.scope) for f in self.frontends if isinstance(f.handler, Engine)})
 
     def take_policy(self, config: GatewayConfig, snapshot: Snapshot) -> None:

@@ -173,6 +173,12 @@ class ExtendedConversation(Conversation):
         else:
             self._statements.withdraw(entry.name, entry.prepared, self._answered)
 
+    def statement_stale(self, statement: SharedStatement) -> None:
+        """The target does not run it any more as it was prepared: it is prepared anew the next time."""
+        self.book.retire(statement)
+        if self.backend is not None:
+            self.backend.statements.remove(statement.name)
+
     # Bind, Describe, Execute, Close
 
     def _on_bind(self, message: bytes) -> None:

@@ -16,12 +16,14 @@ from proxy.postgres import expected
 from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, presentable_fields, scrub
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
+from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
 _DATA_ROW, _COPY_DATA, _READY, _PARAMETER_STATUS, _ERROR = b"DdZSE"
 _MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
 _OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
+_STALE = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
 _ENDED_BY_READY = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
 _HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
 
@@ -36,6 +38,7 @@ class RelayListener(Protocol):
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
     def ready(self, status: int, is_sync: bool) -> None: ...
     def transaction_command_ended(self, tag: bytes) -> None: ...
+    def statement_stale(self, statement: SharedStatement) -> None: ...
     def parameter_changed(self, name: str, value: str) -> None: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
     def notification(self, message: bytes) -> bytes: ...
@@ -213,6 +216,8 @@ class ReplyRelay:
         reply = self._present(entry, fields)
         code = fields.get("C", b"")
         sqlstate = code.decode() if len(code) == 5 and code.isalnum() else "XX000"
+        if code in _STALE and entry.shared is not None:
+            self._listener.statement_stale(entry.shared)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
             sqlstate = AccessDenied.default_sqlstate
         if entry.kind == expected.QUERY:

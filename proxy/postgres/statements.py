@@ -124,6 +124,12 @@ class StatementBook:
             del self._known[statement.text, statement.types]
             self._add(statement.text, statement.types, min(max(statement.need, 2) * 4, MAX_PROBATION_RUNS))
 
+    def retire_all(self) -> None:
+        """The catalog is another one: results may have other types."""
+        for statement in self._known.values():
+            statement.retired = True
+        self._known.clear()
+
     def _add(self, text: str, types: bytes, need: int) -> SharedStatement:
         if len(self._known) >= MAX_KNOWN:
             oldest = self._known.pop(next(iter(self._known)))

@@ -17,6 +17,7 @@ from proxy.postgres import expected
 from proxy.postgres.expected import EXPECT_SYNC, EXPECT_UNNAMED_BIND, Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
+from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.messages import encode
 from proxy.session import NO_VALUES, Template
@@ -50,6 +51,9 @@ class Story:
 
     def transaction_command_ended(self, tag: bytes) -> None:
         self.told.append(("transaction", tag))
+
+    def statement_stale(self, statement: SharedStatement) -> None:
+        self.told.append(("stale", statement.name))
 
     def parameter_changed(self, name: str, value: str) -> None:
         self.told.append(("parameter", name, value))

@@ -122,6 +122,10 @@ class Lanes:
             self._not_before = self._clock() + _RETRY_S
             self._pool.release(backend, reusable=False)
             return
+        self.use(lane)
+
+    def use(self, lane: Lane) -> None:
+        """One more lane."""
         self._lanes.append(lane)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
