@@ -264,10 +264,6 @@ class Server:
         gateway.metrics.gauges = Gauges(
             frontends=lambda: len(gateway.frontends),
             pools=lambda: _pool_gauges(gateway),
-            pools=lambda: (
-                PoolGauge(target, database, c.idle, c.in_use, c.connecting, c.waiting)
-                for (target, database, _), c in ((key, pool.counts) for key, pool in gateway.pools.items())
-            ),
             lanes=lambda: sum(len(place.lane_backends()) for place in gateway.places),
             lane_requests=lambda: sum(place.lane_requests for place in gateway.places),
             plan_cache_entries=lambda: sum(len(scope) for scope in gateway.plans.scopes()),

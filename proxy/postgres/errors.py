@@ -55,6 +55,10 @@ def scrub(fields: dict[str, bytes], position: int | None) -> dict[str, bytes]:
     kept = {code: value for code, value in fields.items() if code not in _SCRUBBED}
     if _TEMPORARY in kept.get("M", b""):  # the gateway's own addition: `relation "pg_temp.x" does not exist`
         kept["M"] = kept["M"].replace(_TEMPORARY, b"")
+    elif kept.get("C") == b"3F000" and _TEMPORARY[:-1] in kept.get(
+        "M", b""
+    ):  # the same, of a session that has none yet
+        kept |= {"C": b"42P01", "M": b"relation does not exist"}
     return kept if position is None else with_position(kept, position)
 
 
