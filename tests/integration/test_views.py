@@ -124,3 +124,13 @@ def test_the_definition_of_a_view_that_is_not_listed_is_not_told(databases: Data
     assert "customers" not in by_oid
     for sql in ("SELECT definition FROM pg_views", "SELECT view_definition FROM information_schema.views"):
         assert "customers" not in _answer(sql, OWNER, databases)
+
+
+def test_a_mask_within_a_view_is_behind_a_barrier(databases: Databases) -> None:
+    """From outside its column looks like any other of its type, which could be compared before the tenant test."""
+    sql = "SELECT id FROM labelled WHERE note < '2'"
+    mask = TableAccess(read=True, masks={"note": "(note::int)::text"})
+    masked = replace(OWNER, tables={("public", "orders"): mask})
+    assert "OFFSET 0" not in rewritten(sql, OWNER, databases.catalog)[0]
+    assert "OFFSET 0" in rewritten(sql, masked, databases.catalog)[0]
+    assert SECRET not in _answer(sql, masked, databases)

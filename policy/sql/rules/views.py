@@ -71,6 +71,12 @@ def _limits(access: TableAccess) -> bool:
     return not access.read or access.limits
 
 
+def _has_masks(references: Iterable[Reference], access: Access) -> bool:
+    """Whether a column of the view may be a mask, which is not seen from outside: the view's column has its type."""
+    tables = (access.table(schema, r.name) for r in references for schema in (r.schema or "", ""))
+    return any(table.masks for table in tables)
+
+
 def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSources) -> Pieces:
     """The view's query in brackets, guarded and checked."""
     if not relation.definition:
@@ -79,7 +85,8 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     references = collect_references(statement.node, tokens)
     inner = Context(outer.access, outer.catalog, outer.schema, text, tokens, statement, references)
     inner.own_text = False
-    inner.leakproof = not needs_barrier(outer) and view_is_leakproof(statement.node, inner)
+    quiet = not _has_masks(references.all, outer.access) and view_is_leakproof(statement.node, inner)
+    inner.leakproof = quiet and not needs_barrier(outer)
     check_nodes(statement.node, inner)
     check_type_names(inner)
     refuse_denied_columns(inner)
