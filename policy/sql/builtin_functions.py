@@ -133,8 +133,8 @@ SETS_AND_VALUES = _names("""
 SESSION = _names("""
     current_database current_schema current_schemas current_user getdatabaseencoding getpgusername
     pg_advisory_unlock_all pg_backend_pid pg_char_to_encoding pg_client_encoding pg_encoding_max_length
-    pg_encoding_to_char pg_is_in_recovery pg_jit_available pg_my_temp_schema pg_is_other_temp_schema pg_sleep
-    pg_sleep_for pg_sleep_until pg_trigger_depth session_user version
+    pg_encoding_to_char pg_is_in_recovery pg_is_wal_replay_paused pg_jit_available pg_my_temp_schema
+    pg_is_other_temp_schema pg_sleep pg_sleep_for pg_sleep_until pg_trigger_depth session_user version
 """)
 
 # What psql's backslash commands, pgJDBC and ORM reflection call: names, comments and visibility by oid.
@@ -144,7 +144,7 @@ CATALOG_HELPERS = _names("""
     pg_index_has_property pg_indexam_has_property pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_visible
     pg_options_to_table pg_relation_is_publishable pg_statistics_obj_is_visible pg_table_is_visible
     pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible
-    pg_type_is_visible shobj_description
+    pg_type_is_visible shobj_description pg_available_extensions pg_available_extension_versions
 """)
 
 ALLOWED: frozenset[str] = frozenset().union(
@@ -173,7 +173,7 @@ GUARDED_BY_OID = _names("""
     pg_get_function_result pg_get_functiondef pg_get_indexdef pg_get_partkeydef pg_get_replica_identity_index
     pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef
     pg_get_viewdef pg_get_ruledef pg_indexes_size pg_partition_ancestors pg_relation_size pg_table_size
-    pg_tablespace_location pg_total_relation_size
+    pg_show_all_settings pg_tablespace_location pg_total_relation_size
 """)
 
 # They print their argument in an error or tell whether an object exists.
@@ -190,7 +190,8 @@ NAME_RESOLVERS = _names("""
 # Harmless where nobody else's data is in the database: allowed in the database strategy.
 OWN_DATABASE_ONLY = _names("""
     pg_database_size pg_tablespace_size pg_get_serial_sequence pg_get_function_sqlbody
-    pg_relation_filenode to_regtypemod pg_partition_root pg_partition_tree pg_get_partition_constraintdef
+    pg_relation_filenode pg_stat_get_numscans to_regtypemod pg_partition_root
+    pg_partition_tree pg_get_partition_constraintdef
     pg_sequence_last_value pg_sequence_parameters pg_column_is_updatable pg_relation_is_updatable
     txid_current txid_current_if_assigned txid_status txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax
     txid_snapshot_xmin txid_visible_in_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_xact_status

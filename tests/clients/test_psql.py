@@ -19,7 +19,7 @@ from tests.harness.missing import missing
 
 
 @cache
-def _psql() -> str | None:
+def psql_path() -> str | None:
     """psql's path. Debian's wrapper may be there without any psql behind it."""
     found = shutil.which("psql")
     works = found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
@@ -27,7 +27,7 @@ def _psql() -> str | None:
 
 
 def start_psql(gateway: DemoGateway, person: Person, database: str, *options: str) -> subprocess.Popen[str]:
-    psql = _psql()
+    psql = psql_path()
     if psql is None:
         missing("psql", "apt-get install postgresql-client")
     target = (

@@ -201,7 +201,7 @@ def test_only_the_current_database_and_role_are_shown(shared: View, own_schema: 
 
 @pytest.mark.parametrize(
     "name",
-    ["pg_authid", "pg_shadow", "pg_statistic", "pg_stats", "pg_stat_activity", "pg_stat_user_tables", "pg_locks",
+    ["pg_authid", "pg_shadow", "pg_statistic", "pg_stats", "pg_stat_user_tables", "pg_locks",
      "pg_largeobject", "pg_hba_file_rules", "pg_prepared_statements", "pg_no_such_thing"],
 )  # fmt: skip
 def test_what_tells_of_others_is_refused(shared: View, own_schema: View, name: str) -> None:
@@ -210,6 +210,14 @@ def test_what_tells_of_others_is_refused(shared: View, own_schema: View, name: s
             view.guard(f"pg_catalog.{name}")
         assert refused.value.sqlstate == "42501"
         assert refused.value.hint
+
+
+def test_activity_is_the_sessions_own_and_without_its_text(shared: View, own_schema: View) -> None:
+    for view in (shared, own_schema):
+        with psycopg.connect(view.connection.info.dsn, password=view.connection.info.password) as other:
+            other.execute("SELECT 'secret of another session'")
+            seen = view.rows("pg_catalog.pg_stat_activity", "pid, query, client_addr")
+        assert seen == [(view.connection.info.backend_pid, None, None)]
 
 
 @pytest.mark.parametrize("name", ["pg_authid", "pg_shadow", "pg_stats", "pg_hba_file_rules", "pg_stat_replication"])

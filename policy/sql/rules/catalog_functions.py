@@ -24,6 +24,7 @@ from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalog_tables import NOTHING
 from policy.sql.rules.catalogs import visible_condition
+from policy.sql.rules.settings_function import guard_settings_function
 from policy.sql.verify import HOLE, client_part
 
 Node = Any
@@ -83,6 +84,7 @@ _GUARDS: Final[Mapping[str, _Guard]] = {
         _Guard("@system(x.oid)"),
     ),
     "pg_describe_object": _Guard(NOTHING, at=1),
+    "pg_stat_get_numscans": _Guard(NOTHING),
     "pg_partition_tree": _Guard(NOTHING, of="regclass"),
     "pg_get_serial_sequence": _Guard(
         "pg_catalog.to_regclass(x.oid) = ANY (ARRAY(SELECT c.oid FROM pg_catalog.pg_class AS c"
@@ -109,6 +111,7 @@ def guard_catalog_functions(context: Context) -> None:
 
     Runs after `guard_sources`, whose edits of an argument it encloses.
     """
+    guard_settings_function(context)
     guards = _CLUSTER_GUARDS if context.access.isolation is Isolation.DATABASE else {**_GUARDS, **_CLUSTER_GUARDS}
     for node in walk(context.statement.node):
         if not isinstance(node, ast.FuncCall) or not node.args or _schema(node) not in ("", "pg_catalog"):

@@ -100,6 +100,9 @@ PG_CATALOG: Final[Mapping[str, str]] = {
     "pg_roles": f"x.rolname {_OWN_ROLE}",
     "pg_user": f"x.usename {_OWN_ROLE}",
     "pg_settings": "x.name = ANY ('{" + ",".join(SETTINGS) + "}'::pg_catalog.text[])",
+    **dict.fromkeys(
+        ("pg_stat_activity", "pg_stat_ssl", "pg_stat_gssapi"), "x.pid = pg_catalog.pg_backend_pid()"
+    ),
     "pg_tables": "@table(x.schemaname, x.tablename)",
     "pg_views": "@table(x.schemaname, x.viewname)",
     "pg_matviews": "@table(x.schemaname, x.matviewname)",
@@ -218,6 +221,14 @@ HIDDEN_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "datminmxid": "'0'::pg_catalog.xid",
         "datacl": "NULL::pg_catalog.aclitem[]",
     },
+    "pg_catalog.pg_stat_activity": {
+        "query": "NULL::pg_catalog.text",
+        "client_addr": "NULL::pg_catalog.inet",
+        "client_hostname": "NULL::pg_catalog.text",
+        "client_port": "NULL::pg_catalog.int4",
+        "backend_xid": "NULL::pg_catalog.xid",
+        "backend_xmin": "NULL::pg_catalog.xid",
+    },
     "pg_catalog.pg_subscription": {"subconninfo": "NULL::pg_catalog.text"},
     "pg_catalog.pg_sequences": {"last_value": "NULL::pg_catalog.int8"},
 }
@@ -233,6 +244,7 @@ HIDDEN_IN_SHARED: Final[Mapping[str, Mapping[str, str]]] = {
 
 CLUSTER_WIDE: Final = frozenset(
     {
+        "pg_settings",
         "pg_database",
         "pg_roles",
         "pg_user",
@@ -251,6 +263,7 @@ CLUSTER_WIDE: Final = frozenset(
 """Catalogs that show the whole cluster: guarded in a tenant's own database too."""
 
 DATABASE_ONLY: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("pg_stat_ssl", "pg_stat_gssapi"), "x.pid = pg_catalog.pg_backend_pid()"),
     "pg_stat_activity": "x.datname = pg_catalog.current_database()",
     "pg_stat_database": "x.datname = pg_catalog.current_database()",
     "pg_locks": "EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.oid = x.database"
