@@ -190,7 +190,7 @@ NAME_RESOLVERS = _names("""
 # Harmless where nobody else's data is in the database: allowed in the database strategy.
 OWN_DATABASE_ONLY = _names("""
     pg_database_size pg_tablespace_size pg_get_serial_sequence pg_get_function_sqlbody
-    pg_relation_filenode pg_stat_get_numscans to_regtypemod pg_partition_root
+    pg_relation_filenode to_regtypemod pg_partition_root
     pg_partition_tree pg_get_partition_constraintdef
     pg_sequence_last_value pg_sequence_parameters pg_column_is_updatable pg_relation_is_updatable
     txid_current txid_current_if_assigned txid_status txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax

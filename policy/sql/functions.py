@@ -22,7 +22,7 @@ from policy.sql import parse
 from policy.sql.catalog import Catalog
 from policy.sql.extensions import ARGUMENTS
 from policy.sql.parse import Node, enums, parse_statements, text_constant, walk
-from policy.sql.rules.catalog_functions import GUARDED
+from policy.sql.rules.catalog_functions import GUARDED, GUARDED_EVERYWHERE
 from policy.sql.rules.object_names import GUARDED as NAMING
 from policy.sql.user_casts import check_casts, mentions
 from policy.sql.user_code import user_code_of
@@ -180,7 +180,7 @@ class _Reviewer:
             return self._sequence_call(name, arguments)
         if (name in GUARDED or name in NAMING) and not self._own_database:
             return True  # guard_catalog_functions and guard_object_names let it see the session's objects only
-        if name in builtin.GUARDED_BY_OID:
+        if name in builtin.GUARDED_BY_OID or name in GUARDED_EVERYWHERE:
             return True
         if name in builtin.CHANNELS or name in builtin.ADVISORY_LOCKS:
             return self._own_database or not self._stored

@@ -84,7 +84,6 @@ _GUARDS: Final[Mapping[str, _Guard]] = {
         _Guard("@system(x.oid)"),
     ),
     "pg_describe_object": _Guard(NOTHING, at=1),
-    "pg_stat_get_numscans": _Guard(NOTHING),
     "pg_partition_tree": _Guard(NOTHING, of="regclass"),
     "pg_get_serial_sequence": _Guard(
         "pg_catalog.to_regclass(x.oid) = ANY (ARRAY(SELECT c.oid FROM pg_catalog.pg_class AS c"
@@ -98,10 +97,12 @@ _CLUSTER_GUARDS: Final[Mapping[str, _Guard]] = {
     "shobj_description": _Guard(_OF_DATABASE),
     "pg_tablespace_location": _Guard(NOTHING),
     "pg_tablespace_size": _Guard(NOTHING),
+    "pg_stat_get_numscans": _Guard(NOTHING),
     "current_setting": _Guard(_READABLE, of="text"),
 }
-"""Functions about what all databases of a server share: guarded in a database of the tenant's own, too."""
+"""Functions about what all databases of a server share, and statistics: guarded in a tenant's own database, too."""
 
+GUARDED_EVERYWHERE: Final = frozenset(_CLUSTER_GUARDS)
 GUARDED: Final = frozenset(_GUARDS) | frozenset(_CLUSTER_GUARDS)
 """Functions whose argument is guarded here, so that they may be called with any argument."""
 
