@@ -173,7 +173,7 @@ GUARDED_BY_OID = _names("""
     pg_get_function_result pg_get_functiondef pg_get_indexdef pg_get_partkeydef pg_get_replica_identity_index
     pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef
     pg_get_viewdef pg_get_ruledef pg_indexes_size pg_partition_ancestors pg_relation_size pg_table_size
-    pg_show_all_settings pg_tablespace_location pg_total_relation_size
+    pg_tablespace_location pg_total_relation_size
 """)
 
 # They print their argument in an error or tell whether an object exists.

@@ -24,7 +24,7 @@ from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalog_tables import NOTHING
 from policy.sql.rules.catalogs import visible_condition
-from policy.sql.rules.settings_function import guard_settings_function
+from policy.sql.rules.settings_function import SETTINGS_FUNCTION, guard_settings_function
 from policy.sql.verify import HOLE, client_part
 
 Node = Any
@@ -102,7 +102,7 @@ _CLUSTER_GUARDS: Final[Mapping[str, _Guard]] = {
 }
 """Functions about what all databases of a server share, and statistics: guarded in a tenant's own database, too."""
 
-GUARDED_EVERYWHERE: Final = frozenset(_CLUSTER_GUARDS)
+GUARDED_EVERYWHERE: Final = frozenset(_CLUSTER_GUARDS) | {SETTINGS_FUNCTION}
 GUARDED: Final = frozenset(_GUARDS) | frozenset(_CLUSTER_GUARDS)
 """Functions whose argument is guarded here, so that they may be called with any argument."""
 

@@ -13,7 +13,7 @@ from policy.sql.verify import failed, parse_sample, same_tree
 
 Node = Any
 
-_SETTINGS_FUNCTION = "pg_show_all_settings"
+SETTINGS_FUNCTION = "pg_show_all_settings"
 
 
 def guard_settings_function(context: Context) -> None:
@@ -27,14 +27,14 @@ def guard_settings_function(context: Context) -> None:
     for node in walk(context.statement.node):
         if _shows_settings(node) and id(node) not in ranged:
             raise AccessDenied(
-                f"function {_SETTINGS_FUNCTION} is not allowed here",
+                f"function {SETTINGS_FUNCTION} is not allowed here",
                 hint="Use it in FROM, or the view pg_settings.",
                 position=node.location + 1,
             )
 
 
 def _shows_settings(node: Node) -> bool:
-    return isinstance(node, ast.FuncCall) and names_of(node.funcname)[-1] == _SETTINGS_FUNCTION
+    return isinstance(node, ast.FuncCall) and names_of(node.funcname)[-1] == SETTINGS_FUNCTION
 
 
 def _put_settings(node: Node, context: Context) -> None:
@@ -44,13 +44,13 @@ def _put_settings(node: Node, context: Context) -> None:
     pieces = guard_system_catalog("pg_catalog", "pg_settings", context.access, context.catalog)
     first = tokens.index_at(call.location)
     end = tokens.end_before(tokens.closing(tokens.qualified_name_end(first)) + 1)
-    name = () if node.alias is not None else (f" AS {_SETTINGS_FUNCTION}",)
+    name = () if node.alias is not None else (f" AS {SETTINGS_FUNCTION}",)
     context.replace(call.location, end, *pieces, *name)
     context.reach("pg_catalog", "pg_settings")
 
     def unwrap(found: Node) -> Node:
         query: Any = parse_sample("SELECT FROM % AS x", pieces)
-        named = getattr(getattr(found, "alias", None), "aliasname", None) == _SETTINGS_FUNCTION
+        named = getattr(getattr(found, "alias", None), "aliasname", None) == SETTINGS_FUNCTION
         alias = same_tree(found.alias, node.alias) if node.alias is not None else named
         if not isinstance(found, ast.RangeSubselect) or found.lateral or not alias:
             raise failed("settings")
