@@ -20,7 +20,7 @@ the end.
 exit status: 0 no difference, 1 a difference, 2 it cannot run
 
 examples:
-  tenantgate prove --tenant acme --role app --admin-url postgresql://postgres:secret@localhost/postgres
+  tenantgate prove --tenant acme --role app --admin-url postgresql://postgres@localhost
   tenantgate prove --tenant acme --role app --statements 100000 --seed 7 --json
   tenantgate prove --tenant acme --role app --seed 7 --case 4711          one case again
 """
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--admin-url",
         metavar="URL",
-        help="a superuser of the target's server (default: $TENANTGATE_ADMIN_URL)",
+        help="superuser of the target, such as postgresql://postgres@host (password: PGPASSWORD, or asked for)",
     )
     parser.add_argument("--statements", type=int, default=10_000, metavar="N", help="how many (default: 10000)")
     parser.add_argument("--seconds", type=float, metavar="T", help="stop after this time")
@@ -55,14 +55,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build both sides, run, report."""
+    from admin.cli.target_session import administrator_of
     from admin.demo.embedded import EmbeddedError
     from admin.prove.proof import Proof, prove
     from policy.errors import ConfigurationError
     from proxy.config_file import read_config
 
-    url = arguments.admin_url or os.environ.get("TENANTGATE_ADMIN_URL")
-    if not url:
-        arguments.error("give --admin-url or TENANTGATE_ADMIN_URL: a superuser makes the scratch databases")
     reading = read_config(arguments.config, os.environ)
     if reading.config is None:
         raise ConfigurationError(reading.problems)
@@ -72,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         tenant=arguments.tenant,
         roles=tuple(arguments.role),
         attributes=dict(arguments.attr),
-        admin_url=str(url),
+        administrator=lambda target: administrator_of(target, arguments.admin_url, os.environ),
         seed=arguments.seed,
         case=arguments.case,
         statements=arguments.statements,

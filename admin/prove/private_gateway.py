@@ -1,6 +1,7 @@
 """A gateway of the prover's own before the scratch database: the same policy and target, its own port and token issuer.
 
-The configured one is not touched. Quotas are left out, and so is the target's TLS to clients: it serves loopback only.
+The configured one is not touched. Quotas are left out; so is TLS, for it serves loopback only, and so is the second
+lock, which would hide a hole in the first.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from admin.prove.cases import Wish
 from admin.prove.private_gateway import PrivateGateway, start_gateway
@@ -28,6 +27,7 @@ from proxy.config import GatewayConfig, TargetConfig
 from proxy.postgres.backend import connect_backend
 
 Say = Callable[[str], None]
+MAINTENANCE = "postgres"  # the database from which others are copied and dropped
 
 _RELATIONS = f"""
 SELECT n.nspname, c.relname, c.relkind FROM pg_catalog.pg_class c
@@ -45,7 +45,7 @@ class Proof:
     databases: Mapping[str, str]
     tenant: str
     roles: tuple[str, ...]
-    admin_url: str = field(repr=False)
+    administrator: Callable[[TargetConfig], TargetConfig]  # the login of a target's superuser
     attributes: Mapping[str, str] = field(default_factory=dict)
     seed: int = 1
     case: int | None = None
@@ -72,7 +72,7 @@ class _Subject:
 async def prove(proof: Proof, say: Say) -> Report:
     """Run it. Raises a TenantGateError or EmbeddedError when it cannot run; both databases are dropped in any case."""
     subject = _subject(proof)
-    admin = admin_target(proof.admin_url, subject.target)
+    admin = replace(proof.administrator(subject.target), database=MAINTENANCE, connect_timeout_s=30.0)
     probe = await connect_backend(admin, subject.database, protocol_options={})
     relations = {(str(s), str(r)): str(k) for s, r, k in await probe.query(_RELATIONS)}
     columns = {(str(s), str(r), str(c)) for s, r, c in await probe.query(_ALL_COLUMNS)}
@@ -269,26 +269,3 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 """
-
-
-def admin_target(url: str, target: TargetConfig) -> TargetConfig:
-    """The administrator's login from a URL; what is not in it is the target's. Raises TwinError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise TwinError("the administrator's URL must be postgresql://user:password@host:port/database")
-    options = parse_qs(parts.query)
-    try:
-        port = parts.port or target.port
-    except ValueError:
-        raise TwinError("the administrator's URL has no valid port") from None
-    return TargetConfig(
-        name="admin",
-        host=unquote(parts.hostname or target.host),
-        port=port,
-        database=parts.path.strip("/") or "postgres",
-        user=unquote(parts.username or "postgres"),
-        password=unquote(parts.password or ""),
-        tls=options.get("sslmode", [target.tls])[0],
-        ca_file=target.ca_file,
-        connect_timeout_s=30.0,
-    )

@@ -81,16 +81,21 @@ class Twins:
     share: Share
     leaves: tuple[Key, ...]  # relations with rows of their own
     _admin: TargetConfig = field(repr=False, default=None)  # type: ignore[assignment]
-    foreign: str = ""  # checksum of all rows that are not the tenant's
+    _foreign: dict[Key, str] = field(default_factory=dict)  # checksums of rows that are not the tenant's
+    _numbered: dict[Key, str] = field(default_factory=dict)  # arrays of the columns that a sequence fills
     _kept: tuple[dict[Key, str], dict[Key, str]] = field(default_factory=lambda: ({}, {}))
 
-    async def checksums(self, scratch: Scratch, condition: str = "") -> dict[Key, str]:
-        """By relation, of its rows in any order; `condition`: "own", "foreign" or "" for all."""
+    async def checksums(self, scratch: Scratch, condition: str = "", *, unnumbered: bool = False) -> dict[Key, str]:
+        """By relation, of its rows in any order; `condition`: "own", "foreign" or "" for all.
+
+        unnumbered: without the columns that a sequence fills.
+        """
         tests = {"": "true", "own": "{}", "foreign": "({}) IS NOT TRUE"}[condition]
         parts = []
         for number, key in enumerate(self.leaves):
             test = tests.format(self.share.is_own(key))
-            row = "coalesce(sum(('x' || left(md5(t::text), 15))::bit(60)::bigint), 0)"
+            text = "t::text" if not unnumbered else f"(to_jsonb(t) - {self._numbered.get(key, _NONE)})::text"
+            row = f"coalesce(sum(('x' || left(md5({text}), 15))::bit(60)::bigint), 0)"
             parts.append(f"SELECT {number}, count(*) || ':' || {row} FROM ONLY {_relation(key)} t WHERE {test}")
         rows = await scratch.rows(" UNION ALL ".join(parts))
         return {self.leaves[int(row[0] or 0)]: row[1] or "" for row in rows}
@@ -102,18 +107,22 @@ class Twins:
         return sorted(f"{k[0]}.{k[1]}" for k in now if now[k] != before[k])
 
     async def own_rows_differ(self) -> list[str]:
-        """Relations whose rows of the tenant differ between the two databases."""
-        shared, twin = await self.checksums(self.shared, "own"), await self.checksums(self.twin)
+        """Relations whose rows of the tenant differ between the two databases.
+
+        Which of several rows got which number is left open: a trigger sees them in the order of the plan.
+        """
+        shared = await self.checksums(self.shared, "own", unnumbered=True)
+        twin = await self.checksums(self.twin, unnumbered=True)
         held = {*self.share.filters, *self.share.masks}
         return sorted(f"{k[0]}.{k[1]}" for k in shared if shared[k] != twin[k] and k not in held and self._compares(k))
 
     def _compares(self, key: Key) -> bool:
         return bool(self.share.tenant_columns) is False or key in self.share.tenant_columns
 
-    _foreign: dict[Key, str] = field(default_factory=dict)
-
     async def remember(self) -> None:
         """Keep a copy of every relation and the checksums of now."""
+        for schema, table, columns in await self.shared.rows(_NUMBERED):
+            self._numbered[str(schema), str(table)] = f"{quote_literal(columns or '')}::text[]"
         for scratch in (self.shared, self.twin):
             await scratch.run(f"DROP SCHEMA IF EXISTS {KEPT} CASCADE", f"CREATE SCHEMA {KEPT}")
             for number, key in enumerate(self.leaves):
@@ -174,6 +183,16 @@ class Twins:
             admin.close()
 
 
+_NONE = "'{}'::text[]"
+
+_NUMBERED = """
+SELECT n.nspname, c.relname, array_agg(a.attname::text) FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE c.relkind = 'r' AND (a.attidentity <> '' OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%')
+GROUP BY 1, 2
+"""
+
 _SEQUENCES = """
 SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename), last_value
 FROM pg_catalog.pg_sequences ORDER BY 1
@@ -202,6 +221,11 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated = ''
 """  # noqa: E501
 
+_SECURED = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relrowsecurity
+"""
+
 _FOREIGN_KEYS = """
 SELECT cn.nspname, c.relname, pn.nspname, p.relname,
   (SELECT string_agg(format('c.%I = x.%I', ca.attname, pa.attname), ' AND ')
@@ -228,6 +252,7 @@ async def build_twins(admin: TargetConfig, source: str, share: Share) -> Twins:
         shared = await _copy(root, admin, source, names[0])
         await _thin_out(shared, share)
         await _settle_defaults(shared)
+        await _take_off_second_lock(shared)
         shared.admin.close()
         twin = await _copy(root, admin, names[0], names[1])
         shared = Scratch(names[0], await _connect(admin, names[0]))
@@ -301,6 +326,11 @@ def _children_first(keys: Sequence[Key], parents: Mapping[Key, set[Key]]) -> lis
         done += free
         left = [key for key in left if key not in free]
     return done
+
+
+async def _take_off_second_lock(scratch: Scratch) -> None:
+    for schema, table in await scratch.rows(_SECURED):
+        await scratch.run(f"ALTER TABLE {_relation((schema or '', table or ''))} DISABLE ROW LEVEL SECURITY")
 
 
 async def _settle_defaults(scratch: Scratch) -> None:
