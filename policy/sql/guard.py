@@ -16,7 +16,6 @@ from policy.sql.expressions import RoleExpression, parse_role_expression
 from policy.sql.leakproof import statement_is_leakproof
 from policy.sql.parse import Node, ast, parse_statements, walk
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
-from policy.sql.references import names_of
 from policy.sql.resolve import Resolved
 from policy.sql.type_names import cast_name, is_text
 
@@ -28,30 +27,17 @@ TENANT = Slot(SlotKind.TENANT)
 def needs_barrier(context: Context) -> bool:
     """Whether the statement applies a function, operator or cast that is not leakproof; found out once.
 
-    Also where a server before 18 would take the tenant column for a constant in a grouping set that leaves it out: with
-    DISTINCT or ORDER BY it then loses rows.
+    Also where a server before 18 would take the tenant column, under whatever name, for a constant in a grouping set
+    that leaves it out: with DISTINCT or ORDER BY it then loses rows, or their order.
     """
     if context.leakproof is None:
         node = context.statement.node
-        context.leakproof = statement_is_leakproof(node, context) and not _groups_without_the_tenant(node, context)
+        context.leakproof = statement_is_leakproof(node, context) and not _has_grouping_sets(node, context)
     return not context.leakproof
 
 
-def _groups_without_the_tenant(node: Node, context: Context) -> bool:
-    """Whether a grouping set may name a tenant column (a number stands for an item of the select list)."""
-    if context.catalog.server_version >= 180000:
-        return False
-    columns = {rule.tenant_column for rule in context.access.rules.values()}
-    return any(
-        isinstance(found, ast.A_Const) or (isinstance(found, ast.ColumnRef) and columns.intersection(_last(found)))
-        for grouping in walk(node)
-        if isinstance(grouping, ast.GroupingSet)
-        for found in walk(grouping)
-    )
-
-
-def _last(column: Node) -> tuple[str, ...]:
-    return names_of(column.fields)[-1:]
+def _has_grouping_sets(node: Node, context: Context) -> bool:
+    return context.catalog.server_version < 180000 and any(isinstance(found, ast.GroupingSet) for found in walk(node))
 
 
 def tenant_value(column: Column) -> Pieces:

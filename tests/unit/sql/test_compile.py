@@ -208,7 +208,7 @@ def test_garbage_is_refused_and_not_an_exception(text: str) -> None:
         (150000, "ROLLUP (tenant_id, status)", True),
         (150000, "GROUPING SETS ((o.tenant_id), ())", True),
         (150000, "CUBE (1, 2)", True),
-        (150000, "ROLLUP (status)", False),
+        (150000, "ROLLUP (status)", True),  # in a view or sub-select, the tenant column may be called so
         (150000, "tenant_id, status", False),
         (180000, "ROLLUP (tenant_id, status)", False),
     ],
