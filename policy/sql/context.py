@@ -77,8 +77,8 @@ class Context:
 
     def wrap(self, start: int, end: int, before: tuple[Piece, ...], after: tuple[Piece, ...]) -> None:
         """Enclose `text[start:end]`, which may be edited on its own."""
-        self.edits.append(Edit(start, start, before))
-        self.edits.append(Edit(end, end, after, closing=True))
+        self.edits.append(Edit(start, start, before, other=end))
+        self.edits.append(Edit(end, end, after, closing=True, other=start))
 
     def client_text(self, start: int, end: int) -> ClientText:
         """The client's own text as a piece, for use inside other pieces (its literals stay slots)."""

@@ -17,14 +17,16 @@ from policy.sql.plan import ClientText, Piece, Slot, SlotKind
 class Edit:
     """Replace `text[start:end]` by pieces; start == end inserts.
 
-    closing: an insertion that ends something opened earlier. At one offset closings come first, the last registered
-    (innermost) first, then openings and plain insertions as registered, then the replacement that begins there.
+    other: of two insertions that enclose text, where the other one is; closing: it is the second of them. At one offset
+    closings come first, then plain insertions as registered, then openings, then the replacement that begins there.
+    What encloses less stands inside; of two that enclose the same, the one that was registered first.
     """
 
     start: int
     end: int
     pieces: tuple[Piece, ...]
     closing: bool = False
+    other: int = 0
 
 
 def splice(text: str, start: int, end: int, edits: Sequence[Edit]) -> tuple[Piece, ...]:
@@ -47,8 +49,10 @@ def _ordered(edits: Sequence[Edit]) -> list[Edit]:
     def key(item: tuple[int, Edit]) -> tuple[int, int, int, int]:
         number, edit = item
         if edit.closing:
-            return (edit.start, 0, 0, -number)
-        return (edit.start, 1, int(edit.end > edit.start), number)
+            return (edit.start, 0, -edit.other, number)
+        if edit.other:
+            return (edit.start, 2, -edit.other, -number)
+        return (edit.start, 3 if edit.end > edit.start else 1, 0, number)
 
     return [edit for _, edit in sorted(enumerate(edits), key=key)]
 

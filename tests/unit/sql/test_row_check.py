@@ -79,3 +79,8 @@ def test_the_data_plane_knows_the_error() -> None:
     assert foreign_tenant(message).message == "new row violates the row filter"
     assert foreign_tenant(message).sqlstate == "42501"
     assert "own tenant" in foreign_tenant().message
+
+
+def test_a_name_of_an_object_is_not_repeated_without_its_guard() -> None:
+    sent = rewritten("UPDATE orders SET status = 'exports'::regclass::text || 'x' WHERE id = 1", LIMITED)
+    assert sent.count("'exports'") == 1

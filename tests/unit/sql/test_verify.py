@@ -68,7 +68,13 @@ def test_a_guard_that_was_changed_is_found(old: str, new: str) -> None:
     guard_sources(context)
     assert any(old in p for e in context.edits for p in e.pieces if isinstance(p, str))
     changed = [
-        Edit(e.start, e.end, tuple(p.replace(old, new) if isinstance(p, str) else p for p in e.pieces), e.closing)
+        Edit(
+            e.start,
+            e.end,
+            tuple(p.replace(old, new) if isinstance(p, str) else p for p in e.pieces),
+            e.closing,
+            e.other,
+        )
         for e in context.edits
     ]
     with pytest.raises(UnsupportedStatement):
@@ -105,9 +111,12 @@ def test_edits_may_not_overlap() -> None:
 
 def test_edits_at_one_offset_nest() -> None:
     text = "a c b"
-    edits = [Edit(2, 2, ("(",)), Edit(3, 3, (")",), closing=True), Edit(2, 2, ("[",)), Edit(3, 3, ("]",), closing=True)]
+    enclosing = [(2, 3, "(", ")"), (2, 3, "[", "]"), (2, 5, "<", ">"), (0, 3, "{", "}")]
+    edits = [Edit(start, start, (before,), other=end) for start, end, before, _ in enclosing]
+    edits += [Edit(end, end, (after,), closing=True, other=start) for start, end, _, after in enclosing]
+    edits.append(Edit(2, 2, ("+",)))
     spliced = splice(text, 0, 5, edits)
-    assert spliced == (ClientText("a ", 0), "(", "[", ClientText("c", 2), "]", ")", ClientText(" b", 3))
+    assert "".join(p.text if isinstance(p, ClientText) else str(p) for p in spliced) == "{a +<[(c)]} b>"
 
 
 def test_literals_become_slots_wherever_the_client_text_went() -> None:
