@@ -134,6 +134,7 @@ SELECT o.id FROM orders o WHERE ctid IN (SELECT ctid FROM orders WHERE total > 5
 SELECT count(*) FROM orders a JOIN orders b ON a.ctid = b.ctid
 SELECT id FROM items i, orders o WHERE i.order_id = o.id AND i.ctid = (SELECT min(ctid) FROM items x WHERE x.order_id = o.id)
 SELECT id FROM orders ORDER BY ctid DESC LIMIT 3
+SELECT o.id FROM public.orders p, orders o WHERE p.ctid = o.ctid
 SELECT id, row_number() OVER (PARTITION BY status ORDER BY ctid) FROM orders
 DELETE FROM orders WHERE ctid IN (SELECT ctid FROM orders WHERE status = 'sent' ORDER BY id LIMIT 2) RETURNING id
 DELETE FROM items a USING items b WHERE a.ctid < b.ctid AND a.order_id = b.order_id RETURNING a.order_id, a.line

@@ -49,6 +49,18 @@ ANALYST = replace(
 )
 
 
+def filtered(isolation: Isolation) -> Access:
+    """In the tenant's own schema (public) or database, with row filters that do what the tenant test does."""
+    tables = {
+        (("" if isolation is Isolation.SCHEMA else "public"), name): TableAccess(
+            read=True, write=True, copy=True, row_filter=f"{rule.tenant_column} = :tenant"
+        )
+        for (_, name), rule in OWNER.rules.items()
+        if rule.table_class is TableClass.TENANT and name != "totals"
+    }
+    return Access(f"filtered {isolation.value}", isolation, "main", ALL, tables, {})
+
+
 @dataclass(slots=True)
 class Databases:
     shared: psycopg.Connection[Any]
@@ -99,9 +111,10 @@ def run(connection: psycopg.Connection[Any], statements: list[str]) -> list[Resu
 
 
 def rewritten(sql: str, access: Access, catalog: Catalog) -> list[str]:
-    query = compile_query(sql, access, catalog)
+    schema = "public" if access.isolation is Isolation.SCHEMA else ""
+    query = compile_query(sql, access, catalog, schema=schema)
     assert query.denial is None, f"{query.denial} {query.denial and query.denial.detail}"
-    values = SlotValues(quote_literal("acme"), '""', quote_literal("alice"), {})
+    values = SlotValues(quote_literal("acme"), f'"{schema}"', quote_literal("alice"), {})
     if "meters" in sql:
         values = replace(values, tenant=quote_literal(UUID))
     shape = shape_of(sql) if query.by_shape else None

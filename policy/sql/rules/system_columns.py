@@ -124,7 +124,7 @@ class _Harmless:
             elif isinstance(node, ast.SubLink):
                 if self._same_table(node.testexpr, _selected(node.subselect)):
                     yield from (node.testexpr, _selected(node.subselect))
-            elif isinstance(node, ast.SortBy) and _is(node.node, "ctid"):
+            elif isinstance(node, ast.SortBy) and self._table(node.node) is not None:
                 yield node.node
 
     def _compared(self, node: Node) -> Iterator[Node]:
@@ -144,10 +144,17 @@ class _Harmless:
 
     def _same_table(self, left: Node, right: Node) -> bool:
         """Whether both are the ctid of one table: compared with that of another, or a value, it would tell."""
-        if not _is(left, "ctid") or not _is(right, "ctid"):
-            return False
-        (one, certain), (other, too) = (_owners(each, self.scopes[id(each)]) for each in (left, right))
-        return certain and too and (one[0].schema or "", one[0].name) == (other[0].schema or "", other[0].name)
+        table = self._table(left)
+        return table is not None and table == self._table(right)
+
+    def _table(self, node: Node) -> tuple[str, str] | None:
+        """Schema and name of the table whose ctid it surely is: one table, since partitions are compared as two would be."""
+        owners, certain = _owners(node, self.scopes[id(node)]) if _is(node, "ctid") else ([], False)
+        if not certain:
+            return None
+        key = (owners[0].schema or self.context.schema or "public", owners[0].name)
+        relation = self.context.catalog.relations.get(key)
+        return None if relation is None or relation.has_children else key
 
 
 def _is(node: Node, name: str) -> bool:

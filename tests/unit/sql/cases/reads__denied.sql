@@ -143,3 +143,8 @@ SELECT 'x'::globex.mood
 SELECT 'x' COLLATE globex.x
 =>
 42501 permission denied for schema globex
+
+-- ctid of a level further out, beside a sub-select that may have one
+SELECT (SELECT max(1) FROM (SELECT 7 AS x) s WHERE ctid = o.ctid) FROM orders o
+=>
+0A000 system column ctid cannot be used so
