@@ -148,7 +148,7 @@ class _Harmless:
         return table is not None and table == self._table(right)
 
     def _table(self, node: Node) -> tuple[str, str] | None:
-        """Schema and name of the table whose ctid it surely is: one table, since partitions are compared as two would be."""
+        """Schema and name of the table whose ctid it surely is; partitions would be compared as two tables."""
         owners, certain = _owners(node, self.scopes[id(node)]) if _is(node, "ctid") else ([], False)
         if not certain:
             return None
