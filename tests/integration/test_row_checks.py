@@ -148,6 +148,7 @@ STATEMENTS: list[tuple[str, list[Any]]] = [
     ("UPDATE sales SET (note, region) = ROW('x', upper('emea')), amount = 7", []),
     ("UPDATE sales SET (tenant_id, region) = ('acme', DEFAULT)", []),
     ("UPDATE sales SET region = DEFAULT WHERE id = 1", []),
+    ("UPDATE sales SET region = public.plans.region FROM public.plans WHERE plans.id = 11", []),
     ("UPDATE sales SET (region, note) = (SELECT region, 'x' FROM plans WHERE id = 11)", []),
     ("UPDATE sales SET (note, region) = (SELECT 'x', region FROM plans WHERE id = 12) WHERE sales.id = 1", []),
     ("UPDATE sales SET (amount, note, region) = (SELECT max(p.id), 'x', 'EMEA' FROM plans p) RETURNING id", []),

@@ -244,7 +244,7 @@ def is_repeatable(value: Node, context: Context) -> bool:
 
 def _callis_repeatable(node: Node, context: Context) -> bool:
     if isinstance(node, ast.ColumnRef):
-        return len(names_of(node.fields)) == len(node.fields)
+        return len(names_of(node.fields)) == len(node.fields) <= 2  # of more, a guard cuts the schema off
     if isinstance(node, ast.TypeCast):  # a name of an object: object_names.py guards it where it stands
         return not names_of(node.typeName.names)[-1].startswith("reg")
     if not isinstance(node, ast.FuncCall):
