@@ -145,6 +145,8 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     if review.writes:
         context.write = True
         context.kind = StatementKind.WRITE if context.kind is StatementKind.READ else context.kind
+    if review.recalls:
+        context.session_action = ("recall",)
     if review.runs_user_code:
         context.pins = code.PINS
     rule = (TEMPORARY_RULES if context.temporary else RULES).get(type(node))

@@ -46,11 +46,13 @@ _BETWEEN = {
 @dataclass(frozen=True, slots=True)
 class CodeReview:
     """Outcome for an allowed statement. `pinned`: a literal took part, so the plan holds for this exact text only.
-    `writes`: a call in it changes the database. `runs_user_code`: a call of a function that nobody has read."""
+    `writes`: a call in it changes the database. `runs_user_code`: a call of a function that nobody has read.
+    `recalls`: it asks for a number that its own backend took from a sequence before (currval, lastval)."""
 
     pinned: bool = False
     writes: bool = False
     runs_user_code: bool = False
+    recalls: bool = False
 
 
 def review_code(
@@ -67,7 +69,7 @@ def review_code(
     for node in walk(statement):
         reviewer.review(node)
     reviewer.check_casts()
-    return CodeReview(reviewer.pinned, reviewer.writes, reviewer.runs_user_code)
+    return CodeReview(reviewer.pinned, reviewer.writes, reviewer.runs_user_code, reviewer.recalls)
 
 
 def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bool:
@@ -90,7 +92,7 @@ class _Reviewer:
 
     __slots__ = (
         "_access", "_answered", "_catalog", "_code", "_columns", "_own_database", "_statement", "_stored", "_types",
-        "pinned", "runs_user_code", "writes",
+        "pinned", "recalls", "runs_user_code", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +109,7 @@ class _Reviewer:
         self._types: frozenset[str] | None = None
         self.pinned = False
         self.writes = False
+        self.recalls = False
         self.runs_user_code = False
 
     def review(self, node: Node) -> None:
@@ -198,6 +201,7 @@ class _Reviewer:
     def _sequence_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
         """Sequences of a shared database count everybody's rows; elsewhere they are found by unqualified name."""
         self.writes = self.writes or name in ("nextval", "setval")
+        self.recalls = self.recalls or name in ("currval", "lastval")
         if self._access.isolation is Isolation.SHARED:
             self.pinned = True
             return name in ("nextval", "currval") and len(arguments) == 1 and self._is_listed_sequence(arguments[0])

@@ -116,7 +116,7 @@ class Plan:
     copy_stamp: CopyStamp | None = None
     session_action: tuple[
         str, ...
-    ] = ()  # e.g. ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",)
+    ] = ()  # ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",) ("listen", name) ("recall",) …
     refused_parameter_types: frozenset[int] = frozenset()  # OIDs: a parameter declared so could bring unreviewed code
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
     settings: tuple[SettingChange, ...] = ()  # in the order in which they take effect

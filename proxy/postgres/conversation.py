@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from policy.errors import StatementRefused, TenantGateError
+from policy.errors import StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.errors import LocalProtocolError
@@ -90,6 +90,7 @@ class Conversation:
         "_sql_prepared",
         "_statements",
         "_unnamed",
+        "_wrote",
         "backend",
         "book",
         "client_write",
@@ -148,6 +149,7 @@ class Conversation:
         self._sql_prepared = SqlPrepared()
         self._notifications = Notifications(session, own_database=equipment.verbatim_errors)
         self._real_names: set[bytes] = set()  # the client's own names that its backend has
+        self._wrote = False  # on the backend that the session has
         self._unnamed: Prepared | None = None  # the backend's unnamed statement
         self._request = 0  # Syncs sent: the number of the request that is being sent
         self._answered = 0  # Syncs answered
@@ -224,6 +226,7 @@ class Conversation:
         ):
             return
         self.backend = self._unnamed = None
+        self._wrote = False
         self._real_names.clear()
         self.lease.let_go()
 
@@ -296,7 +299,14 @@ class Conversation:
         denial = template.compiled.denial
         if denial is not None:
             raise denial
+        wrote = self._wrote or bool(self.pinned)
         for plan in template.compiled.plans:
+            if plan.session_action == ("recall",) and not wrote:
+                raise UnsupportedStatement(
+                    "currval and lastval are known in the transaction of the nextval only",
+                    hint="Use RETURNING, ask in the same transaction, or have the tenant's `pooling` set to session.",
+                )
+            wrote = wrote or plan.write
             if plan.session_action:
                 self._sql_prepared.admit(plan, self._statements, self.session.generation)
             if plan.session_action[:1] == ("listen",):
@@ -307,6 +317,8 @@ class Conversation:
         running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
         running.start_bytes = self.relay.bytes_in
         self.queue.append(running)
+        if template.writes:
+            self._wrote = True
         if not template.plain:
             self._begin_special(template)
         return running

@@ -281,6 +281,19 @@ def test_nothing_of_a_session_is_left_for_the_next(narrow: DemoGateway) -> None:
                     two.rollback()
 
 
+def test_a_sequences_last_value_is_told_in_its_own_transaction_only(narrow: DemoGateway) -> None:
+    insert = "INSERT INTO notes (customer_id, body) VALUES (1, 'numbered') RETURNING id"
+    narrow.server.execute("GRANT SELECT ON SEQUENCE notes_id_seq TO tenantgate", "umbrella")
+    recall = "SELECT currval(pg_get_serial_sequence('notes', 'id'))"
+    with narrow.connect(DAVE) as session, narrow.connect(DAVE, autocommit=True) as other:
+        assert one(session, insert) == one(session, recall)
+        session.rollback()
+        for connection in (session, other):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="transaction of the nextval"):
+                connection.execute(recall.encode())
+        session.rollback()
+
+
 def test_who_waits_too_long_for_a_backend_is_told_and_goes_on(narrow: DemoGateway) -> None:
     with narrow.connect(ALICE) as first, narrow.connect(BOB) as second, wire(narrow, ALICE) as third:
         first.execute("SELECT 1")
