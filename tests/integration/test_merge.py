@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -9,8 +11,9 @@ from policy.access import TableAccess
 from policy.errors import AccessDenied, StatementRefused
 from policy.sql.rules.row_check import ROW_MARKER
 from policy.sql.rules.stamp import MARKER
+from tests.harness.postgres import PostgresServer
 from tests.integration.two_shops import Connection, acme_only, check_same_as_alone, run, shop, state
-from tests.unit.sql.shop import MASKED, rewritten, shared_access
+from tests.unit.sql.shop import CATALOG, DDL, MASKED, ROWS, rewritten, shared_access
 
 __all__ = ["acme_only", "shop"]
 
@@ -178,3 +181,19 @@ def test_what_may_not_be_merged_is_refused(sql: str, shop: Connection) -> None:
     with pytest.raises((StatementRefused, psycopg.Error)):
         run(shop, rewritten(sql, shared_access(cards=MASKED)))
     shop.rollback()
+
+
+def test_postgresql_15_merges_as_far_as_it_can(postgres_tls: PostgresServer) -> None:
+    old = replace(CATALOG, server_version=150000)
+    postgres_tls.create_database("merge_15")
+    with psycopg.connect(postgres_tls.conninfo("merge_15")) as connection:
+        connection.execute(DDL + ROWS)
+        before = state(connection, own=False)
+        for sql in SAME_AS_ALONE:
+            if not any(word in sql for word in ("BY SOURCE", "BY TARGET", "RETURNING", "WITH m")):
+                assert run(connection, rewritten(sql, catalog=old))[0].startswith("MERGE"), sql
+        with pytest.raises(StatementRefused, match="newer PostgreSQL"):
+            rewritten(SAME_AS_ALONE[1], catalog=old)
+        assert state(connection, own=False) == before
+        connection.rollback()
+    postgres_tls.drop_database("merge_15")
