@@ -159,6 +159,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     fill_tenant_arguments(context)
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)
+    utility.quiet_explain(context)
     pieces = splice(context.text, context.statement.start, context.statement.end, context.edits)
     verify(pieces, context)
     cross_check(context)
