@@ -21,13 +21,11 @@ KNOWN_ATTACKS: dict[str, str] = {
 }
 """Attacks that get through a running gateway."""
 
-_EARLIER = "a step before the attack is refused, so that the runner has no value to go on with"
-_NO_PROBE = "the runner's own probe is refused: it asks for what tenants may not see"
+_EARLIER = "a step before the attack is refused or answers nothing: the runner has no value to go on with"
 KNOWN_FULL: dict[str, str] = {
     "NAME-063": _EARLIER,
     "CAT-045": _EARLIER,
     "SESS-026": _EARLIER,
-    "START-022": _NO_PROBE,
     "DDL-003": "the victim's INSERT meets a row of its own: the temporary table that would take it is refused",
     "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout",
     "SESS-018": "RESET ROLE changes nothing: SET ROLE is refused; current_user shows the gateway's role",
