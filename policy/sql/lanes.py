@@ -20,7 +20,7 @@ from policy.errors import StatementRefused
 from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
-from policy.sql.parse import Node, ast, fields_of, is_node, parse_statements, walk
+from policy.sql.parse import Node, ast, enums, fields_of, is_node, parse_statements, walk
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Slot, SlotKind, StatementKind
 from policy.sql.shape import shape_of
 from policy.sql.user_code import user_code_of
@@ -176,7 +176,16 @@ def _misplaced(tree: Node) -> set[int]:
             found |= _parameters(node.content)
         elif isinstance(node, ast.SelectStmt):
             found |= _parameters(node.groupClause) | _parameters(node.distinctClause)
+        elif isinstance(node, ast.FuncCall) and node.funcformat == enums.CoercionForm.COERCE_SQL_SYNTAX:
+            found |= _parameters(node.args)  # EXTRACT('year' FROM …)
+        elif isinstance(node, ast.TypeCast) and _stands_before(node.typeName, node.arg):
+            found |= _parameters((node.arg,))
     return found
+
+
+def _stands_before(type_name: Node, value: Node) -> bool:
+    """`date '2024-01-01'`: libpg_query takes a parameter there, PostgreSQL does not."""
+    return isinstance(value, ast.ParamRef) and (type_name.location or 0) < (value.location or 0)
 
 
 def _parameters(nodes: Any) -> set[int]:
