@@ -13,7 +13,7 @@ from typing import Any
 from policy.access import Access
 from policy.model import Isolation
 from policy.sql.catalog import Catalog
-from policy.sql.parse import Statement, ast
+from policy.sql.parse import Statement, ast, walk
 from policy.sql.plan import ClientText, CopyStamp, Piece, SettingChange, StatementKind
 from policy.sql.references import Reference, References
 from policy.sql.rewrite import Edit
@@ -55,6 +55,14 @@ class Context:
     relations: list[str] = field(default_factory=list)
     expected: dict[int, Unwrap] = field(default_factory=dict)
     leakproof: bool | None = None  # answered once, see guard.needs_barrier
+    _nodes: tuple[Node, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The statement's node and everything below it; walked once."""
+        if not self._nodes:
+            self._nodes = tuple(walk(self.statement.node))
+        return self._nodes
 
     @property
     def shared(self) -> bool:

@@ -49,7 +49,7 @@ def may_share(context: Context) -> bool:
         return False
     if not all(_is_plain_table(name, context) for name in context.relations):
         return False
-    return all(_only_computes(node, context) for node in walk(context.statement.node))
+    return all(_only_computes(node, context) for node in context.nodes)
 
 
 def _without_user_code(context: Context) -> bool:

@@ -14,7 +14,7 @@ from policy.errors import AccessDenied, InvalidStatement, StatementRefused, Unsu
 from policy.model import Isolation, TableClass, TableRule
 from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
-from policy.sql.parse import ast, walk
+from policy.sql.parse import ast
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.references import Reference, names_of
 from policy.sql.row_security import is_lock_of
@@ -122,7 +122,7 @@ def check_schema(schema: str | None, name: str, position: int, context: Context)
 
 def check_type_names(context: Context) -> None:
     """Refuse types and collations of schemas that are neither built in nor the session's."""
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if isinstance(node, ast.TypeName):
             names = names_of(node.names)
         elif isinstance(node, ast.CollateClause):

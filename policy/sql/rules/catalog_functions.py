@@ -19,7 +19,7 @@ from typing import Any, Final
 from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
-from policy.sql.parse import ast, text_constant, walk
+from policy.sql.parse import ast, text_constant
 from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalog_tables import NOTHING
@@ -114,7 +114,7 @@ def guard_catalog_functions(context: Context) -> None:
     """
     guard_settings_function(context)
     guards = _CLUSTER_GUARDS if context.access.isolation is Isolation.DATABASE else {**_GUARDS, **_CLUSTER_GUARDS}
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if not isinstance(node, ast.FuncCall) or not node.args or _schema(node) not in ("", "pg_catalog"):
             continue
         name = names_of(node.funcname)[-1]

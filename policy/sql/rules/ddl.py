@@ -14,7 +14,7 @@ from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.guard import note_guard
-from policy.sql.parse import ast, enums, walk
+from policy.sql.parse import ast, enums
 from policy.sql.plan import StatementKind
 from policy.sql.references import Place, names_of
 from policy.sql.resolve import check_schema, resolve
@@ -79,7 +79,7 @@ def check_names(context: Context) -> None:
 
 def refuse_storage(context: Context) -> None:
     """Refuse what chooses where a table is kept, or takes a type from somewhere else."""
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if isinstance(node, ast.TypeName) and node.pct_type:
             raise _unsupported("%TYPE", "Name the type itself.", context)
         for attribute in _STORAGE:

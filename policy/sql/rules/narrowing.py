@@ -74,7 +74,7 @@ def _settles_no_type(parts: list[Node], context: Context) -> bool:
     mine = {part.number for part in parts if isinstance(part, ast.ParamRef)}
     if not mine:
         return True
-    uses = Counter(n.number for n in walk(context.statement.node) if isinstance(n, ast.ParamRef))
+    uses = Counter(n.number for n in context.nodes if isinstance(n, ast.ParamRef))
     return all(uses[number] == 1 for number in mine)
 
 

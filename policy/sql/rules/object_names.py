@@ -138,21 +138,21 @@ def guard_object_names(context: Context) -> None:
     casts: list[tuple[int, int, Node, Kind]] = []
     handled: set[int] = set()
     around: dict[int, Node] = {}  # by a cast's id the cast that it is the argument of
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if isinstance(node, ast.TypeCast) and isinstance(node.arg, ast.TypeCast):
             around[id(node.arg)] = node
         if isinstance(node, ast.FuncCall) and node.args:
             _guard_call(node, context)
             if names_of(node.funcname)[-1] in builtin.SEQUENCES:  # checked as such (policy/sql/functions.py)
                 handled.update(id(a.typeName) for a in node.args if isinstance(a, ast.TypeCast))
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if isinstance(node, ast.TypeCast) and id(node.typeName) not in handled:
             type_name: Node = node.typeName
             kind = _kind_of(type_name, context)
             if kind is not None and not type_name.arrayBounds:
                 handled.add(id(type_name))
                 casts.append((*_span_of_argument(node, context), node, kind))
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         unguarded = isinstance(node, ast.TypeName) and id(node) not in handled
         if unguarded and (_kind_of(node, context) is not None or names_of(node.names)[-1:] in _NEITHER):
             raise UnsupportedStatement(

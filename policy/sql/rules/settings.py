@@ -13,7 +13,7 @@ from typing import Any
 from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
-from policy.sql.parse import ast, enums, text_constant, walk
+from policy.sql.parse import ast, enums, text_constant
 from policy.sql.plan import SettingChange, StatementKind, quote_literal
 from policy.sql.references import names_of
 
@@ -123,7 +123,7 @@ def _record(name: str, value: str | None, *, local: bool, context: Context) -> N
 
 def answered_calls(context: Context) -> Collection[int]:
     """Locations of the set_config calls of a statement, each checked here; raises when one is not allowed."""
-    calls = [node for node in walk(context.statement.node) if _is_set_config(node)]
+    calls = [node for node in context.nodes if _is_set_config(node)]
     for call in sorted(calls, key=lambda call: int(call.location)):
         context.pin()
         context.kind = StatementKind.SESSION

@@ -6,7 +6,7 @@ from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.sql.context import Context
-from policy.sql.parse import ast, walk
+from policy.sql.parse import ast
 from policy.sql.references import names_of
 from policy.sql.rules.catalogs import guard_system_catalog
 from policy.sql.verify import failed, parse_sample, same_tree
@@ -19,12 +19,12 @@ SETTINGS_FUNCTION = "pg_show_all_settings"
 def guard_settings_function(context: Context) -> None:
     """Put the view in the function's place. Raises AccessDenied where it stands for anything but a table."""
     ranged: set[int] = set()
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         functions: Any = node.functions if isinstance(node, ast.RangeFunction) else ()
         if len(functions) == 1 and _shows_settings(functions[0][0]):
             ranged.add(id(functions[0][0]))
             _put_settings(node, context)
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if _shows_settings(node) and id(node) not in ranged:
             raise AccessDenied(
                 f"function {SETTINGS_FUNCTION} is not allowed here",

@@ -11,7 +11,7 @@ from typing import Any
 
 from policy.sql.context import Context
 from policy.sql.guard import TENANT
-from policy.sql.parse import ast, walk
+from policy.sql.parse import ast
 from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.verify import failed, parse_sample, same_tree
@@ -23,7 +23,7 @@ def fill_tenant_arguments(context: Context) -> None:
     """Put the session's tenant into the calls of tenant-bound functions."""
     if not any(rule.tenant_argument for rule in context.access.functions.values()):
         return
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if isinstance(node, ast.FuncCall):
             *schema, name = names_of(node.funcname)
             rule = context.access.function(schema[-1] if schema else "", name)

@@ -14,7 +14,7 @@ from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
 from policy.sql.namespaces import LONGEST_KEPT, MAX_NAME_BYTES, NAMESPACE_CHARACTERS
-from policy.sql.parse import ast, walk
+from policy.sql.parse import ast
 from policy.sql.plan import Piece, Slot, SlotKind
 from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
@@ -120,10 +120,10 @@ RULES: dict[type, Callable[[Any, Context], None]] = {
 def keep_per_tenant(context: Context) -> None:
     """Rewrite the calls of functions that take a channel or a key; before the rules that guard their arguments."""
     names: dict[int, tuple[Node, bool]] = {}
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         if isinstance(node, ast.ResTarget | ast.RangeFunction):
             _note_name(node, names)
-    for node in walk(context.statement.node):
+    for node in context.nodes:
         name = names_of(node.funcname)[-1] if isinstance(node, ast.FuncCall) else ""
         if name not in builtin.CHANNELS | builtin.ADVISORY_LOCKS:
             continue
