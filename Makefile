@@ -3,6 +3,7 @@
 # make test            all tests (as root it installs what they need; ARGS go to pytest)
 # make lint | fmt
 # make bench           TenantGate (compiled), PgBouncer and a direct connection in one table
+# make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
 # make compiled        a copy with the hot path compiled, in .build/compiled
 
 PYTHON ?= python3.11
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench compiled venv
+.PHONY: help demo test lint fmt bench plans compiled venv
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +38,9 @@ fmt: $(VENV)/.dev-installed
 bench: compiled
 	@tests/bootstrap bench
 	cd .build/compiled && $(CURDIR)/$(BIN)/python -m benchmarks.run --results $(CURDIR)/benchmarks/results $(ARGS)
+
+plans: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks.plans $(ARGS)
 
 # A copy of the tree with the hot path compiled by mypyc (setup.py says what); made anew when a source has changed.
 compiled: $(VENV)/.dev-installed

@@ -2,7 +2,8 @@
 
 The usual guard is a sub-select in the relation's place. It would change the meaning in some cases, in which the tests
 go to the query level's WHERE instead: row locks (a sub-select locks more rows than LIMIT lets out), GROUP BY on a
-primary key (the functional dependency is lost), system columns beside `*`. There a relation that cannot have its test
+primary key (the functional dependency is lost), system columns beside `*`; and where one table's condition needs a
+barrier, since a sub-select's hides the condition from indexes. There a relation that cannot have its test
 in WHERE, because it is masked or on the nullable side of an outer join, keeps the sub-select.
 """
 
@@ -16,7 +17,7 @@ from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, filter_is_leaky, guarded_relation, needs_barrier, note_guard, row_test
 from policy.sql.leakproof import leaks
-from policy.sql.parse import ast
+from policy.sql.parse import ast, walk
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
@@ -75,6 +76,7 @@ def _guard_source(
     dependent = dependent_columns(reference, resolved, context)
     starred = bool(system) and is_expanded(reference, context)
     better = _is_locked(reference) or dependent or starred or _is_named_as_a_row(reference)
+    better = better or _is_plain_filter(reference, context)
     if better and _can_be_in_where(reference, resolved, context):
         put_name(reference, resolved, context)
         return resolved
@@ -133,6 +135,23 @@ def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context)
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False
     return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
+
+
+def _is_plain_filter(reference: Reference, context: Context) -> bool:
+    """Whether a CASE around what could leak of WHERE is cheaper than a sub-select behind a barrier.
+
+    That hides all of WHERE from the indexes. In turn a CASE would hide the condition of a join or a sub-select from
+    the planner, so this is for one table only.
+    """
+    node = reference.scope.node
+    return (
+        needs_barrier(context)
+        and node is context.statement.node
+        and isinstance(node, ast.SelectStmt)
+        and node.whereClause is not None
+        and (node.fromClause or ()) == (reference.node,)
+        and not any(isinstance(found, ast.SubLink) for found in walk(node.whereClause))
+    )
 
 
 def _has_other_column_names(reference: Reference) -> bool:

@@ -202,7 +202,7 @@ def test_own_databases_with_ddl_run_their_own_operators() -> None:
 
 
 def test_no_comparison_that_could_be_a_users_is_leakproof() -> None:
-    plain, barrier = "SELECT id FROM orders WHERE id = 5", "OFFSET 0"
+    plain, barrier = "SELECT id FROM orders WHERE id = 5", "CASE WHEN"
     own = frozenset({UserOperator("public", "=", "citext", "citext", "citext")})
     known = replace(SHOP, user_operators=frozenset({"="}), operators=own)
     assert barrier not in rewritten(plain, catalog=known)
@@ -217,7 +217,7 @@ def test_an_extensions_function_is_not_leakproof() -> None:
     catalog = replace(
         SHOP, user_functions=frozenset({"similarity"}), functions=owned, leakproof_functions=frozenset({"similarity"})
     )
-    assert "OFFSET 0" in rewritten("SELECT id FROM orders WHERE similarity(status, 'x') > 0", catalog=catalog)
+    assert "CASE WHEN" in rewritten("SELECT id FROM orders WHERE similarity(status, 'x') > 0", catalog=catalog)
     assert "OFFSET 0" in rewritten(
         "SELECT 1 FROM (SELECT o.similarity AS x FROM orders o) s WHERE x > 1", catalog=catalog
     )

@@ -96,12 +96,22 @@ WITH RECURSIVE orders AS (SELECT 7 AS id UNION ALL SELECT id + 1 FROM orders) SE
 -- barrier for what may fail
 SELECT id FROM orders WHERE 10 / total > 7
 =>
-SELECT id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) AS "orders" WHERE 10 / total > 7
+SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN ( 10 / total > 7) ELSE false END
 
 -- barrier for a cast
 SELECT id FROM orders WHERE note::integer = 7
 =>
-SELECT id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) AS "orders" WHERE note::integer = 7
+SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN ( note::integer = 7) ELSE false END
+
+-- barrier for what may fail, beside a condition that finds an index
+SELECT * FROM orders WHERE id = 7 AND 1 / id < 5 ORDER BY id
+=>
+SELECT * FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ( id = 7 AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (1 / id < 5) ELSE false END) ORDER BY id
+
+-- barrier for what may fail, with a sub-select that should stay a semi-join
+SELECT id FROM orders WHERE id IN (SELECT id FROM orders WHERE 1 / id < 5)
+=>
+SELECT id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) AS "orders" WHERE id IN (SELECT id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) AS "orders" WHERE 1 / id < 5)
 
 -- no barrier for the outermost select list
 SELECT 10 / total FROM orders WHERE id = 7
