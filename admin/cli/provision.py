@@ -86,7 +86,7 @@ async def _one_target(arguments: argparse.Namespace, snapshot: Snapshot, target:
 async def _one_database(
     arguments: argparse.Namespace, query: Query, wanted: Wanted, target: TargetConfig, administrator: str
 ) -> list[Step]:
-    from admin.provision.apply import check_lock, check_role, load_key, run_steps
+    from admin.provision.apply import check_lock, check_role, check_sole, load_key, run_steps
     from admin.provision.facts import load_facts
     from admin.provision.plan import plan_steps
     from admin.provision.revert import revert_steps
@@ -99,6 +99,7 @@ async def _one_database(
         steps = revert_steps(facts, target.user)
     else:
         check_role(wanted, facts)
+        check_sole(wanted, facts)
         catalog = await load_catalog(query, wanted.database, 1)
         verifier = make_verifier(target.password) if target.password else None
         steps = plan_steps(wanted, facts, catalog, await load_key(query, facts), verifier)

@@ -65,6 +65,17 @@ def check_lock(facts: Facts, administrator: str) -> None:
         )
 
 
+def check_sole(wanted: Wanted, facts: Facts) -> None:
+    """Raise ProvisionRefused where the lock is another role's: taking it over would open the tables to that role."""
+    for (schema, name), relation in facts.relations.items():
+        for policy in relation.policies:
+            if policy.name == second_lock.TENANT_POLICY and policy.roles != (wanted.target.role,):
+                raise ProvisionRefused(
+                    f"table {schema}.{name} is locked for role {', '.join(policy.roles)}",
+                    hint="One role per database: run provision --revert with that one as the target's user first.",
+                )
+
+
 def _powers(facts: Facts) -> Iterator[str]:
     role = facts.role
     if role is None:

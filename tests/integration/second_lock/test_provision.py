@@ -263,6 +263,18 @@ def test_a_lock_that_somebody_else_laid_out_is_refused(shop: Shop) -> None:
     shop.superuser("DROP SCHEMA tenantgate CASCADE")
 
 
+def test_a_lock_of_another_role_is_not_taken_over(shop: Shop) -> None:
+    shop.provisioned()
+    first, shop.role = shop.role, f"{shop.role}_too"
+    shop.configure("both", KEY)
+    status, _, err = shop.provision()
+    assert status == 2
+    assert first in err
+    shop.role = first
+    shop.configure("both", KEY)
+    assert len(shop.as_claim(claim("acme"), ALL)) == 2
+
+
 def test_what_fails_leaves_its_database_as_it_was(shop: Shop) -> None:
     """Half a lock would be worse than none: all of a database or nothing."""
     shop.superuser(

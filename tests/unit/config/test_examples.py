@@ -34,6 +34,7 @@ def example(base: Path) -> Path:
         (base / name).write_bytes((base / source).read_bytes())
     (base / "keys/reporting.scram").write_text(make_verifier("x"))
     (base / "keys/main.password").write_text("secret\n")
+    (base / "keys/main.setting").write_text("0123456789abcdef" * 4)
     for path in (*base.glob("keys/*"), base / "tls/server.key"):
         path.chmod(0o600)
     (base / "policy.yaml").write_bytes((DEPLOY / "policy.example.yaml").read_bytes())
