@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from admin.prove.cases import Wish
+from admin.prove.model import Schema, Table
 from admin.prove.private_gateway import PrivateGateway, start_gateway
 from admin.prove.report import Report
 from admin.prove.runner import Limits, Run, Sides
@@ -111,7 +112,7 @@ async def _run(
     async def connect_twin() -> Lane:
         return await open_lane(subject.target, twins.twin.name, **path)
 
-    sides = Sides(connect_shared, connect_twin)  # type: ignore[arg-type]
+    sides = Sides(connect_shared, connect_twin)
     try:
         await sides.open()
         readable, left_out = await _readable(sides, subject, relations)
@@ -125,7 +126,7 @@ async def _run(
                 key for key in readable if key in granted and _is_writable(key, relations[key], subject, twins.share)
             ),
         )
-        schema = await read_schema(twins.shared.rows, selection)
+        schema = _without_denied(await read_schema(twins.shared.rows, selection), twins.share)
         if not schema.tables:
             raise TwinError("there is no relation that these roles may read", hint="Give --role.")
         say(f"{len(schema.tables)} relations, {len(schema.writable)} of them written, seed {proof.seed}")
@@ -136,6 +137,15 @@ async def _run(
         return await (run.go(limits) if proof.case is None else run.one(proof.case, limits))
     finally:
         sides.close()
+
+
+def _without_denied(schema: Schema, share: Share) -> Schema:
+    def shown(table: Table) -> Table:
+        denied = share.denied.get((table.schema, table.name), frozenset())
+        key = () if denied.intersection(table.primary_key) else table.primary_key
+        return replace(table, columns=tuple(c for c in table.columns if c.name not in denied), primary_key=key)
+
+    return replace(schema, tables=tuple(map(shown, schema.tables)))
 
 
 async def _readable(sides: Sides, subject: _Subject, relations: Mapping[Key, str]) -> tuple[list[Key], dict[str, str]]:
@@ -160,7 +170,7 @@ def _is_writable(key: Key, kind: str, subject: _Subject, share: Share) -> bool:
     access = subject.access.table(key[0], key[1])
     if subject.tenant.isolation is Isolation.SCHEMA:
         access = subject.access.table("", key[1])
-    plain = key not in share.filters and key not in share.masks
+    plain = key not in share.narrowed
     own = subject.tenant.isolation is not Isolation.SHARED or key in share.tenant_columns
     classified = subject.tenant.isolation is not Isolation.SHARED or (
         key in subject.rules and subject.rules[key].table_class is TableClass.TENANT
@@ -226,16 +236,16 @@ def _share(
         if top in known:
             known.setdefault(key, known[top])
     tables = {key: name for key, name in known.items() if name and relations[key] in "rp"}
-    filters, masks = _role_expressions(subject, tables, relations, columns)
-    return Share(subject.tenant.value, tables, subject.tenant.schema or "", filters, masks), notes
+    return _narrowed(subject, tables, relations, columns), notes
 
 
-def _role_expressions(
+def _narrowed(
     subject: _Subject, tables: Mapping[Key, str], relations: Mapping[Key, str], columns: set[tuple[str, str, str]]
-) -> tuple[dict[Key, str], dict[Key, dict[str, str]]]:
-    """The roles' row filters and masks as SQL with the session's values in them."""
+) -> Share:
+    """With the roles' row filters and masks as SQL, the session's values in them, and their denied columns."""
     filters: dict[Key, str] = {}
     masks: dict[Key, dict[str, str]] = {}
+    denied: dict[Key, frozenset[str]] = {}
     for key in tables if subject.rules else (k for k in relations if _in_reach(k, subject)):
         access = subject.access.table("" if subject.tenant.schema else key[0], key[1])
         names = tuple(column for schema, table, column in columns if (schema, table) == key)
@@ -243,7 +253,9 @@ def _role_expressions(
             filters[key] = _as_sql(access.filter_for_reading, names, subject.values)
         if access.masks:
             masks[key] = {c: _as_sql(mask, names, subject.values) for c, mask in access.masks.items() if c in names}
-    return filters, masks
+        if not access.denied.isdisjoint(names):
+            denied[key] = access.denied.intersection(names)
+    return Share(subject.tenant.value, tables, subject.tenant.schema or "", filters, masks, denied)
 
 
 def _as_sql(expression: str, columns: tuple[str, ...], values: SlotValues) -> str:

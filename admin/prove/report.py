@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from admin.prove.oracle import Kind, Verdict
+from admin.prove.oracle import Verdict
 from admin.prove.steps import Case, Outcome, Step
 
 MOST_EXAMPLES = 3
@@ -171,7 +171,3 @@ def _statements(case: Case) -> list[str]:
         if step.copy_data is not None:
             out.append(f"-- data: {step.copy_data!r}")
     return out
-
-
-def worst(report: Report) -> Kind:
-    return report.findings[0].verdict.kind if report.findings else Kind.SAME

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ STATEMENT_TIMEOUT = "4s"
 _BEGIN, _COMMIT = Step("BEGIN", counted=False), Step("COMMIT", counted=False)
 _ROLLBACK = Step("ROLLBACK", counted=False)
 
-Connect = Callable[[], "asyncio.Future[Lane]"]
+Connect = Callable[[], Awaitable[Lane]]
 Say = Callable[[str], None]
 
 

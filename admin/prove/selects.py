@@ -116,13 +116,15 @@ class Selects:
         draw = self.draw
         source = draw.pick(scope.sources)
         if source.row and draw.chance(0.3):
-            row = draw.pick(
-                (source.alias, f"{source.alias}::text", f"to_jsonb({source.alias})", f"count({source.alias})")
+            alias = source.alias
+            ways = (
+                (alias, "other"),
+                (f"{alias}::text", "text"),
+                (f"to_jsonb({alias})", "jsonb"),
+                (f"count({alias})", "int"),
             )
-            family = {"t": "text", "j": "jsonb"}.get("j" if row.startswith("to_jsonb") else row[-1:], "other")
-            if row.startswith("count"):
-                return [row + " AS w"], [("w", "int")]
-            return [f"{row} AS w"], [("w", "text" if row.endswith("::text") else family if "jsonb" in row else "other")]
+            row, family = draw.pick(ways)
+            return [f"{row} AS w"], [("w", family)]
         if draw.chance(0.5) and len(scope.sources) == 1:
             return ["*"], [(column.name, column.family) for column in source.columns]
         return [f"{source.alias}.*"], [(column.name, column.family) for column in source.columns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin.prove.model import Table, is_sortable
-from admin.prove.scope import Col, Scope, Source
+from admin.prove.scope import Col, Query, Scope, Source
 
 if TYPE_CHECKING:
     from admin.prove.selects import Selects
@@ -59,9 +59,7 @@ class Sources:
         """A relation as written, and the source that it is."""
         draw = self._draw
         written = self.table_name(table)
-        only = table.kind in "rp" and draw.chance(0.04)
-        # A partitioned table has no rows of its own.
-        only = only and table.kind == "r"
+        only = table.kind == "r" and draw.chance(0.04)
         text, source = self._named(table.name, [(c.name, c.family) for c in table.columns], written, table)
         if only:
             text = text.replace(written, draw.pick((f"ONLY {written}", f"ONLY ({written})")), 1)
@@ -93,8 +91,6 @@ class Sources:
         self._selects.take(alias)
         shown = draw.ident(alias)
         suffix = "" if way == "none" else draw.pick((f" AS {shown}", f" {shown}"))
-        if suffix and not suffix.startswith(" AS") and draw.schema.version < 0:
-            suffix = f" AS {shown}"
         names = [column for column, _ in columns]
         if way == "columns":
             count = draw.number(1, len(names))
@@ -119,10 +115,7 @@ class Sources:
         inner = self._selects.query(Scope(list(scope.sources), scope.parent, list(scope.columns)), None, depth - 1)
         return self._bracketed(inner, scope, "LATERAL ")
 
-    def _bracketed(self, query: object, scope: Scope, prefix: str) -> str:
-        from admin.prove.scope import Query
-
-        assert isinstance(query, Query)
+    def _bracketed(self, query: Query, scope: Scope, prefix: str) -> str:
         alias, draw = self._draw.name(), self._draw
         self._selects.take(alias)
         names = [name for name, _ in query.columns]

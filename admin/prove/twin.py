@@ -39,7 +39,7 @@ class TwinError(TenantGateError):
 class Share:
     """How rows are told apart. tenant_columns: by (schema, name). own_schema: of the schema strategy, else "".
 
-    filters, masks: what the roles' expressions make of the tenant's own rows, as SQL.
+    filters, masks: what the roles' expressions make of the tenant's own rows, as SQL. denied: columns that they lack.
     """
 
     value: str
@@ -47,6 +47,12 @@ class Share:
     own_schema: str = ""
     filters: Mapping[Key, str] = field(default_factory=dict)
     masks: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
+    denied: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def narrowed(self) -> frozenset[Key]:
+        """Relations that the roles see less of than the tenant has."""
+        return frozenset({*self.filters, *self.masks, *self.denied})
 
     def is_own(self, key: Key) -> str:
         """A condition for rows of a relation that are the tenant's."""
@@ -80,7 +86,7 @@ class Twins:
     twin: Scratch
     share: Share
     leaves: tuple[Key, ...]  # relations with rows of their own
-    _admin: TargetConfig = field(repr=False, default=None)  # type: ignore[assignment]
+    admin: TargetConfig = field(repr=False)
     _foreign: dict[Key, str] = field(default_factory=dict)  # checksums of rows that are not the tenant's
     _numbered: dict[Key, str] = field(default_factory=dict)  # arrays of the columns that a sequence fills
     _kept: tuple[dict[Key, str], dict[Key, str]] = field(default_factory=lambda: ({}, {}))
@@ -113,11 +119,11 @@ class Twins:
         """
         shared = await self.checksums(self.shared, "own", unnumbered=True)
         twin = await self.checksums(self.twin, unnumbered=True)
-        held = {*self.share.filters, *self.share.masks}
-        return sorted(f"{k[0]}.{k[1]}" for k in shared if shared[k] != twin[k] and k not in held and self._compares(k))
+        return sorted(f"{key[0]}.{key[1]}" for key in shared if shared[key] != twin[key] and self._compares(key))
 
     def _compares(self, key: Key) -> bool:
-        return bool(self.share.tenant_columns) is False or key in self.share.tenant_columns
+        told_apart = not self.share.tenant_columns or key in self.share.tenant_columns
+        return told_apart and key not in self.share.narrowed
 
     async def remember(self) -> None:
         """Keep a copy of every relation and the checksums of now."""
@@ -175,7 +181,7 @@ class Twins:
         """Drop both databases, whoever is still connected to them."""
         for scratch in (self.shared, self.twin):
             scratch.admin.close()
-        admin = await connect_backend(self._admin, self._admin.database, protocol_options={})
+        admin = await connect_backend(self.admin, self.admin.database, protocol_options={})
         try:
             for scratch in (self.shared, self.twin):
                 await admin.query(f'DROP DATABASE IF EXISTS "{scratch.name}" WITH (FORCE)', timeout_s=60)
@@ -357,6 +363,9 @@ async def _keep_own_rows(twin: Scratch, share: Share, leaves: Sequence[Key]) -> 
         await twin.run(f"DELETE FROM {_relation(key)} WHERE ({condition}) IS NOT TRUE")
     for key, masks in share.masks.items():
         await _mask(twin, key, masks)
+    for key, columns in share.denied.items():
+        for column in sorted(columns):
+            await twin.run(f"ALTER TABLE {_relation(key)} DROP COLUMN {quote_identifier(column)} CASCADE")
 
 
 async def _mask(twin: Scratch, key: Key, masks: Mapping[str, str]) -> None:

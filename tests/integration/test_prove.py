@@ -107,6 +107,14 @@ def test_nothing_is_found_behind_masks_and_filters_and_in_a_schema(
     assert report["accepted"] > 60
 
 
+def test_nothing_is_found_where_columns_are_denied(site: Site) -> None:
+    policy = site.directory / "policy.yaml"
+    policy.write_text(policy.read_text().replace("  analyst:", DENYING + "  analyst:"))
+    status, report = site.prove("--statements", "60", role="clerk")
+    assert (status, report["differences"]) == (0, [])
+    assert report["accepted"] > 50
+
+
 def test_the_second_lock_is_no_obstacle(site: Site) -> None:
     config = site.directory / "tenantgate.toml"
     config.write_text(config.read_text() + f'enforcement = "both"\nsetting_key = "{secrets.token_hex(32)}"\n')
@@ -132,6 +140,12 @@ WORKERS_TOO = """
 import os
 import proxy.plans.workers as workers
 workers._environment = lambda: dict(os.environ)
+"""
+DENYING = """\
+  clerk:
+    permissions: ["table:*:read", "table:*:write"]
+    denied_columns:
+      customers: [card, phone]
 """
 HOLES = {
     # every guard lets every row through
