@@ -30,6 +30,7 @@ from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.settings import SessionSettings, Settings, setting_statements
+from proxy.postgres.sql_cursors import SqlCursors
 from proxy.postgres.sql_prepared import SqlPrepared
 from proxy.postgres.statements import StatementBook
 from proxy.postgres.wire import messages, replies
@@ -74,6 +75,7 @@ class Conversation:
         "_answered",
         "_client_full",
         "_copy",
+        "_cursors",
         "_held",
         "_in_request",
         "_judge",
@@ -147,6 +149,7 @@ class Conversation:
         self._statements = PreparedStatements(equipment.max_prepared)
         self._portals = Portals(equipment.max_prepared)
         self._sql_prepared = SqlPrepared()
+        self._cursors = SqlCursors()
         self._notifications = Notifications(session, own_database=equipment.verbatim_errors)
         self._real_names: set[bytes] = set()  # the client's own names that its backend has
         self._wrote = False  # on the backend that the session has
@@ -309,6 +312,7 @@ class Conversation:
             wrote = wrote or plan.write
             if plan.session_action:
                 self._sql_prepared.admit(plan, self._statements, self.session.generation)
+                self._cursors.admit(plan, self.session.generation)
             if plan.session_action[:1] == ("listen",):
                 self._notifications.listen(plan.session_action[1])
 

@@ -252,6 +252,7 @@ class Engine(LaneRider):
             if plan.session_action:
                 self._act(plan.session_action[0], plan.session_action)
                 self._sql_prepared.apply(plan, self._statements, self.session.generation)
+                self._cursors.apply(plan, self.session.generation)
         if plan is not None and plan.command in _CURSOR_COMMANDS:
             self._portals.clear()
         if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.plans):
@@ -301,6 +302,8 @@ class Engine(LaneRider):
         if status == IDLE:
             done = self._answered == self._request and not self._in_request
             self._portals.end_transaction(self._answered, all_answered=done)
+            if done and not self.queue:
+                self._cursors.end_transaction()
             self._settings_ended(failed)
         else:
             self.settings.transaction_goes_on()

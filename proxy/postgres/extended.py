@@ -307,6 +307,15 @@ class ExtendedConversation(Conversation):
         self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text).own_copy = True
         self._out.append(CLOSE_COPY + messages.encode_parse(COPY_NAME, copy.sent.encode()) + RUN_COPY)
 
+    def _check_special(self, template: Template) -> None:
+        """FETCH of SQL may name a portal that the protocol bound, under an older policy."""
+        super()._check_special(template)
+        for plan in template.compiled.plans:
+            if plan.session_action[:1] == ("fetch",):
+                portal = self._portals.find(plan.session_action[1].encode())[0]
+                if portal is not None and portal.generation not in (self.session.generation, ANY_GENERATION):
+                    self._check_unchanged(portal)
+
     def _check_unchanged(self, portal: Prepared) -> None:
         """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
         template, literals = self._judge.judge(portal.text)

@@ -55,6 +55,7 @@ class Portals:
 def cursor(name: bytes) -> Prepared:
     """A portal that was not bound by the protocol: a cursor of SQL's DECLARE, judged when it was declared, or nothing
     (34000 from the target)."""
-    text = f'portal "{name.decode("utf-8", "replace")}"'
-    plan = Plan(StatementKind.READ, "EXECUTE", (ClientText(text, 0),), text)
+    shown = name.decode("utf-8", "replace")
+    text = f'portal "{shown}"'
+    plan = Plan(StatementKind.READ, "EXECUTE", (ClientText(text, 0),), text, session_action=("fetch", shown))
     return Prepared(text, b"\0\0", Template(CompiledQuery((plan,), by_shape=False), NO_VALUES), (), ANY_GENERATION)

@@ -63,6 +63,36 @@ def test_prepared_statements_follow_a_policy_reload(policy: Policy, strategy: St
             analyst.execute(statement, (customer,), prepare=True)
 
 
+def test_cursors_follow_a_policy_reload(policy: Policy, strategy: Strategy) -> None:
+    """One that outlives its transaction shows what an older policy let through: it is closed to its owner, too."""
+    query = "CURSOR WITH HOLD FOR SELECT email FROM customers ORDER BY id"
+    with connect(policy.gateway, strategy, ("analyst",)) as analyst:
+        analyst.execute(f"DECLARE old SCROLL {query}".encode())
+        assert "***@" in one(analyst, "FETCH old")
+        assert analyst.execute("MOVE 2 IN old").statusmessage == "MOVE 2"
+        assert "***@" in one(analyst, "FETCH BACKWARD 1 FROM old")
+        policy.document["roles"]["analyst"]["masks"]["customers"]["email"] = "'hidden'"
+        policy.apply()
+        for statement in ("FETCH old", "FETCH PRIOR old", "MOVE LAST IN old", "FETCH ALL old"):
+            assert sqlstate_of(analyst, statement) == "34000"
+        assert sqlstate_of(analyst, f"DECLARE old {query}") == "42P03"  # it is still there
+        assert sqlstate_of(analyst, "FETCH old") == "34000"
+        analyst.execute("CLOSE old")
+        analyst.execute(f"DECLARE old {query}".encode())
+        assert one(analyst, "FETCH old") == "hidden"
+
+
+def test_cursors_of_a_transaction_may_be_declared_again(policy: Policy, strategy: Strategy) -> None:
+    with connect(policy.gateway, strategy, ("analyst",)) as analyst:
+        for _ in range(2):
+            with analyst.transaction():
+                analyst.execute("DECLARE c CURSOR FOR SELECT id FROM customers ORDER BY id")
+                assert len(analyst.execute("FETCH FORWARD 3 FROM c").fetchall()) == 3
+                assert analyst.execute("FETCH RELATIVE 1 c").fetchone()
+            policy.document["roles"]["analyst"]["masks"]["customers"]["email"] = "'hidden'"
+            policy.apply()
+
+
 def test_a_suspended_tenant_is_cut_off_at_once(policy: Policy, strategy: Strategy) -> None:
     gateway = policy.gateway
     with gateway.connect(strategy.person) as connection:

@@ -62,12 +62,13 @@ def deallocate(node: Node, context: Context) -> None:
 
 
 def fetch(node: Node, context: Context) -> None:
+    context.session_action = ("fetch", node.portalname)
     if node.ismove:
         context.command = "MOVE"
 
 
-def accept(_node: Node, _context: Context) -> None:
-    """Nothing to add to what classify.py said."""
+def close(node: Node, context: Context) -> None:
+    context.session_action = ("close_all",) if node.portalname is None else ("close", node.portalname)
 
 
 RULES: dict[type, Callable[[Any, Context], None]] = {
@@ -77,5 +78,5 @@ RULES: dict[type, Callable[[Any, Context], None]] = {
     ast.DiscardStmt: discard,
     ast.DeallocateStmt: deallocate,
     ast.FetchStmt: fetch,
-    ast.ClosePortalStmt: accept,
+    ast.ClosePortalStmt: close,
 }

@@ -26,6 +26,7 @@ _EXPLAINABLE = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, 
 _PASSED_ON = {"verbose", "format", "costs", "summary", "generic_plan"}
 _CATALOG = re.compile(r"(FROM|JOIN) (pg_catalog|information_schema)\.")
 _FORMATS = frozenset({"text", "json", "xml", "yaml"})
+_WITH_HOLD = 0x20  # CURSOR_OPT_HOLD of parsenodes.h
 _FALSE = frozenset({"off", "false", "0"})
 
 
@@ -106,6 +107,13 @@ def _option_span(node: Node, context: Context) -> tuple[int, int]:
     return tokens.items[first].end, tokens.end_before(after)
 
 
+def declare(node: Node, context: Context) -> None:
+    held = ("hold",) if node.options & _WITH_HOLD else ()
+    context.session_action = ("declare", node.portalname, *held)
+    if held:
+        context.pins = "cursor"
+
+
 def prepare(node: Node, context: Context) -> None:
     context.session_action = ("prepare", node.name)
 
@@ -133,7 +141,7 @@ def accept(_node: Node, _context: Context) -> None:
 
 RULES: dict[type, Callable[[Any, Context], None]] = {
     ast.ExplainStmt: explain,
-    ast.DeclareCursorStmt: accept,
+    ast.DeclareCursorStmt: declare,
     ast.PrepareStmt: prepare,
     ast.ExecuteStmt: execute,
     **DDL_RULES,

@@ -57,7 +57,12 @@ def test_client_text_keeps_its_offset_in_the_query_string() -> None:
         ("START TRANSACTION", StatementKind.TRANSACTION, "START TRANSACTION", ()),
         ("END", StatementKind.TRANSACTION, "COMMIT", ()),
         ("RESET timezone", StatementKind.SESSION, "RESET", ()),
-        ("MOVE c", StatementKind.READ, "MOVE", ()),
+        ("MOVE c", StatementKind.READ, "MOVE", ("fetch", "c")),
+        ("FETCH ABSOLUTE -1 IN c", StatementKind.READ, "FETCH", ("fetch", "c")),
+        ("CLOSE c", StatementKind.SESSION, "CLOSE CURSOR", ("close", "c")),
+        ("CLOSE ALL", StatementKind.SESSION, "CLOSE CURSOR", ("close_all",)),
+        ("DECLARE c SCROLL CURSOR FOR SELECT 1", StatementKind.READ, "DECLARE CURSOR", ("declare", "c")),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", StatementKind.READ, "DECLARE CURSOR", ("declare", "c", "hold")),
         ("PREPARE p AS SELECT 1", StatementKind.SESSION, "PREPARE", ("prepare", "p")),
         (f"PREPARE {'P' * 70} AS SELECT 1", StatementKind.SESSION, "PREPARE", ("prepare", "p" * 63)),
         ("EXECUTE p (1)", StatementKind.WRITE, "EXECUTE", ("execute", "p")),
@@ -71,6 +76,11 @@ def test_kind_command_and_session_action(sql: str, kind: StatementKind, command:
     plan = plan_of(sql)
     assert (plan.kind, plan.command, plan.session_action) == (kind, command, action)
     assert plan.write is (kind is StatementKind.WRITE)
+
+
+def test_a_cursor_that_outlives_its_transaction_pins() -> None:
+    assert plan_of("DECLARE c BINARY INSENSITIVE NO SCROLL CURSOR WITH HOLD FOR SELECT 1").pins == "cursor"
+    assert plan_of("DECLARE c BINARY SCROLL CURSOR WITHOUT HOLD FOR SELECT 1").pins == ""
 
 
 def test_an_empty_query_is_a_plan_of_its_own() -> None:

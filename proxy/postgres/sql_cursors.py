@@ -1,0 +1,60 @@
+"""Cursors that a session declared in SQL, by name, with the policy generation that judged their query.
+
+A cursor shows what its query was rewritten to when it was declared, so FETCH from one that an older policy judged is
+refused: WITH HOLD it could outlive any change of the session's rights.
+"""
+
+from __future__ import annotations
+
+from policy.errors import InvalidStatement, UnsupportedStatement
+from policy.sql.plan import Plan
+
+_MAX_NAMES = 10_000
+
+
+class SqlCursors:
+    """Names as PostgreSQL keeps them (63 bytes). What is declared counts from when it is sent: fetches may follow it
+    unanswered; what stood under the name before counts until the target has said that it is gone."""
+
+    __slots__ = ("_declared", "_held", "_sent")
+
+    def __init__(self) -> None:
+        self._declared: dict[str, int] = {}
+        self._sent: dict[str, int] = {}
+        self._held: set[str] = set()
+
+    def admit(self, plan: Plan, generation: int) -> None:
+        """May this DECLARE or FETCH go on? Raises InvalidStatement (34000) or UnsupportedStatement (54000)."""
+        action, *names = plan.session_action
+        if action == "declare":
+            if len(self._sent) + len(self._declared) >= _MAX_NAMES:
+                raise UnsupportedStatement("too many cursors", sqlstate="54000", hint="CLOSE some.")
+            self._sent[names[0]] = generation
+        elif action == "fetch":
+            for known in (self._declared.get(names[0]), self._sent.get(names[0])):
+                if known not in (None, generation):
+                    raise InvalidStatement(
+                        f'cursor "{names[0]}" was opened under an older policy',
+                        sqlstate="34000",
+                        hint="CLOSE it and declare it again.",
+                    )
+
+    def apply(self, plan: Plan, generation: int) -> None:
+        """It was done."""
+        action, *names = plan.session_action
+        if action == "declare":
+            self._declared[names[0]] = self._sent.pop(names[0], generation)
+            if "hold" in names[1:]:
+                self._held.add(names[0])
+        elif action == "close":
+            self._declared.pop(names[0], None)
+            self._held.discard(names[0])
+        elif action in ("close_all", "discard_all"):
+            self._declared.clear()
+            self._held.clear()
+
+    def end_transaction(self) -> None:
+        """Nothing is under way, and no transaction is open: cursors without HOLD are gone."""
+        if self._declared or self._sent:
+            self._sent.clear()
+            self._declared = {name: known for name, known in self._declared.items() if name in self._held}
