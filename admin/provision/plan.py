@@ -29,7 +29,7 @@ def plan_steps(
     """Everything to do in one database, in order. verifier: of the role's password, None: it gets none."""
     steps = [*role_steps(wanted, facts, verifier), *_grant_steps(wanted, facts)]
     if wanted.target.native:
-        steps += [*key_steps(wanted.target, stored_key), *lock_steps(wanted, facts, catalog)]
+        steps += lock_steps(wanted, facts, catalog, stored_key)
     return [*made_steps(facts), *steps] if steps else []
 
 
@@ -124,10 +124,11 @@ def _relation_grants(name: tuple[str, str], privileges: tuple[str, ...], role: s
 # -- row-level security ------------------------------------------------------------------------------------------------
 
 
-def lock_steps(wanted: Wanted, facts: Facts, catalog: Catalog) -> Iterator[Step]:
-    """The function, and the policies of every table that has rows of tenants to tell apart."""
+def lock_steps(wanted: Wanted, facts: Facts, catalog: Catalog, stored_key: list[tuple[str, str]]) -> Iterator[Step]:
+    """The key, the function, and the policies of every table that has rows of tenants to tell apart."""
     locks = list(lock_expressions(wanted, facts, catalog))
     if locks:
+        yield from key_steps(wanted.target, stored_key)
         yield from function_steps(wanted.target, facts)
     for name, expression in locks:
         yield from table_steps(name, expression, wanted, facts)

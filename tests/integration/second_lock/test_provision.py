@@ -132,6 +132,7 @@ def test_privileges_are_for_what_is_classified(shop: Shop) -> None:
         f" has_sequence_privilege('{shop.role}', 'stock_id_seq', 'USAGE')", shop.umbrella
     )  # fmt: skip
     assert privileges == [(True, True)]
+    assert shop.server.execute("SELECT count(*) FROM tenantgate.key", shop.umbrella) == [(0,)]  # nothing to tell apart
 
 
 def test_code_of_the_owner_sees_nothing_from_a_session_of_the_gateway(shop: Shop) -> None:
