@@ -154,6 +154,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
         rule(node, context)
     guard_sources(context)
     tenant_names.keep_per_tenant(context)
+    session.keep_what_stays(context)
     guard_catalog_functions(context)
     guard_object_names(context)
     fill_tenant_arguments(context)

@@ -12,6 +12,7 @@ from policy.sql.classify import TRANSACTION_COMMANDS
 from policy.sql.context import Context
 from policy.sql.parse import ast, enums
 from policy.sql.plan import SettingChange
+from policy.sql.references import names_of
 from policy.sql.rules.settings import SETTINGS
 
 Node = Any
@@ -69,6 +70,21 @@ def fetch(node: Node, context: Context) -> None:
 
 def close(node: Node, context: Context) -> None:
     context.session_action = ("close_all",) if node.portalname is None else ("close", node.portalname)
+
+
+_CURSOR_OPT_HOLD = 0x0020  # PostgreSQL's parsenodes.h
+
+
+def keep_what_stays(context: Context) -> None:
+    """Keep the session on its backend where a statement leaves behind what outlives its transaction.
+
+    Nothing puts it right when the backend changes hands: a cursor WITH HOLD is anybody's who knows its name.
+    """
+    for node in context.nodes:
+        if isinstance(node, ast.DeclareCursorStmt) and (node.options or 0) & _CURSOR_OPT_HOLD:
+            context.pins = "cursor WITH HOLD"
+        elif isinstance(node, ast.FuncCall) and names_of(node.funcname)[-1] == "setseed":
+            context.pins = "seed of random()"
 
 
 RULES: dict[type, Callable[[Any, Context], None]] = {

@@ -102,3 +102,18 @@ def test_constraints_are_named_in_the_tenants_own_schema_only() -> None:
     assert plan_of("SET CONSTRAINTS own_key, initech.other_key IMMEDIATE", SCHEMA).denial is None
     assert denial("SET CONSTRAINTS orders_key DEFERRED").hint == "Write SET CONSTRAINTS ALL DEFERRED."
     assert denial("SET CONSTRAINTS globex.orders_key DEFERRED", SCHEMA).hint
+
+
+@pytest.mark.parametrize(
+    ("sql", "pins"),
+    [
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM orders", "cursor WITH HOLD"),
+        ("DECLARE c BINARY SCROLL CURSOR WITH HOLD FOR SELECT * FROM orders", "cursor WITH HOLD"),
+        ("DECLARE c SCROLL CURSOR WITHOUT HOLD FOR SELECT * FROM orders", ""),
+        ("SELECT setseed(0.5)", "seed of random()"),
+        ("SELECT id FROM orders WHERE pg_catalog.setseed(0.5) IS NULL", "seed of random()"),
+        ("SELECT random() FROM orders", ""),
+    ],
+)
+def test_what_outlives_its_transaction_keeps_the_backend(sql: str, pins: str) -> None:
+    assert plan_of(sql).pins == pins
