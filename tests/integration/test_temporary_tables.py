@@ -39,6 +39,9 @@ SESSION = [
     "ALTER TABLE scratch ADD COLUMN extra int DEFAULT 3, DROP COLUMN made",
     "SELECT * FROM pg_temp.scratch ORDER BY 1",
     "INSERT INTO orders (id, status) TABLE taken",
+    "CREATE TEMP TABLE staged AS SELECT tenant_id, id + 200 AS id, snapshot FROM drafts",
+    "INSERT INTO drafts SELECT * FROM staged",
+    "INSERT INTO drafts TABLE staged ON CONFLICT (tenant_id, id) DO UPDATE SET snapshot = 'again' RETURNING *",
     "TRUNCATE scratch, alike",
     "SELECT count(*) FROM scratch, (SELECT count(*) FROM alike) a",
     "DROP TABLE IF EXISTS scratch, no_such_table, pg_temp.alike CASCADE",
@@ -113,3 +116,18 @@ def test_an_unlisted_table_and_none_are_told_apart_by_nothing(gateway: DemoGatew
             assert messages[0] == messages[1]
     finally:
         gateway.server.execute("DROP TABLE public.unlisted", SHARED.database)
+
+
+def test_rows_of_a_temporary_table_are_counted_and_checked(shop: Connection) -> None:
+    run(shop, rewritten("CREATE TEMP TABLE few AS SELECT 'acme' AS t, 7 AS id"))
+    run(shop, rewritten("CREATE TEMP TABLE many AS SELECT 'acme' AS t, 7 AS id, 'c' AS c, 'h' AS h, 'x' AS x"))
+    run(shop, rewritten("CREATE TEMP TABLE foreign_rows AS SELECT 'globex' AS t, 7 AS id, 'c' AS c, 'h' AS h"))
+    foreign = state(shop, own=False)
+    for name, error in (("few", "42601"), ("many", "42601"), ("foreign_rows", "42704")):
+        shop.execute("SAVEPOINT s")
+        with pytest.raises(psycopg.Error) as caught:
+            run(shop, rewritten(f"INSERT INTO cards TABLE {name}"))
+        assert caught.value.sqlstate == error
+        shop.execute("ROLLBACK TO s")
+    assert state(shop, own=False) == foreign
+    shop.rollback()

@@ -18,7 +18,7 @@ from policy.sql.guard import Pieces, filter_expression, tenant_value
 from policy.sql.parse import Node, enums
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
-from policy.sql.resolve import Resolved
+from policy.sql.resolve import DEFAULT_SCHEMA, Resolved
 from policy.sql.rules import insert_layout as layout_of
 from policy.sql.rules.insert_checks import cannot_be_tested_in_place, check_rows
 from policy.sql.rules.insert_layout import Arm, InsertLayout, arms_of, lay_out, leaves
@@ -81,6 +81,8 @@ def _must_be_enclosed(node: Node, columns: list[str], resolved: Resolved, contex
     if cannot_be_tested_in_place(node, columns, resolved, context):
         return True
     tenant = resolved.tenant_column
+    if tenant is not None and width_of(query, context) is None and not node.cols:
+        return True
     return (
         tenant is not None
         and tenant.name in columns
@@ -117,14 +119,27 @@ def _columns(node: Node, resolved: Resolved, reference: Reference, context: Cont
     if width is None:
         if resolved.tenant_column is None:
             return None
-        raise UnsupportedStatement(
-            "the number of inserted columns cannot be told",
-            hint=f"Name the columns: INSERT INTO {resolved.name} (…) …",
-            position=reference.position,
-        )
+        if not _reads_temporary_tables(node.selectStmt, context):
+            raise UnsupportedStatement(
+                "the number of inserted columns cannot be told",
+                hint=f"Name the columns: INSERT INTO {resolved.name} (…) …",
+                position=reference.position,
+            )
+        # taken for as many as the table has: PostgreSQL counts them (insert_outside.py)
+        return [column.name for column in relation.columns]
     if width > len(relation.columns):
         raise InvalidStatement("INSERT has more expressions than target columns", position=reference.position)
     return [column.name for column in relation.columns[:width]]
+
+
+def _reads_temporary_tables(query: Node, context: Context) -> bool:
+    """Whether a query names a table that the database does not have."""
+    named = {id(found) for found in parse.walk(query) if isinstance(found, ast.RangeVar)}
+    known = context.catalog.relations
+    return any(
+        id(r.node) in named and r.cte is None and (r.schema or DEFAULT_SCHEMA, r.name) not in known
+        for r in context.references.all
+    )
 
 
 def _check_defaults(node: Node, columns: list[str], reference: Reference, resolved: Resolved, context: Context) -> None:

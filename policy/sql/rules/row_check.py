@@ -177,10 +177,10 @@ def check_inserted(
 
 def check_computed(
     names: Mapping[str, str], reference: Reference, resolved: Resolved, context: Context
-) -> tuple[str, Pieces, Unwrap]:
+) -> tuple[str, Pieces]:
     """Test a new row whose values are the columns of a sub-select; names: its columns by those that they are for.
 
-    Return the column that holds the test, its value, and what takes the test away again. Raises a StatementRefused.
+    Return the column that holds the test, and its value. Raises a StatementRefused.
     """
     expression = filter_expression(resolved)
     assert expression is not None
@@ -200,7 +200,7 @@ def check_computed(
     before, after = _test(expression.with_values(values))
     context.has_runtime_check = True
     context.note(f"{resolved.name}: new rows must pass the row filter")
-    return chosen, (*before, names[chosen], *after), lambda found: _without_test(found, before, after)
+    return chosen, (*before, names[chosen], *after)
 
 
 def refuse_copy(reference: Reference, resolved: Resolved) -> None:
