@@ -8,10 +8,12 @@ it exists is not told.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from policy.access import TableAccess
 from policy.errors import AccessDenied, InvalidStatement, StatementRefused, UnsupportedStatement
 from policy.model import Isolation, TableClass, TableRule
+from policy.sql import builtin_functions as builtin
 from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.parse import ast
@@ -23,6 +25,8 @@ from policy.sql.view_definitions import is_made_of_listed
 
 DEFAULT_SCHEMA = "public"
 TEMPORARY_SCHEMA = "pg_temp"  # the session's own, whatever its real name is
+# Types whose names a table may well have: unqualified they mean the server's own.
+BUILT_IN_TYPES = builtin.CONVERSIONS | {"json", "jsonb", "jsonpath", "record", "tsquery", "tsvector", "uuid"}
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pg_temp"})
 READABLE_KINDS = frozenset("rpvmf")
 
@@ -121,10 +125,12 @@ def check_schema(schema: str | None, name: str, position: int, context: Context)
 
 
 def check_type_names(context: Context) -> None:
-    """Refuse types and collations of schemas that are neither built in nor the session's."""
+    """Refuse types and collations of schemas that are neither built in nor the session's, and row types of relations
+    that the session may not know of."""
     for node in context.nodes:
         if isinstance(node, ast.TypeName):
             names = names_of(node.names)
+            _check_row_type(names, node, context)
         elif isinstance(node, ast.CollateClause):
             names = names_of(node.collname)
         else:
@@ -132,6 +138,25 @@ def check_type_names(context: Context) -> None:
         if len(names) > 1 and names[-2] not in ("pg_catalog", "information_schema"):
             location = node.location if node.location is not None and node.location >= 0 else context.statement.start
             check_schema(names[-2], names[-1], location + 1, context)
+
+
+def _check_row_type(names: tuple[str, ...], node: Any, context: Context) -> None:
+    """`NULL::exports` would tell that there is a relation exports; so would its array type."""
+    if not context.shared or (len(names) > 1 and names[-2] != DEFAULT_SCHEMA) or not names:
+        return
+    for name in (names[-1], names[-1].removeprefix("_")):
+        relation = context.catalog.relations.get((DEFAULT_SCHEMA, name))
+        if relation is None or relation.kind == "c" or (len(names) == 1 and name in BUILT_IN_TYPES):
+            continue
+        rule = context.access.rules.get((DEFAULT_SCHEMA, name))
+        listed = relation.kind == "v" and is_made_of_listed(relation, context.access, context.catalog)
+        if (rule is None and not listed) or (rule is not None and rule.table_class is TableClass.DENIED):
+            raise InvalidStatement(
+                f'type "{names[-1]}" does not exist',
+                sqlstate="42704",
+                hint="Check the spelling.",
+                position=max(node.location or 0, context.statement.start) + 1,
+            )
 
 
 def _in_shared(reference: Reference, context: Context) -> Resolved:

@@ -145,9 +145,18 @@ def test_an_own_schema_has_its_own_names(database: Database) -> None:
         "SELECT regclass('orders')",
         "SELECT to_regprocedure('f(foreign_secrets)')",
         "SELECT to_regtypemod('foreign_secrets')",
+        "SELECT NULL::foreign_secrets",
+        "SELECT NULL::public.foreign_secrets[]",
+        "SELECT CAST(NULL AS _foreign_secrets)",
+        "SELECT * FROM json_populate_record(NULL::foreign_secrets, '{}')",
     ],
 )
 def test_what_cannot_be_guarded_is_refused(statement: str, database: Database) -> None:
     denial = compile_query(statement, SHARED, database[1]).denial
     assert denial is not None
-    assert denial.sqlstate in ("0A000", "42501", "42883")
+    assert denial.sqlstate in ("0A000", "42501", "42883", "42704")
+
+
+def test_row_types_of_own_tables_may_be_used(database: Database) -> None:
+    row = 'SELECT (json_populate_record(NULL::orders, \'{"note": "x"}\')).note, (NULL::orders).id, NULL::name'
+    assert _row(row, database) == ("x", None, None)
