@@ -18,7 +18,7 @@ def _names(text: str) -> frozenset[str]:
 MATHEMATICS = _names("""
     abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd degrees
     div erf erfc exp factorial floor gamma gcd lcm lgamma ln log log10 min_scale mod numeric_inc pi pow power radians
-    random random_normal round scale setseed sign sin sind sinh sqrt tan tand tanh trim_scale trunc width_bucket
+    random random_normal round scale sign sin sind sinh sqrt tan tand tanh trim_scale trunc width_bucket
     int4inc bit_count crc32 crc32c dexp dlog1 dlog10 dround dtrunc int8_sum numeric_div_trunc numeric_exp numeric_ln
     numeric_log numeric_sqrt
 """)
@@ -189,7 +189,7 @@ NAME_RESOLVERS = _names("""
 
 # Harmless where nobody else's data is in the database: allowed in the database strategy.
 OWN_DATABASE_ONLY = _names("""
-    pg_database_size pg_tablespace_size pg_get_serial_sequence pg_get_function_sqlbody
+    pg_database_size pg_tablespace_size pg_get_serial_sequence pg_get_function_sqlbody setseed
     pg_relation_filenode to_regtypemod pg_partition_root
     pg_partition_tree pg_get_partition_constraintdef
     pg_sequence_last_value pg_sequence_parameters pg_column_is_updatable pg_relation_is_updatable
@@ -256,6 +256,7 @@ REFUSAL_REASONS: tuple[tuple[str, str], ...] = (
         r"pg_stat_.*|pg_get_(aios|shmem|backend|multixact|wal|wait|loaded|replication|publication|sequence_data).*",
         "server statistics hold other tenants' numbers; count your own rows instead",
     ),
+    (r"setseed", "the numbers that follow would be known to who set the seed, and backends are used by others next"),
     (r"pg_notification_.*", "the queue of notifications is one for all tenants of a server"),
     (
         r"pg_.*_size|pg_partition_.*|pg_relation_.*|pg_sequence_.*",

@@ -28,13 +28,10 @@ from policy.sql.user_code import user_code_of
 UNKNOWN, INT8, INT4, NUMERIC = 0, 20, 23, 1700  # OIDs
 MAX_PARAMETERS = 64
 _MAX_ATTEMPTS = 8
-_COMPUTING = (
-    frozenset().union(
-        builtin.MATHEMATICS, builtin.STRINGS, builtin.DATES, builtin.CONVERSIONS, builtin.JSON, builtin.ARRAYS,
-        builtin.RANGES, builtin.TEXT_SEARCH, builtin.GEOMETRY_AND_NETWORK, builtin.XML, builtin.AGGREGATES,
-        builtin.WINDOWS, builtin.ENUMS_AND_UUIDS, builtin.SETS_AND_VALUES,
-    )
-    - {"setseed"}
+_COMPUTING = frozenset().union(
+    builtin.MATHEMATICS, builtin.STRINGS, builtin.DATES, builtin.CONVERSIONS, builtin.JSON, builtin.ARRAYS,
+    builtin.RANGES, builtin.TEXT_SEARCH, builtin.GEOMETRY_AND_NETWORK, builtin.XML, builtin.AGGREGATES,
+    builtin.WINDOWS, builtin.ENUMS_AND_UUIDS, builtin.SETS_AND_VALUES,
 )  # fmt: skip
 _PLAIN_TABLES = ("r", "p")
 _PARAMETERS = frozenset({SlotKind.LITERAL, SlotKind.TENANT, SlotKind.SUBJECT, SlotKind.ATTRIBUTE})

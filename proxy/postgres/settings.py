@@ -20,8 +20,14 @@ def quote_setting(value: str) -> str:
 
 
 def setting_statements(have: Mapping[str, str], want: Mapping[str, str]) -> list[str]:
-    """What brings a backend with settings `have` to `want`; values are SQL."""
-    statements = [f"RESET {name}" for name in have if name not in want]
+    """What brings a backend with settings `have` to `want`; values are SQL.
+
+    SET DateStyle keeps the half of the old value that the new one does not name, which would be another session's.
+    """
+    statements = [
+        f"RESET {name}" for name, value in have.items()
+        if name not in want or (name.lower() == "datestyle" and want[name] != value)
+    ]  # fmt: skip
     statements += [f"SET {name} TO {value}" for name, value in want.items() if have.get(name) != value]
     return statements
 

@@ -7,13 +7,13 @@ setting's value is read, so these statements hold for their exact text. What cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
-from policy.sql.parse import ast, enums, text_constant
+from policy.sql.parse import ast, enums, fields_of, text_constant
 from policy.sql.plan import SettingChange, StatementKind, quote_literal
 from policy.sql.references import names_of
 
@@ -76,6 +76,8 @@ SETTINGS: dict[str, Values] = {
     "xmlbinary": None,
     "xmloption": None,
 }
+_DATE_FORMATS = frozenset({"iso", "sql", "postgres", "german"})
+_DATE_ORDERS = frozenset({"mdy", "dmy", "ymd", "us", "european", "noneuropean", "euro", "noneuro"})
 _OF_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
 _IDENTITY = frozenset({"role", "session_authorization"})
 _HINTS = {
@@ -124,11 +126,29 @@ def _record(name: str, value: str | None, *, local: bool, context: Context) -> N
 def answered_calls(context: Context) -> Collection[int]:
     """Locations of the set_config calls of a statement, each checked here; raises when one is not allowed."""
     calls = [node for node in context.nodes if _is_set_config(node)]
+    certain = _always_called(context.statement.node)
     for call in sorted(calls, key=lambda call: int(call.location)):
         context.pin()
         context.kind = StatementKind.SESSION
-        _set_config(call, context)
+        _set_config(call, id(call) in certain, context)
+    names = {change.name for change in context.settings}
+    if len(names) < len(calls):
+        context.settings.clear()
+        context.pins = "setting"
     return {int(call.location) for call in calls}
+
+
+def _always_called(statement: Node) -> frozenset[int]:
+    """The calls, by id(), that run once whatever the data: of a SELECT that does nothing but list them.
+
+    A change that is told and does not happen would be taken for the state of a backend that others use next.
+    """
+    if not isinstance(statement, ast.SelectStmt) or statement.op != enums.SetOperation.SETOP_NONE:
+        return frozenset()
+    given = {name for name in fields_of(ast.SelectStmt) if getattr(statement, name)}
+    if given - {"targetList", "limitOption", "op"}:
+        return frozenset()
+    return frozenset(id(_bare(target.val)) for target in statement.targetList or ())
 
 
 def _is_set_config(node: Node) -> bool:
@@ -136,7 +156,8 @@ def _is_set_config(node: Node) -> bool:
     return names in (("set_config",), ("pg_catalog", "set_config"))
 
 
-def _set_config(call: Node, context: Context) -> None:
+def _set_config(call: Node, certain: bool, context: Context) -> None:
+    """Check a call, and tell what it changes when that is certain."""
     position = call.location + 1
     arguments: tuple[Node, ...] = call.args or ()
     name = text_constant(arguments[0]) if len(arguments) == 3 else None
@@ -155,10 +176,14 @@ def _set_config(call: Node, context: Context) -> None:
         )
     check_setting(name.lower(), [value], position, context)
     local = _boolean(arguments[2])
-    if local is None or (value is None and not local) or not isinstance(context.statement.node, ast.SelectStmt):
-        context.pins = "setting"
-    elif value is not None:
+    if certain and local is not None and value is not None and _stands_alone(name.lower(), [value]):
         _record(name.lower(), quote_literal(value), local=local, context=context)
+
+
+def _stands_alone(name: str, values: Sequence[str | None]) -> bool:
+    """Whether the setting comes out the same whatever it was before; DateStyle keeps the half that is not named."""
+    words = {word.strip().lower() for value in values for word in (value or "").split(",")}
+    return name != "datestyle" or (bool(words & _DATE_FORMATS) and bool(words & _DATE_ORDERS))
 
 
 def _bare(node: Node) -> Node:
@@ -218,6 +243,9 @@ def _check_default(name: str, position: int, context: Context) -> None:
 
 
 def _set_value(name: str, node: Node, context: Context) -> None:
+    if not _stands_alone(name, [_setting_value(argument) for argument in node.args]):
+        context.pins = "setting"
+        return
     values = [_setting_sql(argument) for argument in node.args]
     known = [value for value in values if value is not None]
     if len(known) == len(values):

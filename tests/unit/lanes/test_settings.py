@@ -66,3 +66,11 @@ def test_reset_all_leaves_what_the_session_began_with_to_be_brought_again() -> N
 
 def test_names_of_applications_do_not_part_lanes() -> None:
     assert lane_key({"application_name": "'a'", "timezone": "'UTC'"}) == lane_key({"timezone": "'UTC'"})
+
+
+def test_a_date_style_comes_without_the_half_of_another_session() -> None:
+    assert setting_statements({"datestyle": "'german'"}, {"datestyle": "'iso'"}) == [
+        "RESET datestyle",
+        "SET datestyle TO 'iso'",
+    ]
+    assert setting_statements({"datestyle": "'iso'"}, {"datestyle": "'iso'"}) == []

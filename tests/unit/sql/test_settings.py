@@ -61,6 +61,18 @@ def test_a_plan_tells_what_it_changes(sql: str, changes: list[tuple[str, str | N
         "PREPARE p AS SELECT set_config('TimeZone', 'UTC', false)",
         "DECLARE c CURSOR FOR SELECT set_config('TimeZone', 'UTC', false)",
         "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
+        "SET DateStyle = 'German'",
+        "SET DateStyle TO iso",
+        "SELECT set_config('DateStyle', 'DMY', false)",
+        "SELECT set_config('TimeZone', 'UTC', false) WHERE false",
+        "SELECT set_config('TimeZone', 'UTC', false) FROM orders",
+        "SELECT set_config('TimeZone', 'UTC', false) LIMIT 0",
+        "SELECT set_config('TimeZone', 'UTC', false) UNION SELECT 'x'",
+        "SELECT CASE WHEN false THEN set_config('TimeZone', 'UTC', false) END",
+        "SELECT set_config('TimeZone', 'Asia/Tokyo', false), CASE WHEN false THEN set_config('jit', 'on', false) END",
+        "SELECT set_config('TimeZone', 'Asia/Tokyo', false), set_config('TimeZone', 'UTC', false)",
+        "SELECT (SELECT set_config('TimeZone', 'UTC', false))",
+        "WITH x AS (SELECT set_config('TimeZone', 'UTC', false)) SELECT 1",
     ],
 )
 def test_what_the_text_does_not_tell_pins_the_session(sql: str) -> None:
