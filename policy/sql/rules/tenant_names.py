@@ -125,8 +125,6 @@ def keep_per_tenant(context: Context) -> None:
             _note_name(node, names)
     for node in context.nodes:
         name = names_of(node.funcname)[-1] if isinstance(node, ast.FuncCall) else ""
-        if name == "setseed":
-            context.pins = "seed"
         if name not in builtin.CHANNELS | builtin.ADVISORY_LOCKS:
             continue
         if name in builtin.SESSION_LOCKS:

@@ -110,8 +110,6 @@ def _option_span(node: Node, context: Context) -> tuple[int, int]:
 def declare(node: Node, context: Context) -> None:
     held = ("hold",) if node.options & _WITH_HOLD else ()
     context.session_action = ("declare", node.portalname, *held)
-    if held:
-        context.pins = "cursor"
 
 
 def prepare(node: Node, context: Context) -> None:

@@ -78,11 +78,6 @@ def test_kind_command_and_session_action(sql: str, kind: StatementKind, command:
     assert plan.write is (kind is StatementKind.WRITE)
 
 
-def test_a_cursor_that_outlives_its_transaction_pins() -> None:
-    assert plan_of("DECLARE c BINARY INSENSITIVE NO SCROLL CURSOR WITH HOLD FOR SELECT 1").pins == "cursor"
-    assert plan_of("DECLARE c BINARY SCROLL CURSOR WITHOUT HOLD FOR SELECT 1").pins == ""
-
-
 def test_an_empty_query_is_a_plan_of_its_own() -> None:
     assert [plan.kind for plan in compiled(" ; ").plans] == [StatementKind.EMPTY]
 

@@ -128,4 +128,12 @@ def test_constraints_are_named_in_the_tenants_own_schema_only() -> None:
     ],
 )
 def test_what_outlives_its_transaction_keeps_the_backend(sql: str, pins: str) -> None:
-    assert plan_of(sql).pins == pins
+    plan = plan_of(sql, DATABASE)
+    assert plan.denial is None
+    assert plan.pins == pins
+
+
+@pytest.mark.parametrize("access", [SHARED, SCHEMA], ids=["shared", "schema"])
+def test_nobody_sets_the_seed_of_a_backend_that_others_use(access: Access) -> None:
+    """DISCARD ALL leaves it."""
+    assert denial("SELECT setseed(0.5)", access).sqlstate in ("42501", "42883")
