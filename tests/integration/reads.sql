@@ -141,3 +141,5 @@ DELETE FROM items a USING items b WHERE a.ctid < b.ctid AND a.order_id = b.order
 DELETE FROM items WHERE ctid = ANY (ARRAY(SELECT ctid FROM items WHERE qty = 2)) RETURNING line
 DELETE FROM items WHERE ctid NOT IN (SELECT min(ctid) FROM items GROUP BY order_id) RETURNING order_id, line
 UPDATE orders SET note = 'x' WHERE id = 1 RETURNING (xmax = 0) AS fresh, tableoid = 'orders'::regclass
+SELECT j.body, c.name, c.region FROM customers c LEFT JOIN jobs j ON j.id = c.id GROUP BY (c.tenant_id, c.id), (j.id)
+SELECT c.name, count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.note ~ '1' GROUP BY (c.tenant_id, c.id)

@@ -124,6 +124,8 @@ def _grouped(node: Node, context: Context) -> list[Node]:
             position = int(expression.val.ival or 0) - 1
             items = node.targetList or ()
             found += [items[position].val] if 0 <= position < len(items) else []
+        elif isinstance(expression, ast.RowExpr):  # `GROUP BY (a, b)` is `GROUP BY a, b`
+            found += expression.args or ()
         else:
             found.append(expression)
     return found
