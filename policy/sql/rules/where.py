@@ -43,7 +43,7 @@ CLAUSES = frozenset(
 
 def add_tests(node: Node, inside: int, tests: Sequence[Pieces], barrier: bool, context: Context) -> None:
     """Add tests to the WHERE of a SELECT level; `inside`: offset of a relation that stands in its FROM."""
-    clause = context.tokens.find(CLAUSES, from_keyword(inside, context.tokens) + 1)
+    clause = clause_after(from_keyword(inside, context.tokens) + 1, context.tokens)
     add_tests_at(node, clause, tests, barrier, context)
 
 
@@ -56,7 +56,7 @@ def add_tests_at(node: Node, clause: int, tests: Sequence[Pieces], barrier: bool
         return
     if tokens.name(clause) != "WHERE":
         raise UnsupportedStatement("WHERE clause is not understood", position=context.statement.start + 1)
-    span = clause + 1, tokens.find(CLAUSES, clause + 1)
+    span = clause + 1, clause_after(clause + 1, tokens)
     context.expect(node, enclose(node, "whereClause", span, tests, barrier, context))
 
 
@@ -139,13 +139,30 @@ def _out_of_case(case: Node, expected: Node) -> Node:
     return branches[0].result
 
 
+def clause_after(index: int, tokens: Tokens) -> int:
+    """The first token from `index` on that begins another clause: also ON CONFLICT, after an INSERT's SELECT."""
+    found = tokens.find({*CLAUSES, "ON"}, index)
+    while tokens.name(found) == "ON" and not _is_on_conflict(found, tokens):
+        found = tokens.find({*CLAUSES, "ON"}, found + 1)
+    return found
+
+
+def _is_on_conflict(index: int, tokens: Tokens) -> bool:
+    return tokens.name(index + 1) == "CONFLICT" and tokens.name(index + 2) in ("DO", "ON", "ASCII_40")
+
+
 def from_keyword(inside: int, tokens: Tokens) -> int:
-    """Index of the FROM before an offset, out of the brackets of joins and not that of IS DISTINCT FROM."""
+    """Index of the FROM before an offset, out of the brackets of joins; not that of IS DISTINCT FROM or ROWS FROM."""
     index = tokens.index_at(inside) - 1
     while index >= 0:
         if tokens.name(index) in CLOSE:
             index = tokens.opening(index)
-        elif tokens.name(index) == "FROM" and tokens.name(index - 1) not in ("DISTINCT", "ASCII_46"):
+        elif tokens.name(index) == "FROM" and not _is_another_from(index, tokens):
             return index
         index -= 1
     raise UnsupportedStatement("FROM clause is not understood", position=inside + 1)
+
+
+def _is_another_from(index: int, tokens: Tokens) -> bool:
+    before = tokens.name(index - 1)
+    return before in ("DISTINCT", "ASCII_46") or (before == "ROWS" and tokens.name(index + 1) == "ASCII_40")

@@ -242,3 +242,18 @@ SELECT o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "n
 SELECT o.id FROM orders o LEFT JOIN countries t ON t.code = o.note, customers c WHERE t.code = 'x' AND lower(o.note) = 'x' AND c.card = '1' AND c.region = 'EU' AND (o.id = 1 OR o.id IS NULL)
 =>
 SELECT o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (("id" = 1 OR "id" IS NULL)) OFFSET 0) o LEFT JOIN "public"."countries" t ON t.code = o.note, (SELECT "tenant_id", "id", (NULL)::text AS "name", "region", ('****' || right("card", 4)) AS "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" = 'EU') AND ("region" = 'EU') OFFSET 0) c WHERE t.code = 'x' AND lower(o.note) = 'x' AND c.card = '1' AND c.region = 'EU' AND (o.id = 1 OR o.id IS NULL)
+
+-- a whole row in an INSERT's SELECT before ON CONFLICT
+INSERT INTO orders (id, total) SELECT t1.id, t1.total FROM orders t1 WHERE t1 IS NULL ON CONFLICT (tenant_id, id) DO NOTHING
+=>
+INSERT INTO "public"."orders" (id, total, "tenant_id") SELECT t1.id, t1.total, 'acme' FROM "public"."orders" t1 WHERE "t1"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (t1 IS NULL) ON CONFLICT (tenant_id, id) DO NOTHING
+
+-- a whole row in an INSERT's SELECT without WHERE before ON CONFLICT
+INSERT INTO orders (id, total) SELECT t1.id, t1.total FROM orders t1 JOIN customers c ON t1 IS NULL ON CONFLICT (tenant_id, id) DO NOTHING
+=>
+INSERT INTO "public"."orders" (id, total, "tenant_id") SELECT t1.id, t1.total, 'acme' FROM "public"."orders" t1 JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') c ON t1 IS NULL WHERE "t1"."tenant_id" OPERATOR(pg_catalog.=) 'acme' ON CONFLICT (tenant_id, id) DO NOTHING
+
+-- grouping by the key beside ROWS FROM
+SELECT o.tenant_id, o.id, o.total FROM (ROWS FROM (generate_series(1, 3)) AS g (n) JOIN orders o ON g.n = o.id) GROUP BY o.tenant_id, o.id
+=>
+SELECT o.tenant_id, o.id, o.total FROM (ROWS FROM (generate_series(1, 3)) AS g (n) JOIN (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' OFFSET 0) o ON g.n = o.id) GROUP BY o.tenant_id, o.id, "o"."total"
