@@ -48,15 +48,22 @@ def cpu_s(pid: int | None) -> float:
 
 def select_only(stage: Stage, way: Way, mode: str, clients: int, seconds: int) -> Sample:
     """pgbench -S as a script file, so that every way gets the same statement."""
+    return run_pgbench(stage, way, SELECT_ONLY, mode, clients, seconds)
+
+
+def run_pgbench(
+    stage: Stage, way: Way, script_text: str, mode: str, clients: int, seconds: int, *options: str
+) -> Sample:
+    """One script along one way. Raises RuntimeError when pgbench fails."""
     with tempfile.TemporaryDirectory() as directory:
-        script = Path(directory) / "select.sql"
-        script.write_text(SELECT_ONLY)
+        script = Path(directory) / "script.sql"
+        script.write_text(script_text)
         before = cpu_s(way.pid)
         done = subprocess.run(
             [stage.pgbench, "-n", "-M", mode, "-c", str(clients), "-j", "2", "-T", str(seconds), "-f", script,
              "-D", f"scale={stage.scale}", "-h", "127.0.0.1", "-p", str(way.port), "-U", way.user, "-l", "--log-prefix",
-             f"{directory}/log", way.database],
-            env=_environment(way), capture_output=True, text=True, check=False,
+             f"{directory}/log", *options, way.database],
+            env=way_environment(way), capture_output=True, text=True, check=False,
         )  # fmt: skip
         used = cpu_s(way.pid) - before
         if done.returncode != 0:
@@ -79,7 +86,7 @@ def copy_out(stage: Stage, way: Way) -> BulkSample:
     process = subprocess.Popen(
         [psql, "-XqAt", "-h", "127.0.0.1", "-p", str(way.port), "-U", way.user, "-d", way.database,
          "-c", f"COPY pgbench_accounts ({columns}) TO STDOUT"],
-        env=_environment(way), stdout=subprocess.PIPE,
+        env=way_environment(way), stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     size = 0
@@ -91,7 +98,7 @@ def copy_out(stage: Stage, way: Way) -> BulkSample:
     return BulkSample(wall, None if way.pid is None else cpu_s(way.pid) - before, size)
 
 
-def _environment(way: Way) -> dict[str, str]:
+def way_environment(way: Way) -> dict[str, str]:
     return os.environ | {"PGPASSWORD": way.password, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
 
 

@@ -19,16 +19,20 @@ def table(report: dict[str, Any]) -> str:
         + f"{'pgbouncer':>11}{'tenantgate':>11}{'ratio':>7}",
     ]  # fmt: skip
     lines += [_line(point) for point in report["points"]]
-    bulk = report["bulk"]
-    lines.append("")
-    lines.append(f"COPY out of {bulk['direct']['megabytes']:.0f} MB:")
-    for way in WAYS:
-        cpu = bulk[way]["proxy_s"]
-        lines.append(f"  {way:12} wall {bulk[way]['wall_s']:.2f} s" + (f", proxy CPU {cpu:.2f} s" if cpu else ""))
+    for name, title in (("transactions", "TPC-B"), ("connections", "log-ins"), ("rate", "fixed rate")):
+        lines.append(
+            _line({"mode": title, "clients": 4 if name == "connections" else 16, "ways": report["works"][name]})
+        )
+    for key, title in (("bulk", "COPY out"), ("million", "SELECT of a million rows")):
+        ways = report[key]
+        lines += ["", f"{title}, {ways['direct']['megabytes']:.0f} MB:"]
+        for way in WAYS:
+            cpu = ways[way]["proxy_s"]
+            lines.append(f"  {way:12} wall {ways[way]['wall_s']:.2f} s" + (f", proxy CPU {cpu:.2f} s" if cpu else ""))
     lines.append("")
     for mark in report["marks"]:
         verdict = "met   " if mark["met"] else "MISSED"
-        lines.append(f"{verdict} {mark['name']}: {mark['ratio']:.2f} x PgBouncer (mark {mark['mark']:.1f})")
+        lines.append(f"{verdict} {mark['name']}: {mark['ratio']:.2f} x ({mark['sign']} {mark['mark']:g})")
     return "\n".join(lines)
 
 
@@ -36,7 +40,7 @@ def _line(point: dict[str, Any]) -> str:
     ways = point["ways"]
     theirs, ours = ways["pgbouncer"]["proxy_us"], ways["tenantgate"]["proxy_us"]
     return (
-        f"{point['mode']:9} {point['clients']:3} clients "
+        f"{point['mode']:10}{point['clients']:3} clients "
         + "".join(f"{ways[way]['tps']:10,.0f}" for way in WAYS)
         + "".join(f"{ways[way]['median_ms']:7.2f}/{ways[way]['p99_ms']:6.2f}" for way in WAYS)
         + f"{theirs:11.1f}{ours:11.1f}{ours / theirs:7.2f}"

@@ -26,7 +26,11 @@ roles:
 tables:
   main:
     public.pgbench_accounts: {tenant_column: tenant_id}
+    public.pgbench_tellers: {tenant_column: tenant_id}
+    public.pgbench_branches: {tenant_column: tenant_id}
+    public.pgbench_history: {tenant_column: tenant_id}
 """
+TABLES = ("accounts", "tellers", "branches", "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,11 @@ class Stage:
             check=True, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         for sql in (
-            "ALTER TABLE pgbench_accounts ADD COLUMN tenant_id text NOT NULL DEFAULT 'acme'",
+            *(f"ALTER TABLE pgbench_{t} ADD COLUMN tenant_id text NOT NULL DEFAULT 'acme'" for t in TABLES),
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bench",
         ):
             self.postgres.execute(sql, "bench")
-        self.postgres.execute("VACUUM ANALYZE pgbench_accounts", "bench")
+        self.postgres.execute("VACUUM ANALYZE", "bench")
 
     def _start_pgbouncer(self, mode: str) -> Way:
         port, home = free_port(), self.directory / f"pgbouncer-{mode}"
