@@ -41,6 +41,7 @@ IDLE = ord("I")
 REFUSALS = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
 SESSION_POOLING = "session pooling"
 SQL_PREPARED = "statement prepared in SQL"
+TEMPORARY_TABLE = "temporary table"  # as policy/sql has it: a statement that fails has made and found none
 _QUERY = ord("Q")
 
 
@@ -333,7 +334,7 @@ class Conversation:
                 self.wait = Wait.COPY
             elif plan.kind is StatementKind.DDL:
                 self.ddl_pending = True
-            if plan.pins:
+            if plan.pins and plan.pins != TEMPORARY_TABLE:
                 self._pin(plan.pins)
             if any(change.value is None for change in plan.settings):
                 self._settle_next = True

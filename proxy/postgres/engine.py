@@ -247,6 +247,8 @@ class Engine(LaneRider):
     def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         plan = running.plan
         if plan is not None and not running.template.plain and outcome == "ok":
+            if plan.pins:
+                self._pin(plan.pins)
             if plan.settings:
                 self.settings.changed(plan.settings)
             if plan.session_action:
