@@ -19,6 +19,7 @@ from admin.demo.people import ALICE, BOB, CAROL, DAVE, Person
 from tests.fix_postgres import serve_postgres
 from tests.harness.demo_business import DemoGateway, demo_gateway
 from tests.harness.wire_client import SYNC, WireClient, bind, close, describe, execute, parse
+from tests.integration.strategy import Policy
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -369,3 +370,19 @@ def test_strategies_side_by_side(narrow: DemoGateway) -> None:
     finally:
         for session in sessions:
             session.close()
+
+
+def test_a_tenant_may_pool_sessions_instead(narrow: DemoGateway) -> None:
+    policy = Policy(narrow)
+    policy.document["tenants"]["acme"]["pooling"] = "session"
+    policy.apply()
+    try:
+        with narrow.connect(ALICE, autocommit=True) as session, narrow.connect(BOB, autocommit=True) as other:
+            own = one(session, "SELECT pg_backend_pid()")
+            for _ in range(4):
+                assert one(session, "SELECT pg_backend_pid()") == own
+                assert one(other, "SELECT pg_backend_pid()") != own
+            session.execute("DISCARD ALL")
+            assert one(session, "SELECT pg_backend_pid()") == own
+    finally:
+        policy.restore()

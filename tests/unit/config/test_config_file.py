@@ -80,6 +80,7 @@ max_backends = 7
 idle_timeout_s = "1min"
 max_lifetime_s = "2h"
 acquire_timeout_s = 1.5
+lanes = false
 enforcement = "both"
 setting_key_env = "SETTING_KEY"
 [audit]
@@ -170,6 +171,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         idle_timeout_s=60.0,
         max_lifetime_s=7200.0,
         acquire_timeout_s=1.5,
+        lanes=False,
         enforcement="both",
         setting_key=b"0123456789abcdef0123456789abcdef",
     )

@@ -370,3 +370,17 @@ def test_wrong_functions_are_problems() -> None:
         parse_policy(f"functions: {{main: {{{bad}}}, nowhere: {{}}}}", version=1, targets=["main"])
     found = {problem[0].removeprefix("functions.") for problem in caught.value.problems}
     assert found == {"main.a", "main.b", "main.c", "main.d", 'main."public.e"', 'main."*"', "nowhere"}
+
+
+def test_pooling_and_lanes_of_a_tenant() -> None:
+    text = "tenants: {{acme: {{isolation: shared, target: main, {}}}}}"
+
+    def acme(extra: str) -> Tenant:
+        return parse_policy(text.format(extra), version=1, targets=frozenset({"main"})).tenants["acme"]
+
+    assert (acme("value: a").pooling, acme("value: a").lanes) == ("transaction", True)
+    assert (acme("pooling: session").pooling, acme("lanes: off").lanes) == ("session", False)
+    assert acme("lanes: true").lanes
+    for wrong in ("pooling: statement", "lanes: maybe", "lanes: 2"):
+        with pytest.raises(ConfigurationError):
+            acme(wrong)
