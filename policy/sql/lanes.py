@@ -27,6 +27,7 @@ from policy.sql.user_code import user_code_of
 
 UNKNOWN, INT8, INT4, NUMERIC = 0, 20, 23, 1700  # OIDs
 MAX_PARAMETERS = 64
+MAX_CHARACTERS = 4_096  # of what is sent: longer statements are not worth it, and finding their form costs the loop
 _MAX_ATTEMPTS = 8
 _COMPUTING = frozenset().union(
     builtin.MATHEMATICS, builtin.STRINGS, builtin.DATES, builtin.CONVERSIONS, builtin.JSON, builtin.ARRAYS,
@@ -88,7 +89,7 @@ class ParameterForm:
 
 def parameter_form(compiled: CompiledQuery) -> ParameterForm | None:
     """The form of a query string that is one statement and may share, else None."""
-    if len(compiled.plans) != 1 or not compiled.plans[0].shareable:
+    if len(compiled.plans) != 1 or not compiled.plans[0].shareable or _is_long(compiled.plans[0].pieces):
         return None
     sample = _Sample(compiled)
     kept: set[int] = set()
@@ -109,6 +110,11 @@ def parameter_form(compiled: CompiledQuery) -> ParameterForm | None:
             return sample.form(candidates) if _same(sample.tree, tree, len(candidates)) else None
         kept.update(candidates[number - 1] for number in misplaced)
     return None
+
+
+def _is_long(pieces: tuple[Piece, ...]) -> bool:
+    texts = (piece if isinstance(piece, str) else piece.text for piece in pieces if not isinstance(piece, Slot))
+    return sum(map(len, texts)) > MAX_CHARACTERS
 
 
 class _Sample:

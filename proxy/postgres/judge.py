@@ -74,6 +74,14 @@ class Judge:
         compiling = self._session.usage.compiling
         return len(text) > AHEAD_CHARACTERS or (compiling.is_spent and not compiling.has_recovered(self._clock()))
 
+    def is_ready(self, text: str) -> bool:
+        """Whether `judge` costs the loop next to nothing, or no more than the tenant may cost it."""
+        if not self.is_costly(text):
+            return True
+        self.follow_policy()
+        scope = self._session.scope
+        return scope is not None and scope.has(text)
+
     def compile_ahead(self, text: str, now: float, wanted: Callable[[], bool], done: Callable[[], None]) -> bool:
         """Have a text compiled off the loop; `done` is called when `judge` can be asked. False: it can at once.
 

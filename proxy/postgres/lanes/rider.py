@@ -66,6 +66,8 @@ class LaneRider(ExtendedConversation):
             return False
         try:
             text = self._judge.decode(messages.decode_query(data))
+            if not self._judge.is_ready(text):
+                return False
             template, literals = self._judge.judge(text)
         except REFUSALS:
             return False  # it is judged again, to be refused

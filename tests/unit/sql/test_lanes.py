@@ -94,3 +94,9 @@ def test_too_many_literals_have_no_form() -> None:
 )  # fmt: skip
 def test_literals_have_the_types_of_postgresqls_parser(literal: str, oid: int) -> None:
     assert literal_type(literal) == oid
+
+
+def test_a_long_statement_has_no_form() -> None:
+    """Finding the form parses it several times, on the event loop."""
+    columns = ", ".join(f"id AS c{number}" for number in range(500))
+    assert parameter_form(compile_query(f"SELECT {columns} FROM orders", SHARED, CATALOG)) is None
