@@ -28,6 +28,8 @@ _DATE_STYLE_WORDS = frozenset(
 )
 _INTERVAL_STYLES = frozenset({"postgres", "postgres_verbose", "sql_standard", "iso_8601"})
 _TIME_ZONE = re.compile(r"[A-Za-z0-9_+\-/:.<>, ]{1,64}")
+_TIME_OUT = re.compile(r"[0-9]{1,10} ?(ms|s|min|h|d)?")
+_SWITCH = frozenset({"on", "off", "true", "false", "yes", "no", "1", "0"})
 _SEARCH_PATH = re.compile(r'\s*(("?\$user"?)\s*,\s*)?"?public"?\s*', re.IGNORECASE)
 
 
@@ -190,6 +192,18 @@ def _standard_conforming_strings(name: str, value: str) -> None:
         raise _invalid(name, value, "Only on is supported.", sqlstate="0A000")
 
 
+def _time_out(name: str, value: str) -> str:
+    if not _TIME_OUT.fullmatch(value):
+        raise _invalid(name, value, "For example: 5000, or 5s.")
+    return value
+
+
+def _switch(name: str, value: str) -> str:
+    if value.lower() not in _SWITCH:
+        raise _invalid(name, value, "on or off.")
+    return value.lower()
+
+
 def _invalid(name: str, value: str, hint: str, sqlstate: str = "22023") -> StartupRefused:
     return StartupRefused(f"invalid value for parameter {name}: {_shown(value)}", sqlstate=sqlstate, hint=hint)
 
@@ -206,6 +220,11 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[str, str], str | None]]] = {
     "intervalstyle": ("IntervalStyle", _interval_style),
     "timezone": ("TimeZone", _time_zone),
     "extra_float_digits": ("extra_float_digits", _extra_float_digits),
+    "statement_timeout": ("statement_timeout", _time_out),
+    "lock_timeout": ("lock_timeout", _time_out),
+    "idle_in_transaction_session_timeout": ("idle_in_transaction_session_timeout", _time_out),
+    "jit": ("jit", _switch),
+    "default_transaction_read_only": ("default_transaction_read_only", _switch),
     "search_path": ("search_path", _search_path),
     "standard_conforming_strings": ("standard_conforming_strings", _standard_conforming_strings),
 }

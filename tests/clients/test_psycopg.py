@@ -173,3 +173,20 @@ def test_sees_its_own_rows(gateway: DemoGateway, person: Person) -> None:
         assert count_notes(connection) == 1
         connection.rollback()
         assert count_notes(connection) == 0
+
+
+def test_time_outs_of_the_connection_string_hold_and_survive_reset(gateway: DemoGateway) -> None:
+    options = "-c statement_timeout=7s -c jit=off -c DateStyle=German"
+    with gateway.connect(ALICE, autocommit=True, options=options) as alice:
+        for statement in (
+            "SELECT 1",
+            "RESET ALL",
+            "SET statement_timeout = 1",
+            "RESET statement_timeout",
+            "DISCARD ALL",
+        ):
+            alice.execute(statement.encode())
+        shown = [
+            alice.execute(f"SHOW {name}".encode()).fetchone() for name in ("statement_timeout", "jit", "datestyle")
+        ]
+        assert shown == [("7s",), ("off",), ("German, DMY",)]

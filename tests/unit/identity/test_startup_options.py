@@ -178,3 +178,22 @@ def test_search_paths_that_are_so_anyway(path: str) -> None:
 
 def test_strings_are_read_as_the_standard_says() -> None:
     assert read(standard_conforming_strings="on").parameters == {}
+
+
+def test_time_outs_and_switches_that_drivers_bring() -> None:
+    """node-postgres sends its time-outs so, SQLAlchemy's advice for asyncpg is jit."""
+    asked = {"statement_timeout": "5000", "lock_timeout": "3 s", "jit": "OFF", "default_transaction_read_only": "on"}
+    assert read(**asked).parameters == asked | {"jit": "off"}
+    assert read(options="-c idle_in_transaction_session_timeout=1min").parameters == {
+        "idle_in_transaction_session_timeout": "1min"
+    }
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"statement_timeout": "-1"}, {"statement_timeout": "5'; --"}, {"lock_timeout": ""}, {"jit": "maybe"}],
+)
+def test_time_outs_and_switches_that_are_none(parameters: dict[str, str]) -> None:
+    with pytest.raises(StartupRefused) as refused:
+        read(**parameters)
+    assert refused.value.sqlstate == "22023"
