@@ -51,7 +51,7 @@ def test_the_same(ours: Outcome, theirs: Outcome) -> None:
         (rows(b"a", tag="UPDATE 1"), rows(b"a", tag="UPDATE 2")),
         (rows(b"a"), error("42703")),
         (error("42703"), rows(b"a")),
-        (error("23505"), error("23503")),
+        (error("23505"), rows(b"a")),
     ],
 )
 def test_different(ours: Outcome, theirs: Outcome) -> None:
@@ -66,6 +66,7 @@ def test_order_counts_where_it_is_settled() -> None:
 def test_a_refusal_and_an_error_that_the_plan_may_explain() -> None:
     assert kind(error("0A000", own=True), rows(b"a")) is Kind.REFUSED
     assert kind(error("22012"), rows(b"a")) is Kind.UNDECIDED
+    assert kind(error("23505"), error("23503")) is Kind.UNDECIDED
 
 
 def test_a_strangers_value_in_an_error() -> None:
