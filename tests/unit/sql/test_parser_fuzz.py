@@ -41,7 +41,14 @@ WORDS = r"""
     public "orders" U&"orders" tenant_id id total note * , ( ) [ ] ; . :: = <> || - + 1 'x' E'x' $1 $$x$$ -- /* */ \n
     COLLATE "C" OPERATOR(pg_catalog.=) a b
 """.split()  # noqa: SIM905
-FOUND: dict[str, str] = {}
+FOUND: dict[str, str] = {
+    "a leaky condition of one table": "( SELECT 1 FROM orders WHERE tenant_id = 'globex' AND 1 / total > 3 )",
+    "a cast to json in brackets": "SELECT count(*) FROM orders WHERE (note || '')::json IS NOT NULL AND id <> 3",
+    "subscripts that cost their square": "SELECT (id)" + "[1]" * 300 + " FROM orders",
+    "LIKE takes a definition": "CREATE TEMP TABLE DELETE ( LIKE orders INCLUDING ALL )",
+    "a cursor's row": "UPDATE orders orders SET note = 'x' WHERE CURRENT OF c",
+    "a lock that names its table": "SELECT id FROM orders JOIN customers c USING (id) FOR SHARE OF orders",
+}
 
 
 def _seeds() -> list[str]:
