@@ -37,7 +37,7 @@ class GatewayProcess:
     ) -> None:
         self.host = "localhost"
         self.port = free_port()
-        self.admin_port = free_port()
+        self.admin_port = next(port for port in iter(free_port, None) if port != self.port)
         self.issuer = issuer or Issuer()
         self.directory = make_private_dir("tenantgate-gateway-")
         weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)  # also when it is never started
