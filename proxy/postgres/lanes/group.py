@@ -171,6 +171,8 @@ class Lanes:
         now = self._clock()
         busy = False
         for lane in tuple(self._lanes):
+            if now - lane.opened_at > self._pool.target.max_lifetime_s:
+                lane.open, lane.doomed = False, True
             if lane.queue:
                 busy = True
                 if len(lane.queue) > 1 and now - lane.head_since > SHED_S:

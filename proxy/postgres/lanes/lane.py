@@ -32,7 +32,7 @@ class Lane:
     """The receiver of its backend's bytes. `queue`: requests whose replies have not ended, the head's comes next.
 
     head_since: when the head's turn began, on the gateway's clock. open: takes newcomers. doomed: to be closed when
-    it is empty, since a cancel request may still hit it.
+    it is empty, since a cancel request may still hit it or its backend has lived for long enough.
     """
 
     __slots__ = (
@@ -47,6 +47,7 @@ class Lane:
         "head_since",
         "idle_since",
         "open",
+        "opened_at",
         "queue",
     )
 
@@ -59,7 +60,7 @@ class Lane:
     ) -> None:
         self.backend = backend
         self.queue: deque[LaneRequest] = deque()
-        self.head_since = self.idle_since = clock()
+        self.opened_at = self.head_since = self.idle_since = clock()
         self.open = True
         self.doomed = False
         self._clock = clock
