@@ -19,7 +19,7 @@ from policy.access import Access, TableAccess
 from policy.model import Isolation, Principal, QuotaLimits, TableClass, TableRule, Tenant
 from policy.sql.catalog import Catalog, Column, Relation
 from proxy.audit.emitter import AuditEmitter
-from proxy.config import AuditConfig
+from proxy.config import AuditConfig, TargetConfig
 from proxy.lease import Lease
 from proxy.observe.metrics import Metrics
 from proxy.plans.ahead import CompileAhead
@@ -64,6 +64,7 @@ class NoPool:
     """Has nothing to spare."""
 
     may_spare = False
+    target = TargetConfig("bench", "127.0.0.1", 5432, "bench", "bench")
 
 
 class NoLease:

@@ -86,3 +86,58 @@ def literal_spans(text: str) -> tuple[tuple[int, int], ...]:
         for match in _SCANNER.finditer(text)
         if match.lastindex is not None and _STRING <= match.lastindex <= _NUMBER
     )
+
+
+class ShapeMatcher:
+    """Recognises further texts of one shape without a scan; what it is not sure of it leaves to `shape_of`.
+
+    Made of a text whose literals are strings and integers of 32 bits. A text matches when it has the same characters
+    around literals of the same kinds, so its tokens are the same, too.
+    """
+
+    __slots__ = ("_kinds", "_parts")
+
+    def __init__(self, parts: list[str], kinds: str) -> None:
+        self._parts = parts
+        self._kinds = kinds
+
+    def match(self, text: str) -> tuple[str, ...] | None:
+        """The literals of `text` as `shape_of` gives them, or None."""
+        parts = self._parts
+        if not text.startswith(parts[0]):
+            return None
+        at = len(parts[0])
+        literals: list[str] = []
+        for number, kind in enumerate(self._kinds, 1):
+            part = parts[number]
+            if kind == "'":
+                end = text.find("'", at + 1) + 1
+                if not end or not text.startswith("'", at) or text.startswith("'", end):
+                    return None
+            else:
+                end = text.find(part, at) if part else len(text)
+            literal = text[at:end]
+            if kind == "0" and not (0 < len(literal) < 10 and literal.isascii() and literal.isdigit()):
+                return None
+            if "\0" in literal or not text.startswith(part, end):
+                return None
+            literals.append(literal)
+            at = end + len(part)
+        return tuple(literals) if at == len(text) else None
+
+
+def matcher_of(text: str) -> ShapeMatcher | None:
+    """A matcher for texts of this one's shape; None when it has no literals that one could tell apart easily."""
+    shape = shape_of(text)
+    if shape is None or not shape.literals:
+        return None
+    parts: list[str] = []
+    kinds: list[str] = []
+    at = 0
+    for start, end in literal_spans(text):
+        literal = text[start:end]
+        kinds.append("'" if literal[0] == "'" else "0" if len(literal) < 10 and literal.isdigit() else "1")
+        parts.append(text[at:start])
+        at = end
+    parts.append(text[at:])
+    return None if "1" in kinds else ShapeMatcher(parts, "".join(kinds))

@@ -34,6 +34,7 @@ MAX_LINE_BYTES = 1024 * 1024  # no line of ours is longer, so a reader may give 
 _SURELY_SHORT = MAX_TEXT_BYTES // 4  # characters: at most four bytes each
 _LARGE_PART_CHARS = 192 * 1024  # more than two cut texts can be: some other field is out of all bounds
 _MAX_FIELD_CHARS = 1024
+_KEPT_CHARS = 2048  # of the texts of a run, kept encoded for the next one
 _MAX_RELATIONS = 200
 _MAX_RELATION_CHARS = 256
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
@@ -49,12 +50,11 @@ class ChainHead:
 
 def chain_event(event: AuditEvent | StatementEvent, seq: int, prev: str) -> tuple[bytes, str]:
     """The line (with newline) of `event` as number `seq` after the line with hash `prev`, and its own hash."""
-    statement, rewritten = event.statement, event.rewritten
-    statement = _quote(statement) if len(statement) <= _SURELY_SHORT else _cut("statement", statement)
-    rewritten = _quote(rewritten) if len(rewritten) <= _SURELY_SHORT else _cut("rewritten", rewritten)
     if isinstance(event, StatementEvent):
+        statement, rewritten = _texts(event)
         left, right = encode_statement(event, statement, rewritten, seq, prev)
     else:
+        statement, rewritten = _text("statement", event.statement), _text("rewritten", event.rewritten)
         left, right = _encode(event, statement, rewritten, seq, prev)
         if len(left) + len(right) > _LARGE_PART_CHARS:
             left, right = _encode(bounded(event), statement, rewritten, seq, prev)
@@ -89,6 +89,23 @@ def _encode(e: AuditEvent, statement: str, rewritten: str, seq: int, prev: str) 
         f',"statement":{statement},"subject":{q(e.subject)},"tenant":{q(e.tenant)},"time":{e.time!r}}}'
     )
     return left, right
+
+
+def _texts(event: StatementEvent) -> tuple[str, str]:
+    """Both texts of a run, encoded; what is the same object as the last time was encoded then."""
+    frame, statement, rewritten = event.frame, event.statement, event.rewritten
+    if len(statement) + len(rewritten) > _KEPT_CHARS:
+        return _text("statement", statement), _text("rewritten", rewritten)
+    if statement is not frame.statement:
+        frame.statement, frame.quoted_statement = statement, _quote(statement)
+    if rewritten is not frame.rewritten:
+        frame.rewritten, frame.quoted_rewritten = rewritten, _quote(rewritten)
+    return frame.quoted_statement, frame.quoted_rewritten
+
+
+def _text(name: str, text: str) -> str:
+    """The value of member `name`, encoded."""
+    return _quote(text) if len(text) <= _SURELY_SHORT else _cut(name, text)
 
 
 def _cut(name: str, text: str) -> str:

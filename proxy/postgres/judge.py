@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql.plan import CompiledQuery
+from policy.sql.shape import ShapeMatcher, matcher_of
 from proxy.plans.ahead import AHEAD_CHARACTERS, CompileAhead
 from proxy.plans.cache import PlanScope
 from proxy.session import Session, Template
@@ -15,7 +16,19 @@ from proxy.session import Session, Template
 class Judge:
     """Lifetime: its session. `refresh` brings the session under the newest policy, or ends it by raising."""
 
-    __slots__ = ("_ahead", "_clock", "_generation", "_ready", "_refresh", "_session", "max_query_bytes")
+    __slots__ = (
+        "_ahead",
+        "_clock",
+        "_generation",
+        "_last",
+        "_last_generation",
+        "_matcher",
+        "_matcher_tried",
+        "_ready",
+        "_refresh",
+        "_session",
+        "max_query_bytes",
+    )
 
     def __init__(
         self,
@@ -31,6 +44,10 @@ class Judge:
         self._generation = generation
         self._ahead = ahead
         self._clock = clock
+        self._last: Template | None = None
+        self._last_generation = -1
+        self._matcher_tried = False
+        self._matcher: ShapeMatcher | None = None  # of the last statement's shape, when it came twice in a row
         self._ready: tuple[PlanScope, str, CompiledQuery | None] | None = None  # what was compiled off the loop
         self.max_query_bytes = max_query_bytes
 
@@ -61,13 +78,28 @@ class Judge:
             self._refresh(session)
         scope, ready = session.scope, self._ready
         assert scope is not None
+        if self._matcher is not None and self._last_generation == session.generation:
+            matched = self._matcher.match(text)
+            if matched is not None and self._last is not None:
+                scope.hits += 1
+                return self._last, matched
         if ready is not None and ready[0] is scope and ready[1] == text and ready[2] is not None:
             return Template(ready[2], session.values), ()
         misses = scope.misses
         compiled, literals = scope.plan(text)
         if scope.misses != misses:
             session.usage.compiling.spend(scope.last_s, self._clock())
-        return session.template(compiled), literals
+        template = session.template(compiled)
+        self._remember(template, compiled.by_shape, text)
+        return template, literals
+
+    def _remember(self, template: Template, by_shape: bool, text: str) -> None:
+        """Sessions send the same statement again and again: the second time, the next ones need no scan."""
+        if template is not self._last or self._last_generation != self._session.generation:
+            self._last, self._last_generation = template, self._session.generation
+            self._matcher, self._matcher_tried = None, False
+        elif by_shape and not self._matcher_tried:
+            self._matcher, self._matcher_tried = matcher_of(text), True
 
     def is_costly(self, text: str) -> bool:
         """Whether compiling it on the loop could be felt by others: it is long, or its tenant has had its share."""

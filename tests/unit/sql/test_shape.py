@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy.errors import StatementRefused
 from policy.sql.parse import scan
-from policy.sql.shape import Shape, literal_spans, shape_of
+from policy.sql.shape import Shape, literal_spans, matcher_of, shape_of
 
 LITERALS = {"SCONST", "ICONST", "FCONST"}
 
@@ -113,3 +113,28 @@ def test_what_could_be_read_in_two_ways_has_no_shape(text: str) -> None:
 def test_numbers_of_another_kind_and_strings_are_other_shapes() -> None:
     keys = {shape.key for literal in ("1", "1.5", "'1'", "99999999999") if (shape := shape_of(f"SELECT {literal}"))}
     assert len(keys) == 3
+
+
+@given(TEXTS, TEXTS)
+@example("SELECT a = 7", "SELECT a = 77777")
+@example("SELECT a = 'x',7", "SELECT a = 'it''s',7")
+@example("SELECT 7", "SELECT 7.5")
+def test_a_matcher_gives_what_the_scanner_gives_or_nothing(known: str, text: str) -> None:
+    matcher = matcher_of(known)
+    for other in (text, known, known.replace("7", "42").replace("'x'", "'longer'")):
+        found = matcher.match(other) if matcher is not None else None
+        if found is not None:
+            shape = shape_of(other)
+            own = shape_of(known)
+            assert shape is not None
+            assert own is not None
+            assert (shape.key, shape.literals) == (own.key, found)
+
+
+def test_a_matcher_recognises_other_literals() -> None:
+    matcher = matcher_of("SELECT a FROM t WHERE id = 5 AND name = 'x';")
+    assert matcher is not None
+    assert matcher.match("SELECT a FROM t WHERE id = 123 AND name = 'another';") == ("123", "'another'")
+    assert matcher.match("SELECT a FROM t WHERE id = 123 AND name = 'another' ;") is None
+    assert matcher_of("SELECT 1") is not None
+    assert matcher_of("SELECT a FROM t") is None
