@@ -46,6 +46,9 @@ class Lease:
         if self.ended:
             self.pool.give_back(backend)
             raise BackendLost("the session has ended")
+        if self.backend is not None:  # another wait was served first
+            self.pool.give_back(backend)
+            return self.backend
         self.backend = backend
         if self.receiver is not None:
             backend.attach(self.receiver)

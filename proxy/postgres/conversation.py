@@ -192,7 +192,8 @@ class Conversation:
                 self.unserved(error)
             return
         if self.ended or self.wait is not Wait.BACKEND:
-            self.lease.let_go()
+            if backend is not self.backend:  # what waited was cancelled meanwhile
+                self.lease.let_go()
             return
         self.backend = backend
         self._attached(backend)
@@ -221,7 +222,7 @@ class Conversation:
             self.backend is None
             or self.pinned
             or self.status != IDLE
-            or self.queue
+            or not self.relay.is_clean
             or self._in_request
             or self._out
             or self.wait is not Wait.NOTHING
@@ -271,7 +272,8 @@ class Conversation:
             self.fail(error)
 
     def _dispatch(self, tag: int, message: bytes) -> None:
-        raise NotImplementedError
+        """Handle a message that was held back: the engine knows how."""
+        raise LocalProtocolError("no engine")
 
     def _compile_ahead(self, text: str, message: bytes) -> bool:
         """Whether `message` has to wait for its long text to be compiled."""

@@ -42,6 +42,23 @@ def corpus_server() -> Iterator[CorpusServer]:
         server.stop()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one environment of the full corpus follow each other, whatever the random order: each is a gateway."""
+    places = [n for n, item in enumerate(items) if _environment_of(item) is not None]
+    order: dict[object, int] = {}
+    for place in places:
+        order.setdefault(_environment_of(items[place]), len(order))
+    grouped = sorted((items[place] for place in places), key=lambda item: order[_environment_of(item)])
+    for place, item in zip(places, grouped, strict=True):
+        items[place] = item
+
+
+def _environment_of(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("environment")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if SCORES:
         terminalreporter.section("isolation corpus")

@@ -48,7 +48,7 @@ def _runs(mode: str, role: str) -> list[corpus.Case]:
     return [case for case in cases if case.get("role") in strong]
 
 
-RUNS = [(mode, role, case) for mode, role in ENVIRONMENTS for case in _runs(mode, role)]
+RUNS = [(environment, case) for environment in ENVIRONMENTS for case in _runs(*environment)]
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def environment(corpus_server: CorpusServer, request: pytest.FixtureRequest) -> 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("environment", "case"),
-    [((mode, role), case) for mode, role, case in RUNS],
-    ids=[f"{mode}-{role}-{case['id']}" for mode, role, case in RUNS],
+    RUNS,
+    ids=[f"{mode}-{role}-{case['id']}" for (mode, role), case in RUNS],
     indirect=["environment"],
 )
 def test_attack_is_stopped(

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.config import TargetConfig
+from proxy.errors import BackendLost
 from proxy.lease import Lease
 from proxy.pool.pool import Pool
 from proxy.postgres.backend import BackendConnection
@@ -79,3 +80,37 @@ async def test_a_request_that_is_cut_off_is_not_over() -> None:
         await task
     lease.end(reusable=True)
     assert pool.reusable is False
+
+
+class Backends:
+    """A pool that has a backend whenever it is asked, and remembers which came back."""
+
+    def __init__(self) -> None:
+        self.returned: list[BackendConnection] = []
+
+    async def acquire(self) -> BackendConnection:
+        await asyncio.sleep(0)
+        return BackendConnection(TARGET, "db")
+
+    def give_back(self, backend: BackendConnection) -> None:
+        self.returned.append(backend)
+
+
+async def test_of_two_waits_that_are_served_one_backend_goes_back() -> None:
+    pool = Backends()
+    lease = Lease(cast(Pool, pool), lambda: None)
+    first, second = await asyncio.gather(lease.take(), lease.take())
+    assert first is second is lease.backend
+    assert len(pool.returned) == 1
+    assert pool.returned[0] is not first
+
+
+async def test_a_backend_that_comes_after_the_end_goes_back() -> None:
+    pool = Backends()
+    lease = Lease(cast(Pool, pool), lambda: None)
+    waiting = asyncio.ensure_future(lease.take())
+    await asyncio.sleep(0)
+    lease.ended = True
+    with pytest.raises(BackendLost):
+        await waiting
+    assert len(pool.returned) == 1

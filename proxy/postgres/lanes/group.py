@@ -190,11 +190,11 @@ class Lanes:
         lane.queue[0].statement.demote()
         self._resubmit(lane.shed())
 
-    def pause(self, lane: Lane, paused: bool) -> None:
-        """The head's client does not read (or reads again): nobody shall wait for it."""
+    def pause(self, lane: Lane, request: LaneRequest, paused: bool) -> None:
+        """The client of this request does not read its reply (or reads again): nobody shall wait for it."""
         if not paused:
             lane.backend.resume_reading()
-        elif lane.queue:
+        elif lane.queue and lane.queue[0] is request:
             self.shed(lane)
             lane.backend.pause_reading()
 

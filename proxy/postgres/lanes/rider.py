@@ -254,8 +254,8 @@ class LaneRider(ExtendedConversation):
 
     def pause_lane(self, paused: bool) -> None:
         """The client does not read a long reply, or reads it again."""
-        if self._ride_lanes is not None and self._lane is not None:
-            self._ride_lanes.pause(self._lane, paused)
+        if self._ride_lanes is not None and self._lane is not None and self.riding is not None:
+            self._ride_lanes.pause(self._lane, self.riding, paused)
 
     def cancel_ride(self, error: TenantGateError) -> bool:
         """Answer the request that rides with `error`; whether one did. A reply that has begun ends on the target."""
