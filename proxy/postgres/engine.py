@@ -151,14 +151,15 @@ class Engine(LaneRider):
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
         self._out.append(FAILING_QUERY)
 
-    def _on_function_call(self, message: bytes) -> None:
-        if not self._has_backend(message):
-            return
+    def _on_function_call(self, _message: bytes) -> None:
         error = UnsupportedStatement(
             "function calls by OID are not supported",
             hint="Call the function in a SELECT statement.",
         )
         self._record_refusal(error, "", None, "function_call")
+        if self.backend is None:
+            self.client_write(error_reply(error) + replies.READY_IDLE)
+            return
         self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
         self._out.append(FAILING_QUERY)
