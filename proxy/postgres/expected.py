@@ -112,7 +112,6 @@ class Running(Expected):
 EXPECT_DESCRIBE = Expected(DESCRIBE)
 EXPECT_SYNC = Expected(SYNC)
 EXPECT_CLOSE = Expected(CLOSE)
-EXPECT_UNNAMED_BIND = Expected(BIND, name=b"")
 SWALLOW_CLOSE = Expected(CLOSE, forward=False)
 SWALLOW_BIND = Expected(BIND, forward=False)
 SWALLOW_PREFIX = Expected(PREFIX, forward=False)

@@ -14,7 +14,7 @@ from policy.errors import AccessDenied
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.errors import LocalProtocolError
 from proxy.postgres import expected
-from proxy.postgres.expected import EXPECT_SYNC, EXPECT_UNNAMED_BIND, Expected, ExpectedQueue, Running
+from proxy.postgres.expected import EXPECT_SYNC, Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.statements import SharedStatement
@@ -23,6 +23,7 @@ from proxy.postgres.wire.messages import encode
 from proxy.session import NO_VALUES, Template
 
 PLAN = Plan(StatementKind.READ, "SELECT", (ClientText("SELECT 1", 0),), "SELECT 1")
+EXPECT_UNNAMED_BIND = Expected(expected.BIND, name=b"")
 
 
 class Story:
