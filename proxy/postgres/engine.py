@@ -18,7 +18,7 @@ from policy.sql.plan import StatementKind
 from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
-from proxy.postgres.conversation import IDLE, REFUSALS, SQL_PREPARED, Equipment
+from proxy.postgres.conversation import IDLE, REFUSALS, Equipment
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import Expected, Running
@@ -34,6 +34,7 @@ from proxy.session import Session, Template, client_position
 _MAX_QUEUE = 4096  # answers to come, before the client is no longer read
 _CURSOR_COMMANDS = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
 _ROLLBACK = b"ROLLBACK"
+_NO_RELATION = ("42P01", "3F000")
 
 
 class Engine(LaneRider):
@@ -247,9 +248,9 @@ class Engine(LaneRider):
 
     def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         plan = running.plan
+        if plan is not None and plan.pins and _has_run(outcome, sqlstate):
+            self._pin(plan.pins)
         if plan is not None and not running.template.plain and outcome == "ok":
-            if plan.pins:
-                self._pin(plan.pins)
             if plan.settings:
                 self.settings.changed(plan.settings)
             if plan.session_action:
@@ -273,7 +274,7 @@ class Engine(LaneRider):
         """PREPARE, DEALLOCATE, DISCARD was done."""
         if action == "deallocate":
             self._real_names.discard(names[1].encode())
-        elif action == "discard_all" or (action == "deallocate_all" and self.pinned == SQL_PREPARED):
+        elif action == "discard_all":
             self._unpin()
 
     def transaction_command_ended(self, tag: bytes) -> None:
@@ -388,6 +389,11 @@ class Engine(LaneRider):
         if self._running:  # admitted, but an error came before it was sent
             self._running = 0
             self.session.usage.end_statement()
+
+
+def _has_run(outcome: str, sqlstate: str) -> bool:
+    """Whether a statement may have left something on its backend; one whose relation is not there has not."""
+    return outcome not in ("", "skipped") and not (outcome == "error" and sqlstate in _NO_RELATION)
 
 
 def _cancelled() -> TenantGateError:

@@ -8,10 +8,12 @@ also knows how it does: what runs fast and answers little may go on a lane.
 from __future__ import annotations
 
 import secrets
+from itertools import count
 
 from proxy.postgres.wire import messages
 
 _PREFIX = f"tg{secrets.token_hex(8)}_"
+_numbers = count(1)
 MAX_ON_BACKEND = 500
 MAX_KNOWN = 20_000
 MAX_SHARED_BYTES = 16_384  # longer texts are prepared for their session only
@@ -32,8 +34,8 @@ class SharedStatement:
 
     __slots__ = ("_need", "_runs", "_seconds", "_size", "name", "parse", "retired", "row_description", "text", "types")
 
-    def __init__(self, number: int, text: str, types: bytes, need: int = PROBATION_RUNS) -> None:
-        self.name = f"{_PREFIX}{number}".encode()
+    def __init__(self, text: str, types: bytes, need: int = PROBATION_RUNS) -> None:
+        self.name = f"{_PREFIX}{next(_numbers)}".encode()  # one that no other statement of this process has
         self.text = text
         self.types = types
         self.parse = messages.encode_parse(self.name, text.encode(), types)
@@ -74,23 +76,17 @@ class SharedStatement:
 
 def private_statement(text: str, types: bytes) -> SharedStatement:
     """One that no book keeps: for its session only."""
-    global _private
-    _private += 1
-    return SharedStatement(-_private, text, types, MAX_PROBATION_RUNS)
-
-
-_private = 0
+    return SharedStatement(text, types, MAX_PROBATION_RUNS)
 
 
 class StatementBook:
     """The shared statements of one place (target, database, search_path). Bounded: the oldest is forgotten first."""
 
-    __slots__ = ("_known", "_next", "_seen")
+    __slots__ = ("_known", "_seen")
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, bytes], SharedStatement] = {}
         self._seen: dict[int, None] = {}
-        self._next = 1
 
     def __len__(self) -> int:
         return len(self._known)
@@ -134,8 +130,7 @@ class StatementBook:
         if len(self._known) >= MAX_KNOWN:
             oldest = self._known.pop(next(iter(self._known)))
             oldest.retired = True
-        statement = self._known[text, types] = SharedStatement(self._next, text, types, need)
-        self._next += 1
+        statement = self._known[text, types] = SharedStatement(text, types, need)
         return statement
 
 

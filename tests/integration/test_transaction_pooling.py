@@ -256,6 +256,27 @@ def test_temporary_tables_stay_with_their_session(narrow: DemoGateway) -> None:
             session.execute("SELECT n FROM mine")
 
 
+def test_deallocate_all_does_not_untie_what_else_ties(narrow: DemoGateway) -> None:
+    with narrow.connect(ALICE, autocommit=True) as session, narrow.connect(BOB, autocommit=True) as other:
+        session.execute("PREPARE p AS SELECT 1")
+        session.execute("CREATE TEMP TABLE secret_numbers (n int)")
+        session.execute("INSERT INTO secret_numbers VALUES (4711)")
+        session.execute("DEALLOCATE ALL")
+        for _ in range(4):
+            assert one(session, "SELECT n FROM secret_numbers") == 4711
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                other.execute("SELECT n FROM secret_numbers")
+
+
+def test_a_lock_taken_by_a_statement_that_failed_stays_with_its_session(narrow: DemoGateway) -> None:
+    with narrow.connect(DAVE, autocommit=True) as session, narrow.connect(DAVE, autocommit=True) as other:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            session.execute("SELECT pg_advisory_lock(9), 1 / (SELECT count(*) FROM orders WHERE id = -1)")
+        for _ in range(3):
+            assert one(session, "SELECT pg_advisory_unlock(9) AND pg_try_advisory_lock(9)") is True
+            assert one(other, "SELECT pg_try_advisory_lock(9)") is False
+
+
 def test_advisory_locks_and_listen_stay_with_their_session(narrow: DemoGateway) -> None:
     with narrow.connect(DAVE, autocommit=True) as session, narrow.connect(DAVE, autocommit=True) as other:
         assert one(session, "SELECT pg_try_advisory_lock(7)") is True

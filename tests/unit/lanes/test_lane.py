@@ -98,7 +98,7 @@ def feed(lane: Lane, stream: bytes, cuts: list[int]) -> None:
 @given(st.lists(st.integers(0, 900), max_size=12))
 def test_replies_cut_anywhere_reach_their_owners_whole(cuts: list[int]) -> None:
     lane, backend, _ = make_lane()
-    statement = SharedStatement(1, "SELECT 1", b"\0\0")
+    statement = SharedStatement("SELECT 1", b"\0\0")
     owners = [Owner() for _ in range(4)]
     lane.submit(request(owners[0], statement))
     lane.submit(request(owners[1], statement))
@@ -124,7 +124,7 @@ def test_replies_cut_anywhere_reach_their_owners_whole(cuts: list[int]) -> None:
 @given(st.lists(st.integers(0, 300), max_size=8))
 def test_an_error_that_nobody_saw_is_run_again(cuts: list[int]) -> None:
     lane, _, _ = make_lane()
-    statement = SharedStatement(1, "SELECT 1", b"\0\0")
+    statement = SharedStatement("SELECT 1", b"\0\0")
     failing, other = Owner(), Owner()
     lane.submit(request(failing, statement))
     lane.submit(request(other, statement))
@@ -138,7 +138,7 @@ def test_an_error_that_nobody_saw_is_run_again(cuts: list[int]) -> None:
 
 def test_an_error_in_a_long_reply_is_shown() -> None:
     lane, _, _ = make_lane()
-    statement, owner = SharedStatement(1, "SELECT 1", b"\0\0"), Owner()
+    statement, owner = SharedStatement("SELECT 1", b"\0\0"), Owner()
     lane.submit(request(owner, statement))
     big = replies.data_row([b"x" * 50_000])
     lane.backend_data(replies.PARSE_COMPLETE + replies.BIND_COMPLETE + DESCRIPTION + big + big)
@@ -153,7 +153,7 @@ def test_an_error_in_a_long_reply_is_shown() -> None:
 
 def test_a_stale_plan_is_given_up() -> None:
     lane, backend, _ = make_lane()
-    statement, owner = SharedStatement(1, "SELECT 1", b"\0\0"), Owner()
+    statement, owner = SharedStatement("SELECT 1", b"\0\0"), Owner()
     backend.statements.add(statement.name)
     lane.submit(request(owner, statement))
     lane.backend_data(replies.error_response("ERROR", "0A000", "cached plan must not change result type") + READY)
@@ -163,7 +163,7 @@ def test_a_stale_plan_is_given_up() -> None:
 
 def test_shed_requests_leave_their_replies_to_nobody() -> None:
     lane, _, _ = make_lane()
-    statement = SharedStatement(1, "SELECT 1", b"\0\0")
+    statement = SharedStatement("SELECT 1", b"\0\0")
     head, behind = Owner(), Owner()
     lane.submit(request(head, statement))
     lane.submit(request(behind, statement))
@@ -178,7 +178,7 @@ def test_shed_requests_leave_their_replies_to_nobody() -> None:
 
 def test_a_lost_backend_gives_back_what_nobody_saw() -> None:
     lane, _, lost = make_lane()
-    statement = SharedStatement(1, "SELECT 1", b"\0\0")
+    statement = SharedStatement("SELECT 1", b"\0\0")
     seen, unseen = Owner(), Owner()
     lane.submit(request(seen, statement))
     lane.submit(request(unseen, statement))
@@ -198,7 +198,7 @@ def test_a_lost_backend_gives_back_what_nobody_saw() -> None:
 def test_a_backend_out_of_step_is_cut_off(stream: bytes) -> None:
     lane, backend, lost = make_lane()
     owner = Owner()
-    lane.submit(request(owner, SharedStatement(1, "SELECT 1", b"\0\0")))
+    lane.submit(request(owner, SharedStatement("SELECT 1", b"\0\0")))
     lane.backend_data(stream)
     assert backend.aborted
     assert [each.owner for each in lost] == [owner]

@@ -12,7 +12,7 @@ def test_a_text_has_one_name_and_other_types_another() -> None:
     one = book.statement("SELECT $1", NO_TYPES)
     assert book.statement("SELECT $1", NO_TYPES) is one
     assert book.statement("SELECT $1", b"\0\1\0\0\0\x17").name != one.name
-    assert StatementBook().statement("SELECT $1", NO_TYPES).name.startswith(one.name[:10])
+    assert StatementBook().statement("SELECT $1", NO_TYPES).name != one.name, "books have no name in common"
 
 
 def test_texts_that_come_once_take_no_place() -> None:
