@@ -33,7 +33,7 @@ from proxy.pool.pool import Pool
 from proxy.pool.slots import TargetSlots
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import PAUSE_CATALOG, Frontend
-from proxy.postgres.lanes.place import Place
+from proxy.postgres.lanes.place import Place, no_lanes
 from proxy.postgres.recorder import Recorder
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
@@ -96,7 +96,23 @@ class Gateway:
         self._bump()
         for frontend in tuple(self.frontends):
             self._end_if_not_allowed(frontend)
+            self._follow_target(frontend)
         self.spawn(self.catalogs.refresh(dict(config.targets)))
+
+    def _follow_target(self, frontend: Frontend) -> None:
+        """A session goes on with the pool of its target as that is configured now; a tenant that was moved does not."""
+        engine, lease = frontend.handler, frontend.lease
+        if not isinstance(engine, Engine) or lease is None or frontend.closing:
+            return
+        old = engine.session.tenant
+        tenant = self.snapshot.tenants.get(old.id)
+        if tenant is None or tenant.target != old.target or tenant.target not in self.config.targets:
+            return
+        target = self.target(tenant)
+        if place(tenant, target) == place(old, target) and database_of(tenant, target) == lease.pool.database:
+            new = self.place(tenant)
+            lease.pool = new.pool
+            engine.move(new.book, new.lanes_for if tenant.lanes else no_lanes)
 
     def _end_if_not_allowed(self, frontend: Frontend) -> None:
         """A session that the policy of now would not let in ends at once, not with its next statement."""

@@ -21,10 +21,21 @@ class Lease:
     """`cancels_pending`: requests that may still hit the backend. A backend that one may still hit is never used
     again: the next session's statement, another tenant's, would be cancelled."""
 
-    __slots__ = ("_give_back", "_overtaken", "_send_cancel", "backend", "cancels_pending", "ended", "pool", "receiver")
+    __slots__ = (
+        "_give_back",
+        "_home",
+        "_overtaken",
+        "_send_cancel",
+        "backend",
+        "cancels_pending",
+        "ended",
+        "pool",
+        "receiver",
+    )
 
     def __init__(self, pool: Pool, give_back: Callable[[], None], send_cancel: SendCancel = send_cancel) -> None:
-        self.pool = pool
+        self.pool = pool  # where the next backend comes from: another one when the target is configured anew
+        self._home = pool  # where the one that is held came from
         self.backend: BackendConnection | None = None
         self.receiver: BackendReceiver | None = None  # of the backend's bytes, once the session is at work
         self.cancels_pending = 0
@@ -36,20 +47,21 @@ class Lease:
     def take_nowait(self) -> BackendConnection | None:
         """A backend that is idle now, or None."""
         backend = self.pool.acquire_nowait()
-        return None if backend is None else self._hold(backend)
+        return None if backend is None else self._hold(backend, self.pool)
 
     async def take(self) -> BackendConnection:
         """A backend, when one is to be had. Raises as `Pool.acquire`."""
-        return self._hold(await self.pool.acquire())
+        pool = self.pool
+        return self._hold(await pool.acquire(), pool)
 
-    def _hold(self, backend: BackendConnection) -> BackendConnection:
+    def _hold(self, backend: BackendConnection, home: Pool) -> BackendConnection:
         if self.ended:
-            self.pool.give_back(backend)
+            home.give_back(backend)
             raise BackendLost("the session has ended")
         if self.backend is not None:  # another wait was served first
-            self.pool.give_back(backend)
+            home.give_back(backend)
             return self.backend
-        self.backend = backend
+        self.backend, self._home = backend, home
         if self.receiver is not None:
             backend.attach(self.receiver)
         return backend
@@ -61,9 +73,9 @@ class Lease:
             return
         if self._may_be_hit:
             self._overtaken = False
-            self.pool.release(backend, reusable=False)
+            self._home.release(backend, reusable=False)
         else:
-            self.pool.give_back(backend)
+            self._home.give_back(backend)
 
     @property
     def _may_be_hit(self) -> bool:
@@ -90,4 +102,4 @@ class Lease:
         self._give_back()
         backend, self.backend = self.backend, None
         if backend is not None:
-            self.pool.release(backend, reusable=reusable and not self._may_be_hit)
+            self._home.release(backend, reusable=reusable and not self._may_be_hit)

@@ -26,7 +26,7 @@ from proxy.postgres.conversation import Equipment
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
 from proxy.postgres.judge import Judge
-from proxy.postgres.lanes.place import Place
+from proxy.postgres.lanes.place import Place, no_lanes
 from proxy.postgres.login import LoginResult, Peer, log_in
 from proxy.postgres.settings import SessionSettings, Settings, quote_setting, setting_statements
 from proxy.postgres.startup_options import StartupRefused
@@ -265,7 +265,7 @@ def _make_engine(
         settled=frontend.settled,
         spawn=gateway.spawn,
         book=place.book,
-        lanes_for=place.lanes_for if session.tenant.lanes else _no_lanes,
+        lanes_for=place.lanes_for if session.tenant.lanes else no_lanes,
         judge=Judge(session, gateway.refresh, gateway.recorder.generation, gateway.ahead, limits.max_query_bytes),
         recorder=gateway.recorder,
         clock=gateway.clock,
@@ -274,10 +274,6 @@ def _make_engine(
         verbatim_errors=session.tenant.isolation.value == "database",
     )
     return Engine(session, lease, SessionSettings(settings), equipment)
-
-
-def _no_lanes(_settings: Settings) -> None:
-    return None
 
 
 def _greeting(parameters: Mapping[str, str], user: str) -> bytes:

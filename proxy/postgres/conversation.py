@@ -252,6 +252,12 @@ class Conversation:
             self.skipping = True
         self.go_on()
 
+    def move(self, book: StatementBook, lanes_for: Callable[[Settings], Lanes | None]) -> None:
+        """The session's place is another one from its next request on."""
+        self.book = book
+        self.lanes_for = lanes_for
+        self._lanes = None if self.pinned else lanes_for(self.settings.current)
+
     # Waiting
 
     def _wait_with(self, message: bytes, wait: Wait) -> None:

@@ -407,3 +407,28 @@ def test_a_tenant_may_pool_sessions_instead(narrow: DemoGateway) -> None:
             assert one(session, "SELECT pg_backend_pid()") == own
     finally:
         policy.restore()
+
+
+def test_open_sessions_follow_a_target_that_is_configured_anew(narrow: DemoGateway) -> None:
+    target = next(iter(narrow._targets.values()))
+    assert isinstance(target, dict)
+    with narrow.connect(ALICE, autocommit=True) as idle, narrow.connect(ALICE) as busy:
+        assert one(idle, "SELECT count(*) FROM orders") == 1900
+        prepared = "SELECT count(*) FROM orders WHERE id < %s"
+        assert idle.execute(prepared, (10,), prepare=True).fetchone() is not None
+        busy.execute("SELECT 1")
+        target["idle_timeout_s"] = 200
+        narrow.write_config({})
+        before = narrow.log.count('"reloaded"')
+        narrow.reload()
+        while narrow.log.count('"reloaded"') == before:
+            time.sleep(0.01)
+        with narrow.connect(BOB, autocommit=True) as new:
+            assert one(new, "SELECT count(*) FROM orders") == 1500
+        for _ in range(3):
+            assert one(idle, "SELECT count(*) FROM orders") == 1900
+            assert idle.execute(prepared, (10,), prepare=True).fetchone() is not None
+        assert one(busy, "SELECT count(*) FROM orders") == 1900
+        busy.commit()
+        assert one(busy, "SELECT count(*) FROM orders") == 1900
+        busy.commit()

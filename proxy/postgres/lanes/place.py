@@ -63,3 +63,8 @@ class Place:
     def close_lanes(self) -> None:
         for lanes in self._groups.values():
             lanes.close()
+
+
+def no_lanes(_settings: Settings) -> None:
+    """For a tenant that wants none."""
+    return
