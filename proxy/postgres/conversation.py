@@ -230,9 +230,11 @@ class Conversation:
             or self.skipping
         ):
             return
+        if self._real_names:  # what was to drop them failed: the next session would find them
+            self._pin(SQL_PREPARED)
+            return
         self.backend = self._unnamed = None
         self._wrote = False
-        self._real_names.clear()
         self.lease.let_go()
 
     def unserved(self, error: TenantGateError) -> None:
@@ -354,7 +356,9 @@ class Conversation:
             self._pin(SQL_PREPARED)
         elif action in ("deallocate_all", "discard_all") and self.backend is not None:
             self.backend.statements.doubt_all()
-            self._real_names.clear()
+            if self._real_names:
+                self._pin(SQL_PREPARED)  # it may fail, and they stay
+                self._real_names.clear()
 
     def _pin(self, reason: str) -> None:
         self._lanes = None
@@ -377,8 +381,12 @@ class Conversation:
                     self._send_real(name, prepared)
 
     def _send_real(self, name: bytes, prepared: Prepared) -> None:
-        parse = messages.encode_parse(name, prepared.sent.encode(), prepared.types)
+        # whatever stands under this name is not this statement
+        parse = messages.encode_close_statement(name) + messages.encode_parse(
+            name, prepared.sent.encode(), prepared.types
+        )
         if self._in_request:
+            self.queue.append(expected.SWALLOW_CLOSE)
             self.queue.append(Expected(expected.PARSE, forward=False))
             self._out.append(parse)
         else:

@@ -9,12 +9,14 @@ import logging
 import secrets
 
 from policy.errors import AccessDenied, TenantGateError
+from proxy.postgres.reserved_names import SHARED_PREFIX, without_shared_names
 from proxy.postgres.wire import replies
 
 logger = logging.getLogger(__name__)
 
 FOREIGN_TENANT_MARKER = b"tenantgate_foreign_tenant"
 _TEMPORARY = b"pg_temp."
+_SHARED = SHARED_PREFIX.encode()
 ROW_FILTER_MARKER = b"tenantgate_foreign_tenant_or_row_filter"
 
 # Fields of an ErrorResponse that may carry other rows' values, or texts that the gateway wrote.
@@ -67,6 +69,8 @@ def presentable_fields(fields: dict[str, bytes], position: int | None, *, verbat
 
     position: in the client's text, 0 for none, None: as it is.
     """
+    if _SHARED in fields.get("M", b""):
+        fields = fields | {"M": without_shared_names(fields["M"])}
     if not verbatim:
         return scrub(fields, position)
     return fields if position is None else with_position(fields, position)

@@ -19,7 +19,7 @@ from proxy.postgres.held import Wait
 from proxy.postgres.parameter_types import check_declared_types
 from proxy.postgres.portals import cursor
 from proxy.postgres.prepared import ANY_GENERATION, Prepared
-from proxy.postgres.reserved_names import CLOSE_COPY, COPY_NAME, FAILING_BIND, RUN_COPY
+from proxy.postgres.reserved_names import CLOSE_COPY, COPY_NAME, FAILING_BIND, RUN_COPY, SHARED_PREFIX
 from proxy.postgres.settings import SessionSettings
 from proxy.postgres.statements import MAX_SHARED_BYTES, SharedStatement, private_statement
 from proxy.postgres.wire import messages, replies
@@ -30,6 +30,7 @@ _UNNAMED_ALL = messages.Execute(b"", 0)
 _DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
 _EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
 _STATEMENT = ord("S")
+_SHARED_PREFIX = SHARED_PREFIX.encode()
 
 
 class KnownParse:
@@ -79,7 +80,9 @@ class ExtendedConversation(Conversation):
         self._send_parse(name, prepared)
 
     def _check_free(self, name: bytes) -> None:
-        """Raises InvalidStatement (42P05) for a name that is taken."""
+        """Raises InvalidStatement (42P05) for a name that is taken, or the gateway's own."""
+        if name.startswith(_SHARED_PREFIX):
+            raise InvalidStatement("prepared statement name is reserved", sqlstate="42P05")
         if self._statements.is_taken(name) or self._sql_prepared.has(name.decode("utf-8", "replace")):
             shown = name.decode("utf-8", "replace")
             raise InvalidStatement(f'prepared statement "{shown}" already exists', sqlstate="42P05")

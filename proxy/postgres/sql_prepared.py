@@ -8,8 +8,10 @@ from __future__ import annotations
 from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql.plan import Plan, StatementKind
 from proxy.postgres.prepared import PreparedStatements
+from proxy.postgres.reserved_names import SHARED_PREFIX
 
 _MAX_NAMES = 10_000
+_NAMING = ("prepare", "execute", "deallocate")
 _EXECUTABLE = (StatementKind.READ, StatementKind.WRITE)
 
 
@@ -27,6 +29,8 @@ class SqlPrepared:
     def admit(self, plan: Plan, protocol_statements: PreparedStatements, generation: int) -> None:
         """May this PREPARE, EXECUTE or DEALLOCATE go on? Raises InvalidStatement or UnsupportedStatement."""
         action, *names = plan.session_action
+        if action in _NAMING and names[0].startswith(SHARED_PREFIX):
+            raise InvalidStatement("prepared statement name is reserved", sqlstate="26000")
         if action == "prepare" and len(self._generations) >= _MAX_NAMES:
             raise UnsupportedStatement("too many prepared statements", sqlstate="54000", hint="DEALLOCATE some.")
         if action == "prepare" and protocol_statements.is_taken(names[0].encode()):

@@ -7,12 +7,11 @@ also knows how it does: what runs fast and answers little may go on a lane.
 
 from __future__ import annotations
 
-import secrets
 from itertools import count
 
+from proxy.postgres.reserved_names import SHARED_PREFIX
 from proxy.postgres.wire import messages
 
-_PREFIX = f"tg{secrets.token_hex(8)}_"
 _numbers = count(1)
 MAX_ON_BACKEND = 500
 MAX_KNOWN = 20_000
@@ -35,7 +34,7 @@ class SharedStatement:
     __slots__ = ("_need", "_runs", "_seconds", "_size", "name", "parse", "retired", "row_description", "text", "types")
 
     def __init__(self, text: str, types: bytes, need: int = PROBATION_RUNS) -> None:
-        self.name = f"{_PREFIX}{next(_numbers)}".encode()  # one that no other statement of this process has
+        self.name = f"{SHARED_PREFIX}{next(_numbers)}".encode()  # one that no other statement of this process has
         self.text = text
         self.types = types
         self.parse = messages.encode_parse(self.name, text.encode(), types)

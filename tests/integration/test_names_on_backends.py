@@ -1,0 +1,83 @@
+"""A client's own names for statements on backends that others use next: nobody ever runs what another one left.
+
+Each of these once gave a tenant the rows of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.postgres.wire import messages
+from tests.harness.demo_business import DemoGateway
+from tests.harness.wire_client import SYNC, WireClient, bind, execute, parse
+
+WHOSE = "SELECT DISTINCT tenant_id FROM orders"
+Pair = tuple[WireClient, WireClient]
+
+
+def log_in(gateway: DemoGateway, user: str, tenant: str) -> WireClient:
+    client = WireClient(gateway.port)
+    client.tls()
+    assert client.log_in(user, tenant, gateway.tokens[user]).statuses == "I"
+    return client
+
+
+@pytest.fixture
+def pair(gateway: DemoGateway) -> Iterator[Pair]:
+    """Sessions of acme and globex, whose requests one backend serves in turn."""
+    with log_in(gateway, "alice", "acme") as acme, log_in(gateway, "bob", "globex") as globex:
+        yield acme, globex
+
+
+def prepare(client: WireClient, name: str, sql: str) -> None:
+    client.send(parse(name, sql), SYNC)
+    assert client.receive().tags == "1Z"
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        "SELECT 1/0; DEALLOCATE left_behind",
+        "SELECT 1/0; DEALLOCATE left_behind; DEALLOCATE ALL",
+        "BEGIN; SELECT 1/0; DEALLOCATE left_behind; COMMIT",
+    ],
+)
+def test_execute_runs_the_sessions_own_statement(pair: Pair, failing: str) -> None:
+    acme, globex = pair
+    prepare(globex, "left_behind", WHOSE)
+    assert globex.query(failing).sqlstates == ["22012"]
+    globex.query("ROLLBACK")
+    prepare(acme, "left_behind", "SELECT 'mine'")
+    assert acme.query("EXECUTE left_behind").rows == [["mine"]]
+
+
+def test_a_deallocate_that_never_ran_leaves_nothing(pair: Pair) -> None:
+    acme, globex = pair
+    prepare(globex, "unread", WHOSE)
+    globex.send(parse("", "DEALLOCATE unread"), bind("", ""), SYNC)
+    assert globex.receive().tags == "12Z"
+    prepare(acme, "unread", "SELECT 'mine'")
+    assert acme.query("EXECUTE unread").rows == [["mine"]]
+    assert globex.query("EXECUTE unread").rows == [["globex"]]
+
+
+def test_names_of_shared_statements_are_not_shown(pair: Pair) -> None:
+    """With one, a tenant could have its own statement take it, and EXECUTE what the other one had prepared."""
+    acme, _ = pair
+    acme.send(parse("own", WHOSE), bind("", "own", "one value too many"), SYNC)
+    (error,) = acme.receive().errors
+    assert error["C"] == "08P01"
+    assert error["M"] == "bind message supplies 1 parameters, but prepared statement requires 0"
+    acme.send(parse("own2", "SELECT $1::int"), bind("", "own2"), execute(), SYNC)
+    assert '"' not in acme.receive().errors[0]["M"]
+
+
+def test_deallocate_of_ones_own_name_lets_the_backend_go(pair: Pair) -> None:
+    """What drivers do when they have too many: no reason to keep a backend."""
+    acme, _ = pair
+    prepare(acme, "own3", WHOSE)
+    assert acme.query("DEALLOCATE own3").tags == "CZ"
+    acme.send(messages.encode_query(b"EXECUTE own3"))
+    assert acme.receive().sqlstates == ["26000"]
