@@ -32,11 +32,12 @@ def needs_barrier(context: Context) -> bool:
     """
     if context.leakproof is None:
         node = context.statement.node
-        context.leakproof = statement_is_leakproof(node, context) and not _has_grouping_sets(node, context)
+        context.leakproof = statement_is_leakproof(node, context) and not has_grouping_sets(node, context)
     return not context.leakproof
 
 
-def _has_grouping_sets(node: Node, context: Context) -> bool:
+def has_grouping_sets(node: Node, context: Context) -> bool:
+    """Whether a server before 18 may take a column that WHERE compares with a constant for it where it is not."""
     return context.catalog.server_version < 180000 and any(isinstance(found, ast.GroupingSet) for found in walk(node))
 
 

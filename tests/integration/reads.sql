@@ -143,3 +143,5 @@ DELETE FROM items WHERE ctid NOT IN (SELECT min(ctid) FROM items GROUP BY order_
 UPDATE orders SET note = 'x' WHERE id = 1 RETURNING (xmax = 0) AS fresh, tableoid = 'orders'::regclass
 SELECT j.body, c.name, c.region FROM customers c LEFT JOIN jobs j ON j.id = c.id GROUP BY (c.tenant_id, c.id), (j.id)
 SELECT c.name, count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.note ~ '1' GROUP BY (c.tenant_id, c.id)
+SELECT id FROM chores WHERE 'job 2' ~ body
+SELECT DISTINCT tenant_id FROM orders WHERE id > 0 GROUP BY CUBE (tenant_id)

@@ -40,6 +40,7 @@ CREATE VIEW peeking AS SELECT id, peek() AS p FROM orders;
 CREATE TABLE unlisted (id int, secret text);
 CREATE VIEW over_unlisted AS SELECT * FROM unlisted;
 CREATE VIEW labelled AS SELECT tenant_id, id, status, note FROM orders;
+CREATE VIEW chores AS SELECT id, body FROM jobs WHERE lower(state) <> 'lost';
 CREATE MATERIALIZED VIEW totals AS SELECT tenant_id, count(*) AS n FROM orders GROUP BY tenant_id;
 INSERT INTO countries VALUES ('CH', 'Switzerland'), ('DE', 'Germany'), ('FR', 'France');
 INSERT INTO customers SELECT 'acme', i, 'c' || i, CASE WHEN i % 3 = 0 THEN NULL WHEN i % 2 = 0 THEN 'CH' ELSE 'DE' END,

@@ -15,7 +15,15 @@ from typing import Any
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
-from policy.sql.guard import Pieces, filter_is_leaky, guarded_relation, needs_barrier, note_guard, row_test
+from policy.sql.guard import (
+    Pieces,
+    filter_is_leaky,
+    guarded_relation,
+    has_grouping_sets,
+    needs_barrier,
+    note_guard,
+    row_test,
+)
 from policy.sql.leakproof import leaks
 from policy.sql.parse import ast, walk
 from policy.sql.plan import quote_identifier
@@ -134,6 +142,8 @@ def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context)
         return False
     if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
         return False
+    if has_grouping_sets(reference.scope.node, context):
+        return False
     return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
 
 
@@ -146,6 +156,7 @@ def _is_plain_filter(reference: Reference, context: Context) -> bool:
     node = reference.scope.node
     return (
         needs_barrier(context)
+        and context.own_text
         and node is context.statement.node
         and isinstance(node, ast.SelectStmt)
         and node.whereClause is not None
@@ -167,11 +178,12 @@ def _is_named_as_a_row(reference: Reference) -> bool:
 def _conditions_are_enclosed(scope: Scope, context: Context) -> bool:
     """Whether a CASE around WHERE covers everything that could leak at a query level.
 
-    Conditions around it must stay outside, which LIMIT sees to; ON and HAVING must not leak; and nothing in FROM may
-    bring conditions of its own on the level's tables, as LATERAL does.
+    Conditions around it, those around a view too, must stay outside, which LIMIT sees to; ON and HAVING must not leak;
+    and nothing in FROM may bring conditions of its own on the level's tables, as LATERAL does.
     """
     node = scope.node
-    if node is not context.statement.node and node.limitCount is None and node.limitOffset is None:
+    outermost = node is context.statement.node and context.own_text
+    if not outermost and node.limitCount is None and node.limitOffset is None:
         return False
     conditions = [] if node.havingClause is None else [node.havingClause]
     sources = list(node.fromClause)
