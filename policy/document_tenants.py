@@ -24,7 +24,7 @@ MAX_VALUE_CHARS = 1000
 POOLING = ("transaction", "session")
 
 _FIELDS = ("isolation", "target", "value", "schema", "database", "status", "tier", "quotas", "pooling", "lanes")
-_QUOTAS = ("connections", "concurrent_statements", "statements_per_s", "burst", "statement_timeout")
+_QUOTAS = ("connections", "concurrent_statements", "statements_per_s", "burst", "statement_timeout", "backends")
 _ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -119,6 +119,7 @@ def _quotas(problems: Problems, path: str, fields: dict[str, object]) -> QuotaLi
         statements_per_s=optional(as_rate, problems, path, fields, "statements_per_s"),
         burst=optional(as_count, problems, path, fields, "burst"),
         statement_timeout_ms=optional(as_milliseconds, problems, path, fields, "statement_timeout"),
+        backends=optional(as_count, problems, path, fields, "backends"),
     )
     if "burst" in fields and "statements_per_s" not in fields:
         problems.add(f"{path}.burst", "means nothing without statements_per_s", "Give both or neither.")

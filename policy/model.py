@@ -35,6 +35,7 @@ class QuotaLimits:
     statements_per_s: float | None = None
     burst: int | None = None
     statement_timeout_ms: int | None = None
+    backends: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class GatewayConsoleState:
     def pool_rows(self) -> Iterator[PoolRow]:
         for (target, database, path, claim), pool in self._gateway.pools.items():
             counts = pool.counts
+            maxwait = pool.longest_wait_s(self._gateway.loop.time())
             yield PoolRow(
                 target=target,
                 database=database,
@@ -32,7 +33,8 @@ class GatewayConsoleState:
                 sv_active=counts.in_use,
                 sv_idle=counts.idle,
                 sv_login=counts.connecting,
-                maxwait_us=0,
+                maxwait=int(maxwait),
+                maxwait_us=int(maxwait % 1 * 1e6),
                 pool_size=pool.target.max_backends,
             )
 
@@ -52,6 +54,8 @@ class GatewayConsoleState:
                 max_connections=tenant.quotas.connections,
                 statements_active=usage.statements if usage else 0,
                 max_statements=tenant.quotas.concurrent_statements,
+                sv_active=usage.backends if usage else 0,
+                max_backends=tenant.quotas.backends,
             )
 
     def client_rows(self) -> Iterator[ClientRow]:
@@ -62,17 +66,20 @@ class GatewayConsoleState:
         engine = frontend.handler if isinstance(frontend.handler, Engine) else None
         session = engine.session if engine else None
         address, _, port = frontend.address.rpartition(":")
+        wait = frontend.lease.waits_for_s(self._gateway.loop.time()) if frontend.lease else 0.0
+        active = engine is not None and engine.is_active
         return ClientRow(
             session=session.id if session else "",
             user=session.principal.subject if session else "",
             tenant=session.tenant.id if session else None,
             database=frontend.lease.pool.database if frontend.lease else "tenantgate" if frontend.handler else "",
-            state="login" if frontend.handler is None else "active" if engine and engine.is_active else "idle",
+            state="login" if frontend.handler is None else "waiting" if wait else "active" if active else "idle",
             addr=address,
             port=int(port) if port.isdigit() else 0,
             connect_time=self._wall(frontend.opened_at),
             request_time=self._wall(frontend.last_data),
-            wait_us=0,
+            wait=int(wait),
+            wait_us=int(wait % 1 * 1e6),
             link=frontend.lease.backend.pid if frontend.lease and frontend.lease.backend else 0,
             tls="TLS" if frontend.is_tls else "",
             application_name=session.application_name if session else "",
@@ -84,13 +91,13 @@ class GatewayConsoleState:
                 engine = frontend.handler if isinstance(frontend.handler, Engine) else None
                 state = "active" if engine and engine.queue else "idle"
                 session = engine.session.id if engine else ""
-                yield _server_row(frontend.lease.backend, state, session, self._wall(frontend.last_data))
+                yield self._server_row(frontend.lease.backend, state, session, frontend)
         for place in self._gateway.places:
             for backend in place.lane_backends():
-                yield _server_row(backend, "lane", "", None)
+                yield self._server_row(backend, "lane")
         for pool in self._gateway.pools.values():
             for backend in pool.idle_backends():
-                yield _server_row(backend, "idle", "", None)
+                yield self._server_row(backend, "idle")
 
     def stats_rows(self) -> Iterator[StatsRow]:
         for tenant_id, counts in self._gateway.metrics.by_tenant().items():
@@ -112,18 +119,19 @@ class GatewayConsoleState:
     def _wall(self, loop_time: float) -> float:
         return time.time() - self._gateway.loop.time() + loop_time
 
-
-def _server_row(backend: BackendConnection, state: str, session: str, request_time: float | None) -> ServerRow:
-    return ServerRow(
-        target=backend.target.name,
-        database=backend.database,
-        user=backend.target.user,
-        state=state,
-        addr=backend.target.host,
-        port=backend.target.port,
-        connect_time=None,
-        request_time=request_time,
-        remote_pid=backend.pid,
-        link=session,
-        tls="TLS" if backend.tls else "",
-    )
+    def _server_row(
+        self, backend: BackendConnection, state: str, session: str = "", frontend: Frontend | None = None
+    ) -> ServerRow:
+        return ServerRow(
+            target=backend.target.name,
+            database=backend.database,
+            user=backend.target.user,
+            state=state,
+            addr=backend.target.host,
+            port=backend.target.port,
+            connect_time=self._wall(backend.opened_at),
+            request_time=self._wall(frontend.last_data) if frontend is not None else None,
+            remote_pid=backend.pid,
+            link=session,
+            tls="TLS" if backend.tls else "",
+        )

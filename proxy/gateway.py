@@ -63,7 +63,7 @@ class Gateway:
         self.ahead = CompileAhead()
         self.pools: dict[PoolKey, Pool] = {}
         self._places: dict[PoolKey, Place] = {}
-        self._slots: dict[str, TargetSlots] = {}  # by target: what its pools may have together
+        self._slots: dict[tuple[str, str, int], TargetSlots] = {}  # by target: what its pools may have together
         self.usage: dict[str, TenantUsage] = {}
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
@@ -97,6 +97,8 @@ class Gateway:
         for frontend in tuple(self.frontends):
             self._end_if_not_allowed(frontend)
             self._follow_target(frontend)
+        for pool in self.pools.values():
+            pool.fill()  # a tenant may have more backends now
         self.spawn(self.catalogs.refresh(dict(config.targets)))
 
     def _follow_target(self, frontend: Frontend) -> None:
@@ -198,9 +200,8 @@ class Gateway:
             options = {"application_name": "tenantgate", "search_path": key[2], "jit": "off"}
             if key[3]:
                 options[SETTING] = setting_value(key[3], target.setting_key)
-            slots = self._slots.get(target.name)
-            if slots is None or slots.limit != target.max_backends:
-                slots = self._slots[target.name] = TargetSlots(target.max_backends)
+            slots = self._slots.setdefault((target.name, target.host, target.port), TargetSlots(target.max_backends))
+            slots.limit = target.max_backends
             pool = self.pools[key] = Pool(target, key[1], protocol_options=options, slots=slots)
             self._places[key] = Place(pool, self.clock, self.spawn)
         return self._places[key]

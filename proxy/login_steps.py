@@ -165,15 +165,15 @@ async def _open_tenant_session(
     try:
         target = gateway.target(tenant)
         await gateway.catalogs.get(target, database_of(tenant, target))
-        place = gateway.place(tenant)
+        pool = gateway.place(tenant).pool
     except BaseException:
         give_back()
         raise
-    lease = Lease(place.pool, give_back)
+    lease = Lease(pool, usage, give_back)
     try:
         settings = _start_settings(result.parameters)
         names = {name.lower(): name for name in result.parameters}
-        parameters = await _target_parameters(place, lease, settings, names, keep=tenant.pooling == "session")
+        place, parameters = await _settle_in(gateway, tenant, lease, settings, names)
         session = _make_session(gateway, frontend, result, tenant)
         session.process_id = key_id
         engine = _make_engine(gateway, frontend, session, lease, settings, place)
@@ -209,6 +209,24 @@ def _start_settings(parameters: Mapping[str, str]) -> Settings:
         if not name.replace("_", "").isalnum():
             raise RemoteProtocolError(f"invalid startup parameter {name!r}")
     return {name.lower(): quote_setting(value) for name, value in parameters.items()}
+
+
+async def _settle_in(
+    gateway: Gateway, tenant: Tenant, lease: Lease, settings: Settings, shown_names: Mapping[str, str]
+) -> tuple[Place, Mapping[str, str]]:
+    """The tenant's place and what the target tells there; again when the target is configured anew meanwhile."""
+    while True:
+        place = gateway.place(tenant)
+        lease.pool = place.pool
+        try:
+            parameters = await _target_parameters(place, lease, settings, shown_names, keep=tenant.pooling == "session")
+        except ShuttingDown:
+            if gateway.place(tenant) is place:
+                raise
+            continue
+        if gateway.place(tenant) is place:
+            return place, parameters
+        lease.let_go()
 
 
 async def _target_parameters(

@@ -1,4 +1,5 @@
-"""What one tenant uses of its quotas, in memory: connections, running statements, statements per second.
+"""What one tenant uses of its quotas, in memory: connections, running statements, statements per second,
+backends.
 
 One per tenant and worker, made when the tenant first logs in; plain arithmetic on the event loop, never awaits.
 """
@@ -12,6 +13,7 @@ from policy.model import QuotaLimits
 from policy.quotas import TokenBucket
 from proxy.errors import LocalProtocolError
 
+UNLIMITED = 1 << 30
 CONCURRENCY_RETRY_S = 0.1  # nobody knows when a neighbour's statement ends; a short pause is fair advice
 
 
@@ -42,15 +44,29 @@ class LoopShare:
 
 
 class TenantUsage:
-    """Every `admit_…` that returned must be paired with its release; one that raised took nothing."""
+    """Every `admit_…` that returned must be paired with its release; one that raised took nothing.
 
-    __slots__ = ("_bucket", "_limits", "compiling", "connections", "statements", "tenant")
+    backends: that sessions of the tenant hold, counted by the pools.
+    """
+
+    __slots__ = (
+        "_bucket",
+        "_limits",
+        "backends",
+        "compiling",
+        "connections",
+        "max_backends",
+        "statements",
+        "tenant",
+    )
 
     def __init__(self, tenant: str, limits: QuotaLimits, now: float = 0.0) -> None:
         self.tenant = tenant
         self.connections = 0
         self.compiling = LoopShare()
         self.statements = 0
+        self.backends = 0
+        self.max_backends = limits.backends or UNLIMITED
         self._limits = limits
         self._bucket = _make_bucket(limits, now)
 
@@ -102,6 +118,7 @@ class TenantUsage:
         """Take new limits at a reload. Whoever is in stays in; tokens that are used up stay used up."""
         old = self._limits
         self._limits = limits
+        self.max_backends = limits.backends or UNLIMITED
         if (limits.statements_per_s, limits.burst) == (old.statements_per_s, old.burst):
             return
         if self._bucket is None or limits.statements_per_s is None:

@@ -10,34 +10,37 @@ from dataclasses import dataclass
 
 from policy.errors import TenantGateError
 from proxy.errors import TargetUnavailable
+from proxy.pool.waiter import Holder
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.backend_errors import TargetFull
 
 CHECK_AFTER_IDLE_S = 15.0
 CHECK_TIMEOUT_S = 2.0
 REMEMBER_FAILURE_S = 1.0
-LIFETIME_JITTER = 0.1
+JITTER = 0.1
 
 
 @dataclass(slots=True)
 class Tenure:
-    """How long a backend may live and has been idle. The end of life is jittered, so that backends that were
-    opened together are not replaced together."""
+    """How long a backend may live and be idle, since when it is idle, and whose session has it. Both limits are
+    jittered, so that backends that were opened, or left, together are not closed together."""
 
     retire_at: float
+    idle_limit_s: float
     idle_since: float
+    holder: Holder | None = None
 
     @classmethod
-    def begin(cls, now: float, max_lifetime_s: float) -> Tenure:
-        jitter = 1.0 - random.random() * LIFETIME_JITTER  # noqa: S311 - spreads load, guards nothing
-        return cls(now + max_lifetime_s * jitter, now)
+    def begin(cls, now: float, max_lifetime_s: float, idle_timeout_s: float) -> Tenure:
+        jitter = 1.0 - random.random() * JITTER  # noqa: S311 - spreads load, guards nothing
+        return cls(now + max_lifetime_s * jitter, idle_timeout_s * jitter, now)
 
     def retired(self, now: float) -> bool:
         return now >= self.retire_at
 
-    def stale(self, now: float, idle_timeout_s: float) -> bool:
+    def stale(self, now: float) -> bool:
         """Idle for too long, or too old."""
-        return now - self.idle_since >= idle_timeout_s or self.retired(now)
+        return now - self.idle_since >= self.idle_limit_s or now >= self.retire_at
 
 
 async def is_alive(backend: BackendConnection, *, timeout_s: float = CHECK_TIMEOUT_S) -> bool:

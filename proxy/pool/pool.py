@@ -1,9 +1,10 @@
 """Backends of one database of one target, lent to one session at a time.
 
 At every moment `idle + in_use + connecting` is the number of backends that count against `max_backends` (those that
-are being reset or checked are in use), and nobody waits while one is idle. Idle ones are a stack, so that a quiet
-pool shrinks; waiters are a queue. Connections are made by tasks of the pool, not by those who wait: one that is
-ready goes to whoever is first. Only the event loop's thread may touch a pool.
+are being reset or checked are in use), and nobody who may have one waits while one is idle. Idle ones are a stack, so
+that a quiet pool shrinks; waiters are a queue, tenants in turn. Connections are made by tasks of the pool, not by
+those who wait: one that is ready goes to whoever is first. What a session had counts as its tenant's until it is clean
+or closed. Only the event loop's thread may touch a pool.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
+from policy.errors import QuotaExceeded, TenantGateError
 from proxy.cancel import send_cancel
 from proxy.config import TargetConfig
 from proxy.errors import LocalProtocolError, PoolError, ShuttingDown, TargetUnavailable
 from proxy.pool.health import CHECK_AFTER_IDLE_S, REMEMBER_FAILURE_S, Circuit, Tenure, is_alive
 from proxy.pool.reset import reset
 from proxy.pool.slots import TargetSlots
-from proxy.pool.waiter import WaitQueue
+from proxy.pool.waiter import Holder, WaitQueue
 from proxy.postgres.backend import BackendConnection, connect_backend
 
 MAX_WAITERS = 10_000
@@ -72,7 +74,7 @@ class Pool:
         self._closed = False
         self._slots = slots or TargetSlots(target.max_backends)
         self._slots.join(self)
-        self.on_pressure: Callable[[], None] = _nothing  # a session waits, and there is no room
+        self.on_pressure: Callable[[], bool] = _nothing  # a session waits, and there is no room: give up a lane
 
     @property
     def size(self) -> int:
@@ -81,14 +83,19 @@ class Pool:
 
     @property
     def counts(self) -> PoolCounts:
-        return PoolCounts(len(self._idle), len(self._in_use), self._connecting, len(self._waiters))
+        return PoolCounts(len(self._idle), len(self._in_use), self._connecting, self._waiters.count)
+
+    def longest_wait_s(self, now: float) -> float:
+        """How long the session that waits for longest has been waiting."""
+        return self._waiters.longest_wait_s(now)
 
     @property
     def may_spare(self) -> bool:
-        """There are enough backends for one to be kept for lanes."""
-        if self._closed or self._circuit.open or self._waiters:
+        """There are enough backends for one to be kept for lanes, here and on the target."""
+        if self._closed or self._circuit.open or self._waiters.count:
             return False
-        return len(self._in_use) + self._connecting < self.target.max_backends // 2
+        half = self.target.max_backends // 2
+        return len(self._in_use) + self._connecting < half and self._slots.own.backends < half
 
     @property
     def is_well(self) -> bool:
@@ -102,55 +109,72 @@ class Pool:
 
     # --- acquire
 
-    async def acquire(self) -> BackendConnection:
-        """A live, clean, detached backend; the caller must `release` it.
+    async def acquire(self, holder: Holder | None = None) -> BackendConnection:
+        """A live, clean, detached backend for a session of `holder` (None: for a lane); the caller must `release` it.
 
-        Raises TargetUnavailable (57P03) when the target cannot be reached, PoolError (53300) when no backend
-        becomes free within acquire_timeout_s, ShuttingDown when the pool is closed.
+        Raises TargetUnavailable (57P03) when the target cannot be reached, PoolError or QuotaExceeded (both 53300)
+        when no backend becomes free within acquire_timeout_s, ShuttingDown when the pool is closed.
         """
+        if holder is None:
+            holder = self._slots.own
         deadline = _now() + self.target.acquire_timeout_s
         while True:
             if self._closed:
                 raise ShuttingDown("the gateway is shutting down")
-            backend = self._pop_idle() or await self._wait(max(0.0, deadline - _now()))
+            backend = self._pop_idle(holder) if holder.backends < holder.max_backends else None
+            if backend is None:
+                backend = await self._wait(holder, max(0.0, deadline - _now()))
             if await self._usable(backend):
                 return backend
 
-    def acquire_nowait(self) -> BackendConnection | None:
+    def acquire_nowait(self, holder: Holder) -> BackendConnection | None:
         """The same without waiting: None when none is idle, others wait for one, or the idle one may be dead."""
-        if self._closed or len(self._waiters):
+        if self._closed or holder.backends >= holder.max_backends:
             return None
-        backend = self._pop_idle()
+        if self._waiters.count and self._waiters.wants_more_than(0):
+            return None
+        backend = self._pop_idle(holder)
         if backend is None:
             return None
-        if _now() - self._in_use[backend].idle_since >= TRUST_IDLE_S and self._doubtful(backend, self._in_use[backend]):
-            self._idle[backend] = self._in_use.pop(backend)
+        tenure = self._in_use[backend]
+        if _now() - tenure.idle_since >= TRUST_IDLE_S and self._doubtful(backend, tenure):
+            self._idle[backend] = self._end_hold(backend)
             return None
         return backend
 
-    def _pop_idle(self) -> BackendConnection | None:
+    def _pop_idle(self, holder: Holder) -> BackendConnection | None:
         """Lease the most recently used idle backend that is not past its time."""
         while self._idle:
             backend, tenure = self._idle.popitem()
-            if backend.closed or tenure.stale(_now(), self.target.idle_timeout_s):
+            if backend.closed or tenure.stale(_now()):
                 backend.close()
                 continue
             self._in_use[backend] = tenure
+            tenure.holder = holder
+            holder.backends += 1
             return backend
         return None
 
-    async def _wait(self, timeout_s: float) -> BackendConnection:
+    def _end_hold(self, backend: BackendConnection) -> Tenure:
+        """Nobody has it any more."""
+        tenure = self._in_use.pop(backend)
+        holder, tenure.holder = tenure.holder, None
+        if holder is not None:
+            holder.backends -= 1
+        return tenure
+
+    async def _wait(self, holder: Holder, timeout_s: float) -> BackendConnection:
         if self._circuit.open:
             self._circuit.asked = True
             if not self._worth_waiting():
                 raise self._circuit.error()
         if self._waiters.full:
             raise self._exhausted("too many sessions wait for one")
-        future = self._waiters.join(timeout_s, self._timed_out)
+        future = self._waiters.join(holder, timeout_s, self._timed_out)
         self._fill()
-        if len(self._waiters) > self._connecting:
-            self.on_pressure()
-        return await self._waiters.wait(future, self._give_back)
+        if self._waiters.wants_more_than(self._connecting) and not self.press() and not self.size:
+            self._slots.press(self)
+        return await self._waiters.wait(holder, future, self._give_back)
 
     def _worth_waiting(self) -> bool:
         """A target without free connections may still get one back from a session; one that is down may not."""
@@ -176,7 +200,10 @@ class Pool:
     def _doubtful(self, backend: BackendConnection, tenure: Tenure) -> bool:
         return _now() - tenure.idle_since >= CHECK_AFTER_IDLE_S or backend.input_pending()
 
-    def _timed_out(self) -> Exception:
+    def _timed_out(self, holder: Holder) -> TenantGateError:
+        if holder.backends >= holder.max_backends:
+            message = f'too many backends for tenant "{holder.tenant}" (limit {holder.max_backends})'
+            return QuotaExceeded(message, quota="backends", sqlstate="53300")
         return self._exhausted(f"none became free within {self.target.acquire_timeout_s:g} s")
 
     def _exhausted(self, why: str) -> PoolError:
@@ -211,7 +238,7 @@ class Pool:
         if backend.closed:
             self._drop(backend)
         else:
-            self._give(backend, self._in_use.pop(backend))
+            self._give_back(backend)
 
     async def _reset(self, backend: BackendConnection) -> None:
         try:
@@ -234,28 +261,53 @@ class Pool:
     def _give_back(self, backend: BackendConnection) -> None:
         """A leased, clean backend is free again."""
         self._returning.discard(backend)
-        self._give(backend, self._in_use.pop(backend))
+        tenure = self._end_hold(backend)
+        if self._slots.hungry and self._slots.owes(self):
+            backend.close()
+            self._slots.freed(self)
+            self._fill()
+        else:
+            self._give(backend, tenure)
 
     def _give(self, backend: BackendConnection, tenure: Tenure) -> None:
-        """To the first who waits, or on top of the idle ones."""
+        """One that nobody has: to the first who waits, or on top of the idle ones."""
         now = _now()
         if self._closed or backend.closed or tenure.retired(now):
-            backend.close()
-            self._fill()
+            self._discard(backend)
             return
         tenure.idle_since = now
-        self._in_use[backend] = tenure
-        if not self._waiters.serve(backend):
-            self._idle[backend] = self._in_use.pop(backend)
+        if not self._serve(backend, tenure):
+            self._idle[backend] = tenure
             self._schedule_sweep()
             self._slots.freed(self)
 
-    def _drop(self, backend: BackendConnection) -> None:
-        self._in_use.pop(backend, None)
-        self._returning.discard(backend)
+    def _serve(self, backend: BackendConnection, tenure: Tenure) -> bool:
+        """To the first who waits; whether anybody does who may have one."""
+        holder = self._waiters.serve(backend) if self._waiters.count else None
+        if holder is None:
+            return False
+        self._in_use[backend] = tenure
+        tenure.holder = holder
+        holder.backends += 1
+        return True
+
+    def _discard(self, backend: BackendConnection) -> None:
+        """Close one that nobody has; there is room for another, here or elsewhere."""
         backend.close()
-        self._fill()
+        self.fill()
         self._slots.freed(self)
+        self._leave_if_done()
+
+    def _leave_if_done(self) -> None:
+        """A pool that is closed counts for its target until its last backend is gone."""
+        if self._closed and not self.size:
+            self._slots.leave(self)
+
+    def _drop(self, backend: BackendConnection) -> None:
+        self._returning.discard(backend)
+        if backend in self._in_use:
+            self._end_hold(backend)
+        self._discard(backend)
 
     def _on_lost(self, backend: BackendConnection) -> None:
         """The target ended it. One that is in use is told to its session, which releases it."""
@@ -264,15 +316,23 @@ class Pool:
 
     # --- connect
 
+    def fill(self) -> None:
+        """There is room, or a tenant may have more: serve those who wait, and connect for the others."""
+        while self._idle and self._waiters.count:
+            backend = next(reversed(self._idle))
+            if not self._serve(backend, self._idle[backend]):
+                break
+            del self._idle[backend]
+        self._fill()
+
     def _fill(self) -> None:
         """Start as many connections as there are waiters without one, within max_backends."""
-        if self._closed or self._circuit.open:
-            return
-        while len(self._waiters) > self._connecting and self._has_room():
-            self._start_connecting()
-
-    def _has_room(self) -> bool:
-        return self.size < self.target.max_backends and self._slots.make_room(self)
+        if not self._closed and not self._circuit.open:
+            while self._waiters.wants_more_than(self._connecting):
+                if not self._slots.make_room(self):
+                    return
+                self._start_connecting()
+        self._slots.sated(self)
 
     def close_one_idle(self) -> bool:
         """Make room for another pool of the target: the backend that was idle for longest goes."""
@@ -283,9 +343,9 @@ class Pool:
         backend.close()
         return True
 
-    def fill(self) -> None:
-        """Another pool of the target has made room."""
-        self._fill()
+    def press(self) -> bool:
+        """A session waits and there is no room; whether a lane makes some."""
+        return self.on_pressure()
 
     def idle_backends(self) -> tuple[BackendConnection, ...]:
         return tuple(self._idle)
@@ -306,15 +366,15 @@ class Pool:
         except Exception:
             self._on_failure(TargetUnavailable(f'target "{self.target.name}" cannot be used'))
             raise
-        finally:
-            self._connecting -= 1
+        self._connecting -= 1
         backend.on_lost = self._on_lost
         self._circuit.close()
-        self._give(backend, Tenure.begin(_now(), self.target.max_lifetime_s))
+        self._give(backend, Tenure.begin(_now(), self.target.max_lifetime_s, self.target.idle_timeout_s))
         self._fill()
 
     def _on_failure(self, error: TargetUnavailable) -> None:
         """Remember it, wake those who waited for this target, and look again in a second."""
+        self._connecting -= 1
         if self._closed:
             return
         if not self._circuit.open:
@@ -322,6 +382,8 @@ class Pool:
         self._circuit.trip(error)
         if not self._worth_waiting():
             self._waiters.fail_all(self._circuit.error)
+        self._slots.sated(self)
+        self._slots.freed(self)
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(REMEMBER_FAILURE_S, self._probe)
 
@@ -330,9 +392,9 @@ class Pool:
         self._retry = None
         if not self._circuit.open:
             return
-        wanted = self._circuit.asked or len(self._waiters) > 0
+        wanted = self._circuit.asked or self._waiters.count > 0
         self._circuit.asked = False
-        if not wanted or not self._has_room():
+        if not wanted or not self._slots.make_room(self):
             self._circuit.close()
             self._fill()
         elif self._connecting == 0:
@@ -349,7 +411,7 @@ class Pool:
         """Close idle backends that are past their time."""
         self._sweeper = None
         now = _now()
-        for backend in [b for b, tenure in self._idle.items() if tenure.stale(now, self.target.idle_timeout_s)]:
+        for backend in [b for b, tenure in self._idle.items() if tenure.stale(now)]:
             del self._idle[backend]
             backend.close()
         if self._idle:
@@ -358,7 +420,6 @@ class Pool:
     async def close(self) -> None:
         """Refuse newcomers, close what is idle, end resets and connects. Leased backends are closed on release."""
         self._closed = True
-        self._slots.leave(self)
         for timer in (self._retry, self._sweeper):
             if timer is not None:
                 timer.cancel()
@@ -372,6 +433,8 @@ class Pool:
         for backend in list(self._returning):  # those whose task was cancelled before its first step
             self._drop(backend)
         self._connecting = 0
+        self._slots.freed(self)
+        self._leave_if_done()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -384,8 +447,9 @@ class Pool:
             logger.error("pool of target %s: unexpected error", self.target.name, exc_info=error)
 
 
-def _nothing() -> None:
+def _nothing() -> bool:
     """Nobody has backends to spare."""
+    return False
 
 
 def _now() -> float:

@@ -24,7 +24,8 @@ Moment = float | None  # seconds since the epoch, shown as UTC
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """One pool: sessions (cl_) and backends (sv_). maxwait_us is the longest time a session waits now."""
+    """One pool: sessions (cl_) and backends (sv_). maxwait, maxwait_us: how long the one that came first has been
+    waiting, seconds and the microseconds beyond."""
 
     target: str
     database: str
@@ -35,15 +36,17 @@ class PoolRow:
     sv_active: int
     sv_idle: int
     sv_login: int
+    maxwait: int
     maxwait_us: int
     pool_size: int
-    pool_mode: str = "session"
+    pool_mode: str = "transaction"
     claim: str = ""  # under the second lock: whose backends these are
 
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """One tenant of the policy in force and what it uses now; None in a max_ column is unlimited."""
+    """One tenant of the policy in force and what it uses now, sv_active: backends that its sessions hold; None in a
+    max_ column is unlimited."""
 
     tenant: str
     isolation: str
@@ -56,11 +59,14 @@ class TenantRow:
     max_connections: int | None
     statements_active: int
     max_statements: int | None
+    sv_active: int
+    max_backends: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRow:
-    """One session. link is the pid of the backend that it holds, 0: none. state: login | idle | active | waiting."""
+    """One session. link is the pid of the backend that it holds, 0: none. state: login | idle | active | waiting, for
+    a backend, since wait seconds and wait_us microseconds."""
 
     session: str
     user: str
@@ -71,6 +77,7 @@ class ClientRow:
     port: int
     connect_time: Moment
     request_time: Moment
+    wait: int
     wait_us: int
     link: int
     tls: str
@@ -79,7 +86,7 @@ class ClientRow:
 
 @dataclass(frozen=True, slots=True)
 class ServerRow:
-    """One backend. link is the session that holds it, empty: none. state: login | idle | active."""
+    """One backend. link is the session that holds it, empty: none. state: idle | active | lane."""
 
     target: str
     database: str

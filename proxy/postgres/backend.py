@@ -61,7 +61,8 @@ class BackendConnection(asyncio.Protocol):
     """Lives from the handshake to `close()` or the server's end of it; `closed` never becomes False again.
 
     While attached, `transaction_status` and `parameters` are the receiver's to keep: only bytes pass here.
-    settings: what was set since the startup packet, by name, values as SQL. statements: that it has prepared.
+    opened_at: on the event loop's clock. settings: what was set since the startup packet, by name, values as SQL.
+    statements: that it has prepared.
     `on_lost` is called once when the connection has ended, after the receiver was told.
     """
 
@@ -75,6 +76,7 @@ class BackendConnection(asyncio.Protocol):
         "closed",
         "database",
         "on_lost",
+        "opened_at",
         "parameters",
         "pid",
         "secret",
@@ -89,6 +91,7 @@ class BackendConnection(asyncio.Protocol):
         self.target = target
         self.database = database
         self.pid = 0
+        self.opened_at = asyncio.get_running_loop().time()
         self.secret = b""
         self.parameters: dict[str, str] = {}
         self.transaction_status = IDLE

@@ -373,6 +373,7 @@ class Engine(LaneRider):
     def cancel_locally(self) -> bool:
         """Cancel a statement that no backend of this session runs: on a lane, or waiting. Whether there was one."""
         if self.wait is Wait.BACKEND:
+            self.lease.stop_waiting()
             self.unserved(_cancelled())
             return True
         return self.cancel_ride(_cancelled())

@@ -1,4 +1,5 @@
-"""Fixtures that several integration tests share: a gateway with every way in, an issuer's web server, a shop twice."""
+"""Fixtures that several integration tests share: a gateway with every way in, one with two backends only, an issuer's
+web server, a shop twice."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.demo_business import DemoGateway
+from tests.fix_postgres import serve_postgres
+from tests.harness.demo_business import DemoGateway, demo_gateway
 from tests.harness.postgres import PostgresServer
 from tests.harness.tokens import Issuer
 from tests.integration.doors import Doors
@@ -33,3 +35,17 @@ def doors(gateway: DemoGateway, rotating: tuple[JwksServer, Issuer]) -> Iterator
 def databases(postgres: PostgresServer) -> Iterator[Databases]:
     with shop_and_twin(postgres) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def narrow() -> Iterator[DemoGateway]:
+    """A gateway with two backends of its target, and short patience."""
+    with serve_postgres("embedded") as server:
+        process = demo_gateway(server)
+        target = next(iter(process._targets.values()))
+        assert isinstance(target, dict)
+        target |= {"max_backends": 2, "acquire_timeout_s": 2, "lanes": False}
+        process.write_config({})
+        process.start()
+        yield process
+        process.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,26 +15,11 @@ import psycopg
 import pytest
 
 from admin.demo.people import ALICE, BOB, CAROL, DAVE, Person
-from tests.fix_postgres import serve_postgres
-from tests.harness.demo_business import DemoGateway, demo_gateway
+from tests.harness.demo_business import DemoGateway
 from tests.harness.wire_client import SYNC, WireClient, bind, close, describe, execute, parse
 from tests.integration.strategy import Policy
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-
-
-@pytest.fixture(scope="module")
-def narrow() -> Iterator[DemoGateway]:
-    """A gateway with two backends of its target, and short patience."""
-    with serve_postgres("embedded") as server:
-        process = demo_gateway(server)
-        target = next(iter(process._targets.values()))
-        assert isinstance(target, dict)
-        target |= {"max_backends": 2, "acquire_timeout_s": 2, "lanes": False}
-        process.write_config({})
-        process.start()
-        yield process
-        process.stop()
 
 
 def wire(gateway: DemoGateway, person: Person, **parameters: str) -> WireClient:

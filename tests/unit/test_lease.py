@@ -11,6 +11,7 @@ from proxy.config import TargetConfig
 from proxy.errors import BackendLost
 from proxy.lease import Lease
 from proxy.pool.pool import Pool
+from proxy.pool.slots import GatewayShare
 from proxy.postgres.backend import BackendConnection
 
 TARGET = TargetConfig("main", "127.0.0.1", 5432, "db", "user", "password")
@@ -39,7 +40,7 @@ class Target:
 
 def lease_of(target: Target) -> tuple[Lease, Released]:
     pool = Released()
-    lease = Lease(cast(Pool, pool), lambda: None, target)
+    lease = Lease(cast(Pool, pool), GatewayShare(), lambda: None, target)
     lease.backend = BackendConnection(TARGET, "db")
     return lease, pool
 
@@ -88,7 +89,7 @@ class Backends:
     def __init__(self) -> None:
         self.returned: list[BackendConnection] = []
 
-    async def acquire(self) -> BackendConnection:
+    async def acquire(self, _holder: GatewayShare) -> BackendConnection:
         await asyncio.sleep(0)
         return BackendConnection(TARGET, "db")
 
@@ -98,7 +99,7 @@ class Backends:
 
 async def test_of_two_waits_that_are_served_one_backend_goes_back() -> None:
     pool = Backends()
-    lease = Lease(cast(Pool, pool), lambda: None)
+    lease = Lease(cast(Pool, pool), GatewayShare(), lambda: None)
     first, second = await asyncio.gather(lease.take(), lease.take())
     assert first is second is lease.backend
     assert len(pool.returned) == 1
@@ -107,7 +108,7 @@ async def test_of_two_waits_that_are_served_one_backend_goes_back() -> None:
 
 async def test_a_backend_that_comes_after_the_end_goes_back() -> None:
     pool = Backends()
-    lease = Lease(cast(Pool, pool), lambda: None)
+    lease = Lease(cast(Pool, pool), GatewayShare(), lambda: None)
     waiting = asyncio.ensure_future(lease.take())
     await asyncio.sleep(0)
     lease.ended = True

@@ -49,11 +49,9 @@ class Place:
         """Requests that lanes took since the start."""
         return sum(lanes.requests for lanes in self._groups.values())
 
-    def _yield(self) -> None:
-        """A session waits for a backend and the pool is full."""
-        for lanes in self._groups.values():
-            if lanes.yield_one():
-                return
+    def _yield(self) -> bool:
+        """A session waits for a backend and there is no room: whether a lane makes some."""
+        return any(lanes.yield_one() for lanes in self._groups.values())
 
     def keep_greeting(self, settings: Settings, parameters: Mapping[str, str]) -> None:
         if len(self.greetings) >= MAX_GREETINGS:

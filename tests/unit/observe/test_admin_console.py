@@ -22,15 +22,15 @@ class State:
     """A gateway with one of everything."""
 
     def pool_rows(self) -> Iterable[PoolRow]:
-        return [PoolRow("main", "shop", "public", "gateway", 3, 1, 3, 2, 0, 1500, 20)]
+        return [PoolRow("main", "shop", "public", "gateway", 3, 1, 3, 2, 0, 2, 1500, 20)]
 
     def tenant_rows(self) -> Iterable[TenantRow]:
-        return [TenantRow("acme", "shared", "main", "shop", None, "active", "gold", 3, 10, 1, None)]
+        return [TenantRow("acme", "shared", "main", "shop", None, "active", "gold", 3, 10, 1, None, 2, 5)]
 
     def client_rows(self) -> Iterable[ClientRow]:
         return [
             ClientRow(
-                "s-1", "alice", "acme", "acme", "active", "127.0.0.1", 5000, 0.0, None, 0, 42, "TLSv1.3", "p\0sql"
+                "s-1", "alice", "acme", "acme", "active", "127.0.0.1", 5000, 0.0, None, 0, 0, 42, "TLSv1.3", "p\0sql"
             )
         ]
 

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from policy.errors import TenantGateError
+from policy.model import QuotaLimits
 from proxy.errors import TargetUnavailable
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.backend_errors import TargetFull
+from proxy.quotas import TenantUsage
 from tests.unit.pool.fake import FakeBackend, FakeTarget, StillLoop
 
 MAX_BACKENDS = 3
+LIMITS = {"free": None, "one": 1, "two": 2}  # tenants and how many backends each may have
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -25,13 +28,19 @@ class PoolMachine(RuleBasedStateMachine):
         self.loop = StillLoop()
         self.target = FakeTarget(max_backends=MAX_BACKENDS, acquire_timeout_s=10.0, idle_timeout_s=60.0)
         self.pool = self.target.pool()
+        self.tenants = [TenantUsage(name, QuotaLimits(backends=limit)) for name, limit in LIMITS.items()]
         self.asking: list[asyncio.Task[BackendConnection]] = []
         self.leased: list[BackendConnection] = []
 
-    @rule(how_many=st.integers(1, 4))
-    def acquire(self, how_many: int) -> None:
+    @rule(how_many=st.integers(1, 4), tenant=st.integers(0, len(LIMITS) - 1))
+    def acquire(self, how_many: int, tenant: int) -> None:
         for _ in range(how_many):
-            self.asking.append(self.loop.create_task(self.pool.acquire()))
+            self.asking.append(self.loop.create_task(self.pool.acquire(self.tenants[tenant])))
+
+    @rule(limit=st.sampled_from([None, 1, 2, 3]), tenant=st.integers(0, len(LIMITS) - 1))
+    def a_limit_is_changed(self, limit: int | None, tenant: int) -> None:
+        self.tenants[tenant].set_limits(QuotaLimits(backends=limit), 0.0)
+        self.loop.call(self.pool.fill)
 
     @precondition(lambda self: self.asking)
     @rule(data=st.data(), turns=st.integers(0, 8))
@@ -111,10 +120,14 @@ class PoolMachine(RuleBasedStateMachine):
         assert counts.idle == len(self.target.open - in_use)
         assert counts.connecting == len(self.target.attempts)
         assert counts.idle + counts.in_use + counts.connecting <= MAX_BACKENDS
-        assert counts.waiting == 0 or counts.idle == 0, "somebody waits while a backend is idle"
+        assert sum(tenant.backends for tenant in self.tenants) == counts.in_use
+        may_have = [tenant for tenant in self.tenants if tenant.backends < tenant.max_backends]
+        wanted = self.pool._waiters.wants_more_than(0)
+        assert wanted <= bool(may_have)
+        assert not wanted or counts.idle == 0, "somebody waits who may have it while a backend is idle"
         assert counts.waiting <= len(self.asking) <= counts.waiting + len(self.target.busy)
         full = counts.in_use + counts.connecting >= MAX_BACKENDS
-        assert not counts.waiting or counts.connecting or full or self.pool.failing, "nobody cares for a waiter"
+        assert not wanted or counts.connecting or full or self.pool.failing, "nobody cares for a waiter"
 
     def teardown(self) -> None:
         self.settle()
@@ -131,6 +144,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert not self.target.open, "a backend leaked"
         counts = self.pool.counts
         assert (counts.idle, counts.in_use, counts.connecting, counts.waiting) == (0, 0, 0, 0)
+        assert [tenant.backends for tenant in self.tenants] == [0] * len(LIMITS)
         self.loop.close()
 
 
