@@ -134,14 +134,17 @@ def test_a_tenant_may_have_so_many_backends_and_no_more(narrow: DemoGateway, pol
 
 
 def test_the_operator_sees_who_waits_and_how_long(narrow: DemoGateway) -> None:
-    with both_backends(narrow) as (first, _), narrow.connect(BOB, autocommit=True) as third:
-        with ThreadPoolExecutor(1) as thread:
-            job = thread.submit(third.execute, "SELECT 1")
-            until_waiting(narrow, 1)
-            time.sleep(0.05)
-            seen = show(narrow, "POOLS", "CLIENTS", "SERVERS")
-            first.rollback()
-            job.result(10)
+    with (
+        both_backends(narrow) as (first, _),
+        narrow.connect(BOB, autocommit=True) as third,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        job = thread.submit(third.execute, "SELECT 1")
+        until_waiting(narrow, 1)
+        time.sleep(0.05)
+        seen = show(narrow, "POOLS", "CLIENTS", "SERVERS")
+        first.rollback()
+        job.result(10)
     (waits,) = [row for row in seen["CLIENTS"] if row["state"] == "waiting"]
     assert waits["user"] == "bob"
     assert int(waits["wait"]) * 10**6 + int(waits["wait_us"]) >= 50_000
@@ -164,18 +167,21 @@ def configure_anew(gateway: DemoGateway, **keys: object) -> None:
 
 
 def test_who_waits_when_the_target_is_configured_anew_waits_on(narrow: DemoGateway) -> None:
-    """A statement, and a login that the target has to be asked for. The old pool's backends count until they are back."""
-    with both_backends(narrow) as (first, second), narrow.connect(BOB, autocommit=True) as third:
-        with ThreadPoolExecutor(2) as threads:
-            job = threads.submit(third.execute, "SELECT count(*) FROM orders")
-            login: Future[Connection] = threads.submit(narrow.connect, ALICE, options="-c extra_float_digits=2")
-            until_waiting(narrow, 2)
-            configure_anew(narrow, idle_timeout_s=150)
-            time.sleep(0.1)
-            assert not job.done()
-            assert not login.done()
-            first.rollback()
-            assert job.result(10).fetchone() == (1500,)
-            second.rollback()
-            with login.result(10) as late:
-                assert late.execute("SHOW extra_float_digits").fetchone() == ("2",)
+    """A statement, and a login that the target has to be asked for."""
+    with (
+        both_backends(narrow) as (first, second),
+        narrow.connect(BOB, autocommit=True) as third,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        job = threads.submit(third.execute, "SELECT count(*) FROM orders")
+        login: Future[Connection] = threads.submit(narrow.connect, ALICE, options="-c extra_float_digits=2")
+        until_waiting(narrow, 2)
+        configure_anew(narrow, idle_timeout_s=150)
+        time.sleep(0.1)
+        assert not job.done()
+        assert not login.done()
+        first.rollback()
+        assert job.result(10).fetchone() == (1500,)
+        second.rollback()
+        with login.result(10) as late:
+            assert late.execute("SHOW extra_float_digits").fetchone() == ("2",)
