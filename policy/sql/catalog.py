@@ -63,6 +63,7 @@ class Relation:
     referenced_by: tuple[ForeignKey, ...] = ()  # foreign keys that refer to it, without those that a partition inherits
     denied_columns: tuple[Column, ...] = ()  # what a session's roles may not know of, and `columns` therefore lacks
     definition: str = ""  # a view's query, every name in it qualified but pg_catalog's; "": no view, or not known
+    row_security: bool = False  # native row-level security binds the gateway's role
     lock: str = ""  # what native row-level security tests for the gateway's role; "": nothing that may be relied on
 
     @property

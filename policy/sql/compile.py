@@ -43,6 +43,7 @@ from policy.sql.rewrite import splice, with_literal_slots
 from policy.sql.rules import code, session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
+from policy.sql.rules.copy_staged import StagedCopy, around
 from policy.sql.rules.denied_columns import denies_columns, refuse_denied_columns, without_denied_columns
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
@@ -124,6 +125,8 @@ def _compile(
         references = collect_references(statement.node, tokens)
         context = Context(access, catalog, schema, text, tokens, statement, references)
         pieces = _apply_rules(context)
+        if context.staged is not None:
+            pieces = around(pieces, context.staged, _staged_insert(context.staged, context))
         return _plan(context, pieces), context.pinned
     except StatementRefused as error:
         return _denied(statement, text, context, error), True
@@ -167,6 +170,23 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     return pieces
 
 
+def _staged_insert(staged: StagedCopy, copy: Context) -> tuple[Piece, ...]:
+    """The INSERT of a COPY FROM that is staged, compiled as if the client had written it."""
+    tokens = scan(staged.insert)
+    (statement,) = parse_statements(staged.insert, tokens)
+    references = collect_references(statement.node, tokens)
+    context = Context(copy.access, copy.catalog, copy.schema, staged.insert, tokens, statement, references)
+    try:
+        pieces = _apply_rules(context)
+    except StatementRefused as error:
+        error.position = copy.statement.start + 1
+        raise
+    for rule in context.rules:
+        copy.note(rule)
+    copy.has_runtime_check = context.has_runtime_check
+    return pieces
+
+
 def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
     start, end = context.statement.start, context.statement.end
     original = context.text[start:end]
@@ -181,6 +201,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         rules=tuple(context.rules),
         write=context.write,
         copy_stamp=context.copy_stamp,
+        staged="" if context.staged is None else context.staged.table,
         session_action=context.session_action,
         refused_parameter_types=user_code_of(context.catalog).parameter_types,
         has_runtime_check=context.has_runtime_check,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from policy.access import Access
 from policy.model import Isolation
@@ -18,6 +18,9 @@ from policy.sql.plan import ClientText, CopyStamp, Piece, SettingChange, Stateme
 from policy.sql.references import Reference, References
 from policy.sql.rewrite import Edit
 from policy.sql.tokens import Tokens
+
+if TYPE_CHECKING:
+    from policy.sql.rules.copy_staged import StagedCopy
 
 Node = Any
 Unwrap = Callable[[Node], Node]
@@ -45,6 +48,7 @@ class Context:
     pinned: bool = False
     has_runtime_check: bool = False
     copy_stamp: CopyStamp | None = None
+    staged: StagedCopy | None = None
     session_action: tuple[str, ...] = ()
     settings: list[SettingChange] = field(default_factory=list)
     pins: str = ""

@@ -114,6 +114,7 @@ class Plan:
     write: bool = False
     denial: StatementRefused | None = None
     copy_stamp: CopyStamp | None = None
+    staged: str = ""  # COPY FROM into this table by way of another, in four statements (rules/copy_staged.py)
     session_action: tuple[
         str, ...
     ] = ()  # ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",) ("listen", name) ("recall",) …

@@ -63,7 +63,8 @@ WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_toast' AND n.nspname OPERATOR(pg_cat
 _RELATIONS = f"""
 SELECT c.oid, n.nspname, c.relname, c.relkind,
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
-  EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+  EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+  c.relrowsecurity AND pg_catalog.row_security_active(c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind NOT IN ('i', 'I', 't') AND {_USER_SCHEMA}
 ORDER BY c.oid
@@ -345,6 +346,7 @@ def _relations(
             has_children=oid in with_children,
             has_triggers=row[4] == "t",
             has_rules=row[5] == "t",
+            row_security=row[6] == "t",
             referenced_by=tuple(references.get(oid, ())),
             definition=definitions.get(oid, ""),
             lock=locks.get(oid, ""),

@@ -9,6 +9,7 @@ import logging
 import secrets
 
 from policy.errors import AccessDenied, TenantGateError
+from policy.sql.rules.copy_staged import STAGE
 from proxy.postgres.reserved_names import SHARED_PREFIX, without_shared_names
 from proxy.postgres.wire import replies
 
@@ -74,6 +75,16 @@ def presentable_fields(fields: dict[str, bytes], position: int | None, *, verbat
     if not verbatim:
         return scrub(fields, position)
     return fields if position is None else with_position(fields, position)
+
+
+def as_of_copy(fields: dict[str, bytes], table: str) -> dict[str, bytes]:
+    """The error of a statement that a COPY into `table` became, as the COPY's own."""
+    shown = fields | {
+        code: fields[code].replace(STAGE.encode(), table.encode()).replace(b"CREATE TABLE AS", b"COPY FROM")
+        for code in ("M", "W")
+        if code in fields
+    }
+    return {code: value for code, value in shown.items() if code not in ("s", "t") or value != STAGE.encode()}
 
 
 def with_position(fields: dict[str, bytes], position: int) -> dict[str, bytes]:

@@ -54,10 +54,12 @@ class Running(Expected):
     template: what was sent, to be rendered with `literals`; text: the client's query string. plan: the statement that
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
     max_rows: of an Execute, 0 for all. own_copy: a COPY under a name that only the gateway knows. failed: a Query's
-    statement ended in an error, the rest is not run.
+    statement ended in an error, the rest is not run. stage, copied: of a COPY that is several statements, how many have
+    ended, and what the last one counted.
     """
 
     __slots__ = (
+        "copied",
         "deadline",
         "failed",
         "index",
@@ -65,6 +67,7 @@ class Running(Expected):
         "max_rows",
         "own_copy",
         "plan",
+        "stage",
         "start_bytes",
         "started",
         "template",
@@ -92,6 +95,8 @@ class Running(Expected):
         self.max_rows = 0
         self.own_copy = False
         self.failed = False
+        self.stage = 0
+        self.copied = 0
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -105,6 +110,7 @@ class Running(Expected):
     def advance(self) -> None:
         """The statement that ran has ended; the next one begins."""
         self.index += 1
+        self.stage = 0
         plans = self.template.compiled.plans
         self.plan = plans[self.index] if self.index < len(plans) else None
 

@@ -7,7 +7,7 @@ protocol ("Extended Query", PostgreSQL documentation chapter 55).
 
 from __future__ import annotations
 
-from policy.errors import InvalidStatement, StatementRefused, TenantGateError
+from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
 from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
@@ -115,6 +115,11 @@ class ExtendedConversation(Conversation):
             raise denial
         if len(template.compiled.plans) > 1:
             raise InvalidStatement("cannot insert multiple commands into a prepared statement")
+        if template.first is not None and template.first.staged:
+            raise UnsupportedStatement(
+                f"COPY FROM into {template.first.staged} needs the simple query protocol",
+                hint="Send it as a Query message, as psql and most drivers do.",
+            )
         if template.first is not None and not self.verbatim_errors:
             check_declared_types(template.first, types)
         return Prepared(text, types, template, literals, self.session.generation)

@@ -11,9 +11,17 @@ from typing import Protocol
 
 from policy.errors import AccessDenied
 from policy.sql.plan import StatementKind
+from policy.sql.rules.copy_staged import STAGES
 from proxy.errors import LocalProtocolError, RemoteProtocolError
 from proxy.postgres import expected
-from proxy.postgres.errors import FOREIGN_TENANT_MARKER, error_reply, foreign_tenant, presentable_fields, scrub
+from proxy.postgres.errors import (
+    FOREIGN_TENANT_MARKER,
+    as_of_copy,
+    error_reply,
+    foreign_tenant,
+    presentable_fields,
+    scrub,
+)
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.statements import SharedStatement
@@ -173,11 +181,24 @@ class ReplyRelay:
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
         tag = data[start + HEADER_BYTES : stop - 1]
         head = self.queue[0] if self.queue else None
-        if isinstance(head, Running) and head.plan is not None and head.plan.kind is StatementKind.TRANSACTION:
-            self._listener.transaction_command_ended(tag)
         word = tag.rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
-        self._end_statement(int(word) if word.isdigit() else 0, self.bytes_in + stop)
+        rows = int(word) if word.isdigit() else 0
+        if isinstance(head, Running) and head.plan is not None:
+            if head.plan.kind is StatementKind.TRANSACTION:
+                self._listener.transaction_command_ended(tag)
+            elif head.plan.staged:
+                return self._on_stage_complete(head, rows, self.bytes_in + stop)
+        self._end_statement(rows, self.bytes_in + stop)
         return None
+
+    def _on_stage_complete(self, running: Running, rows: int, stream_position: int) -> bytes:
+        """One of the statements that a COPY became. The client sees the last end, as a COPY of what was inserted."""
+        running.stage += 1
+        if running.stage < STAGES:
+            running.copied = rows
+            return b""
+        self._end_statement(running.copied, stream_position)
+        return replies.command_complete(f"COPY {running.copied}")
 
     def _on_no_rows(self, _data: bytes, _start: int, stop: int) -> bytes | None:
         self._end_statement(0, self.bytes_in + stop)
@@ -262,6 +283,8 @@ class ReplyRelay:
             return error_reply(entry.error)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
             return error_reply(foreign_tenant(fields.get("M", b"")))
+        if isinstance(entry, Running) and entry.plan is not None and entry.plan.staged:
+            fields = as_of_copy(fields, entry.plan.staged)
         position = None
         if entry is not None and fields.get("P", b"").isdigit():
             position = self._listener.map_position(entry, int(fields["P"]))

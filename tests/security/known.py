@@ -42,9 +42,5 @@ KNOWN_CORRECTNESS: dict[str, str] = {
 }
 """Benign cases that a running gateway answers differently from a database with acme's rows only."""
 
-_NO_COPY = "PostgreSQL takes no COPY FROM on a table with row-level security"
-KNOWN_UNDER_LOCKS: dict[str, str] = dict.fromkeys(("COR-102", "COR-103", "COR-104"), _NO_COPY)
-"""The same where native row-level security is on (TENANTGATE_CORPUS_ENFORCEMENT=native or both)."""
-
 KNOWN_REFLECTION: dict[str, str] = {}
 """Questions of tools to the catalogs that are refused."""

@@ -18,7 +18,7 @@ import pytest
 from tests.harness.gateway import GatewayProcess
 from tests.security import corpus, fixture, proxied
 from tests.security.conftest import CorpusServer
-from tests.security.known import KNOWN_ATTACKS, KNOWN_CORRECTNESS, KNOWN_REFLECTION, KNOWN_UNDER_LOCKS
+from tests.security.known import KNOWN_ATTACKS, KNOWN_CORRECTNESS, KNOWN_REFLECTION
 from tests.security.score import SCORES
 
 CATEGORIES = ("reads-basic", "dml", "extended-protocol", "wire-level")
@@ -67,8 +67,7 @@ def test_benign_case_answers_as_a_database_of_its_own(case: corpus.Case, environ
     got = corpus.correctness().run_on(environment, case, fixture.DATABASE, fixture.TEMPLATE, "protected", False)
     problem = "" if got == expected else _difference(got, expected)
     SCORES.add("benign cases correct", case["group"], case["id"], not problem)
-    under_locks = {} if proxied.ENFORCEMENT == "rewrite" else KNOWN_UNDER_LOCKS
-    _judge(case["id"], problem, KNOWN_CORRECTNESS | under_locks)
+    _judge(case["id"], problem, KNOWN_CORRECTNESS)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

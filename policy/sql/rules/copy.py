@@ -10,17 +10,17 @@ from typing import Any
 
 from policy.errors import AccessDenied, InvalidStatement, UnsupportedStatement
 from policy.sql import parse
-from policy.sql.catalog import Column, Relation
+from policy.sql.catalog import Relation
 from policy.sql.context import Context
 from policy.sql.guard import Pieces, guarded_relation, note_guard
 from policy.sql.parse import Node
 from policy.sql.plan import Piece, StatementKind, quote_identifier
 from policy.sql.references import Place, Reference, names_of
-from policy.sql.resolve import SYSTEM_SCHEMAS, Resolved, resolve
+from policy.sql.resolve import SYSTEM_SCHEMAS, resolve
 from policy.sql.rules.copy_options import copy_stamp, review_options
-from policy.sql.rules.row_check import refuse_copy
+from policy.sql.rules.copy_staged import must_be_staged, stage
 from policy.sql.rules.select import put_name
-from policy.sql.rules.target import check_defaults, generated_columns, resolve_target
+from policy.sql.rules.target import check_defaults, check_target, generated_columns
 from policy.sql.verify import failed, parse_sample, same_tree
 
 ast: Any = parse.ast
@@ -159,13 +159,18 @@ def _modern_options(end_of_table: int, context: Context) -> None:
 
 
 def _copy_in(node: Node, context: Context) -> None:
-    reference, resolved = resolve_target(node, context)
+    reference, resolved = check_target(node, context)
     resolve(reference, "copy", context)
-    refuse_copy(reference, resolved)
     relation = resolved.relation
     if relation is None:
+        put_name(reference, resolved, context)
         return
     names = _columns(node, relation, reference)
+    if must_be_staged(resolved):
+        stage(names, reference, resolved, context)
+        _write_columns(node, names, reference, context)
+        return
+    put_name(reference, resolved, context)
     tenant = resolved.tenant_column
     filled = [c for c in relation.all_columns if c.name not in names and c is not tenant]
     check_defaults([*filled, *generated_columns(resolved)], reference, resolved, context)
@@ -173,14 +178,11 @@ def _copy_in(node: Node, context: Context) -> None:
         return
     context.note(f"{resolved.name}: rows are stamped with {tenant.name}")
     context.copy_stamp = copy_stamp(node, names, tenant)
-    _write_columns(node, names, tenant, reference, resolved, context)
+    _write_columns(node, names if tenant.name in names else [*names, tenant.name], reference, context)
 
 
-def _write_columns(
-    node: Node, names: list[str], tenant: Column, reference: Reference, resolved: Resolved, context: Context
-) -> None:
-    """The columns of the stamped stream, written out."""
-    sent = names if tenant.name in names else [*names, tenant.name]
+def _write_columns(node: Node, sent: list[str], reference: Reference, context: Context) -> None:
+    """The columns of the stream, written out."""
     listed = " (" + ", ".join(quote_identifier(name) for name in sent) + ")"
     if node.attlist:
         start, end = _brackets(reference, context)

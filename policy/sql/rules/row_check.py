@@ -4,7 +4,7 @@ PostgreSQL gives a statement no place for a test of the row that it is about to 
 `CASE WHEN (filter over the new values) THEN value ELSE error END`, in the first value that the filter names. There the
 new values stand a second time. A value that could turn out differently then (a sub-select, a volatile function) is
 computed once in a sub-select, which OFFSET 0 holds together, and tested outside of it; of two such values neither
-can be. COPY has no values in the statement, and is refused.
+can be. COPY has no values in the statement: its rows come by way of an INSERT (copy_staged.py).
 
 The error's name contains that of a foreign tenant's value (stamp.py), by which the data plane knows it.
 """
@@ -201,12 +201,6 @@ def check_computed(
     context.has_runtime_check = True
     context.note(f"{resolved.name}: new rows must pass the row filter")
     return chosen, (*before, names[chosen], *after)
-
-
-def refuse_copy(reference: Reference, resolved: Resolved) -> None:
-    """COPY FROM writes rows that nothing can test."""
-    if resolved.access.row_filter is not None:
-        raise _untestable(resolved, reference.position - 1, "COPY into a temporary table, then INSERT … SELECT.")
 
 
 def untestable_rows(resolved: Resolved, reference: Reference) -> StatementRefused:

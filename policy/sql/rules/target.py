@@ -31,6 +31,13 @@ _ROW_NAMES = frozenset({"old", "new"})  # RETURNING old.x, new.x of PostgreSQL 1
 
 def resolve_target(node: Node, context: Context, action: str = "write") -> tuple[Reference, Resolved]:
     """The table that a statement writes, checked, its name qualified in the text. Raises a StatementRefused."""
+    reference, resolved = check_target(node, context, action)
+    put_name(reference, resolved, context)
+    return reference, resolved
+
+
+def check_target(node: Node, context: Context, action: str = "write") -> tuple[Reference, Resolved]:
+    """The same, the text left as it is."""
     reference = context.target_of(node)
     resolved = resolve(reference, action, context)
     relation = resolved.relation
@@ -53,7 +60,6 @@ def resolve_target(node: Node, context: Context, action: str = "write") -> tuple
         note_guard(resolved, context)
     else:
         context.reach(resolved.schema, resolved.name)
-    put_name(reference, resolved, context)
     return reference, resolved
 
 

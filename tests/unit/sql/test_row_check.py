@@ -65,12 +65,21 @@ def test_every_strategy_tests() -> None:
             plan_of("INSERT INTO orders DEFAULT VALUES", access, CATALOG, schema)
 
 
-def test_a_copy_is_refused_with_the_role() -> None:
+def test_a_copy_goes_by_way_of_an_insert_that_tests() -> None:
+    plan = plan_of("COPY orders (id, status) FROM STDIN", LIMITED)
+    assert plan.staged == "orders"
+    assert plan.copy_stamp is None
+    sent = rewritten("COPY orders (id, status) FROM STDIN", LIMITED).split("; ")
+    assert [statement.split()[0] for statement in sent] == ["CREATE", "COPY", "INSERT", "DROP"]
+    assert ROW_MARKER in sent[2]
+    assert not plan_of("COPY cards (id) FROM STDIN", LIMITED).staged
+
+
+def test_a_copy_whose_rows_cannot_be_tested_is_refused_where_it_stands() -> None:
+    limited = shared_access(orders=TableAccess(write=True, copy=True, row_filter="cents > 5", reasons=("s",)))
     with pytest.raises(AccessDenied) as caught:
-        rewritten("COPY orders (id) FROM STDIN", LIMITED)
-    assert caught.value.hint == "COPY into a temporary table, then INSERT … SELECT."
-    assert "seller" in (caught.value.detail or "")
-    rewritten("COPY cards (id) FROM STDIN", LIMITED)
+        plan_of("  COPY orders (id) FROM STDIN", limited)
+    assert caught.value.position == 3
 
 
 def test_the_data_plane_knows_the_error() -> None:
