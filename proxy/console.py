@@ -19,6 +19,8 @@ _EXTENDED = frozenset(b"PBDECHF")
 class ConsoleSession:
     """The handler of one frontend after login; it has no backend and no tenant."""
 
+    mid_message = farewell = False
+
     def __init__(self, principal: Principal, write: Callable[[bytes], None], state: ConsoleState) -> None:
         self.principal = principal
         self._write = write

@@ -172,7 +172,7 @@ class Pool:
             raise self._exhausted("too many sessions wait for one")
         future = self._waiters.join(holder, timeout_s, self._timed_out)
         self._fill()
-        if self._waiters.wants_more_than(self._connecting) and not self.press() and not self.size:
+        if self._waiters.wants_more_than(self._connecting) and self._slots.own.backends and not self.press():
             self._slots.press(self)
         return await self._waiters.wait(holder, future, self._give_back)
 

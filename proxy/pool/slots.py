@@ -88,7 +88,7 @@ class TargetSlots:
         return any(other is not pool and (not other.size or other.size < size) for other in self.hungry)
 
     def press(self, asking: Sharer) -> None:
-        """`asking` has no backend at all, and no room: lanes of others make some."""
+        """`asking` has neither room nor lanes: those of another pool make some."""
         for pool in self._pools:
             if pool is not asking and pool.press():
                 return

@@ -356,6 +356,16 @@ class Engine(LaneRider):
         return self.status == IDLE and nothing and not self.rides
 
     @property
+    def mid_message(self) -> bool:
+        """The client has got a part of a message: what is written now would be taken for the rest of it."""
+        return self.riding.cut if self.riding is not None else self.relay.mid_message
+
+    @property
+    def farewell(self) -> bool:
+        """The client knows already why its backend is lost."""
+        return self.relay.farewell
+
+    @property
     def is_active(self) -> bool:
         """A statement is under way, or waits for a backend."""
         return bool(self.queue) or self.rides or self.wait is Wait.BACKEND

@@ -35,6 +35,16 @@ class ClientHandler(Protocol):
     ended: bool
     ddl_pending: bool  # the owner has something to do once the session is idle
 
+    @property
+    def mid_message(self) -> bool:
+        """The client has got a part of a message."""
+        ...
+
+    @property
+    def farewell(self) -> bool:
+        """The client was told why its backend is lost."""
+        ...
+
     def client_data(self, data: bytes) -> None: ...
     def backend_data(self, data: bytes) -> None: ...
     def client_reads(self, reads: bool) -> None: ...
@@ -159,6 +169,9 @@ class Frontend:
             self._owner.backend_done(self)
 
     def backend_lost(self, error: Exception | None) -> None:
+        if self.handler is not None and self.handler.farewell:
+            self.close()
+            return
         self.fatal(BackendLost("the connection to the database was lost", hint="Try again."))
 
     def backend_pause_writing(self) -> None:
@@ -259,14 +272,15 @@ class Frontend:
         return self._pauses != 0
 
     def fatal(self, error: BaseException) -> None:
-        """Tell the client why, and close."""
+        """Tell the client why, and close. In the middle of a message nothing can be told: it would be data."""
         if isinstance(error, ConnectionError):
             self.close()
             return
         if not self.closing:
             if not isinstance(error, TenantGateError) or error.kind in ("protocol", "bug"):
                 logger.info("connection ended: %s", error, extra={"client": self.address})
-            self.write(error_reply(error, "FATAL"))
+            if self.handler is None or not self.handler.mid_message:
+                self.write(error_reply(error, "FATAL"))
         self.close()
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 _DATA_ROW, _COPY_DATA, _READY, _PARAMETER_STATUS, _ERROR = b"DdZSE"
 _MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
 _OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
+_FAREWELLS = (b"FATAL", b"PANIC")
 _STALE = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
 _ENDED_BY_READY = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
 _HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
@@ -56,10 +57,11 @@ class ReplyRelay:
     """Lifetime: one lease. Feed it all that the backend says; it calls `write` with what the client gets.
 
     bytes_in: bytes of the backend's stream before the chunk at hand.
-    verbatim_errors: the database is the tenant's own, so its errors need no scrubbing.
+    farewell: the target has said that it ends the connection, and why. verbatim_errors: the database is the tenant's
+    own, so its errors need no scrubbing.
     """
 
-    __slots__ = ("_held", "_listener", "_skip", "_write", "bytes_in", "queue", "verbatim_errors")
+    __slots__ = ("_held", "_listener", "_skip", "_write", "bytes_in", "farewell", "queue", "verbatim_errors")
 
     def __init__(
         self,
@@ -75,12 +77,18 @@ class ReplyRelay:
         self._held = b""
         self._skip = 0
         self.bytes_in = 0
+        self.farewell = False
         self.verbatim_errors = verbatim_errors
 
     @property
     def is_clean(self) -> bool:
         """Nothing is expected and no message is half received."""
         return not self.queue and not self._held and not self._skip
+
+    @property
+    def mid_message(self) -> bool:
+        """The client has got a part of a message and not the rest."""
+        return self._skip > 0
 
     def feed(self, data: bytes) -> None:
         """Take a chunk. Raises LocalProtocolError when backend and expectation are out of step."""
@@ -231,6 +239,8 @@ class ReplyRelay:
 
     def _on_error(self, data: bytes, start: int, stop: int) -> bytes | None:
         fields = replies.decode_error_fields(data[start:stop])
+        if fields.get("V") in _FAREWELLS:
+            self.farewell = True
         if not self.queue:
             return self._present(None, fields)
         entry = self.queue[0]

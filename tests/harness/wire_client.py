@@ -126,6 +126,11 @@ class WireClient:
         message, self._buffer = self._buffer[:stop], self._buffer[stop:]
         return message
 
+    @property
+    def unread(self) -> bytes:
+        """What was received of a message that is not whole."""
+        return self._buffer
+
     def close(self) -> None:
         self.sock.close()
 

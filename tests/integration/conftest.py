@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.fix_postgres import serve_postgres
 from tests.harness.demo_business import DemoGateway, demo_gateway
@@ -46,6 +47,24 @@ def narrow() -> Iterator[DemoGateway]:
         assert isinstance(target, dict)
         target |= {"max_backends": 2, "acquire_timeout_s": 2, "lanes": False}
         process.write_config({})
+        process.start()
+        yield process
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def faulty() -> Iterator[DemoGateway]:
+    """A gateway with six backends, lanes and no quotas, whose server and clients may come to grief; TLS is optional."""
+    with serve_postgres("embedded") as server:
+        process = demo_gateway(server)
+        target = next(iter(process._targets.values()))
+        assert isinstance(target, dict)
+        target |= {"max_backends": 6, "acquire_timeout_s": 5}
+        process.write_config({"tls": {"mode": "allow"}, "auth": {"plaintext_loopback": True}})
+        policy = yaml.safe_load(process.policy_path.read_text())
+        for tenant in policy["tenants"].values():
+            tenant.pop("quotas", None)
+        process.policy_path.write_text(yaml.safe_dump(policy))
         process.start()
         yield process
         process.stop()

@@ -203,6 +203,7 @@ class Lane:
         if not request.shown:
             part = self._prefix(request) + part
             request.shown = True
+        request.cut = self._skip > 0
         request.parts = None
         request.held_bytes = 0
         request.size += len(part)

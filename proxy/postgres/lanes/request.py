@@ -46,10 +46,12 @@ class LaneRequest(Running):
     simple: of the simple protocol, so that the client sees neither ParseComplete nor BindComplete. describes: asks for
     the RowDescription. parsing: a Parse of ours was sent before. keeps_parse: the client sent one, too, and waits for
     its ParseComplete. parts, held_bytes: of the reply, kept back so that a failure can still be hidden. shown: the
-    client has seen a part. troubled: an error came. retires: the target does not take the statement any more.
+    client has seen a part. cut: which ends within a message. troubled: an error came. retires: the target does not take
+    the statement any more.
     """
 
     __slots__ = (
+        "cut",
         "data",
         "describes",
         "error_sqlstate",
@@ -99,6 +101,7 @@ class LaneRequest(Running):
         self.size = 0
         self.rows = 0
         self.shown = False
+        self.cut = False
         self.troubled = False
         self.retires = False
         self.error_sqlstate = ""

@@ -244,7 +244,10 @@ class LaneRider(ExtendedConversation):
             self._end_ride(request, "lost")
         except TenantGateError as error:
             self.fail(error)
-        self.fail(BackendLost("the connection to the database was lost", hint="Try again."))
+        if request.cut:
+            self.fail(ConnectionAbortedError("in the middle of a message"))
+        else:
+            self.fail(BackendLost("the connection to the database was lost", hint="Try again."))
 
     def lane_error(self, fields: dict[str, bytes], tag: bytes) -> bytes:
         """An error or notice of the target as this client may see it; a position in our text says nothing to it."""
