@@ -4,6 +4,7 @@
 # make lint | fmt
 # make bench           TenantGate (compiled), PgBouncer and a direct connection in one table
 # make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
+# make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
 # make compiled        a copy with the hot path compiled, in .build/compiled
 
 PYTHON ?= python3.11
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench plans compiled venv
+.PHONY: help demo test lint fmt bench plans regression compiled venv
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +42,9 @@ bench: compiled
 
 plans: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.plans $(ARGS)
+
+regression: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.regression.run $(ARGS)
 
 # A copy of the tree with the hot path compiled by mypyc (setup.py says what); made anew when a source has changed.
 compiled: $(VENV)/.dev-installed

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,6 +69,12 @@ class PostgresServer:
     @property
     def log(self) -> str:
         return self._postgres.log_path.read_text(errors="replace")
+
+    @property
+    def version(self) -> str:
+        """As in `15.18`."""
+        said = subprocess.run([self.bin_dir / "postgres", "--version"], check=True, capture_output=True, text=True)
+        return said.stdout.split()[2]
 
     def start(self) -> None:
         try:
