@@ -210,8 +210,8 @@ def _position_in(plan: Plan, offset: int, values: SlotValues, literals: tuple[st
                 return piece.offset + shift + (offset - cursor) + 1
             client_end = piece.offset + shift + len(text)
         elif isinstance(piece, Slot) and piece.kind is SlotKind.LITERAL:
-            if inside:
-                return client_end + 1
+            if inside:  # in the body of a function, say
+                return client_end + 1 + (offset - cursor)
             if piece.index < len(compiled_literals):
                 shift += len(text) - len(compiled_literals[piece.index])
         elif inside:

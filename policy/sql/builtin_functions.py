@@ -290,3 +290,19 @@ REFUSAL_REASONS: tuple[tuple[str, str], ...] = (
         "it is for administrators of the server",
     ),
 )
+
+# Of the functions that are refused elsewhere, with a reason above or because nobody has read them: what even who may
+# store code does not call, because it reaches beyond the database. The others a stored function may call anyway.
+BEYOND_THE_DATABASE = (
+    r"pg_read_.*|pg_ls_.*|pg_stat_file|pg_file_.*|lo_.*|loread|lowrite|pg_current_logfile|pg_hba_.*|pg_ident_.*"
+    r"|pg_relation_filepath|pg_show_all_file_settings|dblink.*|pg_terminate_backend|pg_cancel_backend|pg_reload_conf"
+    r"|pg_rotate_logfile.*|pg_log_.*|pg_promote|pg_blocking_pids|pg_safe_snapshot.*|pg_lock_status|pg_prepared_.*"
+    r"|pg_isolation_.*|pg_export_snapshot|set_config|pg_show_all_settings|pg_settings_.*|pg_stat_.*"
+    r"|pg_get_(aios|shmem|backend|multixact|wal|wait|loaded|replication|publication|sequence_data).*"
+    r"|pg_notification_.*|inet_.*_(addr|port)|pg_postmaster_.*|pg_conf_load_time|pg_control_.*|pg_config|pg_nextoid"
+    r"|pg_stop_making_.*|pg_tablespace_databases|system_user|pg_(clear|restore)_.*_stats|pg_.*wal.*|pg_.*slot.*"
+    r"|pg_.*replication.*|pg_logical_.*|pg_backup_.*|pg_create_.*|binary_upgrade_.*|pg_extension_.*|pg_import_.*"
+    r"|has_parameter_privilege"
+)
+# They run SQL text of their argument's.
+RUN_SQL = r"(query|table|schema|database|cursor)_to_xml.*|ts_stat|ts_rewrite"

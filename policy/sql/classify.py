@@ -25,6 +25,7 @@ class Allowed(Enum):
     OWN_SPACE = "own_space"  # DDL within the tenant's own schema or database, with the permission for it
     OWN_TABLE = "own_table"  # the same, or of a temporary table
     OWN_CODE = "own_code"  # the same, of a tenant that has the target to itself: rules/code.py
+    OWN_DATABASE = "own_database"  # the same, within a database of the tenant's own: rules/own_database.py
     NEVER = "never"
 
 
@@ -66,6 +67,10 @@ def _own_table(command: str, hint: str = _SHARED_HINT) -> Outcome:
 
 def _code(command: str) -> Outcome:
     return Outcome(_DDL, command, Allowed.OWN_CODE, _CODE_HINT)
+
+
+def _own_database(command: str, hint: str) -> Outcome:
+    return Outcome(_DDL, command, Allowed.OWN_DATABASE, hint)
 
 
 def _never(command: str, hint: str) -> Outcome:
@@ -116,25 +121,25 @@ OUTCOMES: dict[str, Outcome] = {
     "DoStmt": _code("DO"),
     "CallStmt": _code("CALL"),
     "CreateFunctionStmt": _code("CREATE FUNCTION"),
-    "AlterFunctionStmt": _never("ALTER FUNCTION", _CODE_HINT),
+    "AlterFunctionStmt": _own_database("ALTER FUNCTION", _CODE_HINT),
     "CreateTrigStmt": _code("CREATE TRIGGER"),
-    "RuleStmt": _never("CREATE RULE", _CODE_HINT),
+    "RuleStmt": _own_database("CREATE RULE", _CODE_HINT),
     "CreatePLangStmt": _never("CREATE LANGUAGE", _CODE_HINT),
     "CreateEventTrigStmt": _never("CREATE EVENT TRIGGER", _CODE_HINT),
     "AlterEventTrigStmt": _never("ALTER EVENT TRIGGER", _CODE_HINT),
     "CreateTransformStmt": _never("CREATE TRANSFORM", _CODE_HINT),
     "CreateConversionStmt": _never("CREATE CONVERSION", _CODE_HINT),
-    "CreateCastStmt": _never("CREATE CAST", _CODE_HINT),
-    "DefineStmt": _never("CREATE", _CODE_HINT),
+    "CreateCastStmt": _own_database("CREATE CAST", _CODE_HINT),
+    "DefineStmt": _own_database("CREATE", _CODE_HINT),
     "CompositeTypeStmt": _own("CREATE TYPE"),
     "CreateDomainStmt": _own("CREATE DOMAIN"),
-    "AlterDomainStmt": _never("ALTER DOMAIN", _ADMIN_HINT),
-    "CreateRangeStmt": _never("CREATE TYPE", _ADMIN_HINT),
-    "AlterTypeStmt": _never("ALTER TYPE", _ADMIN_HINT),
-    "CreateOpClassStmt": _never("CREATE OPERATOR CLASS", _CODE_HINT),
-    "CreateOpFamilyStmt": _never("CREATE OPERATOR FAMILY", _CODE_HINT),
-    "AlterOpFamilyStmt": _never("ALTER OPERATOR FAMILY", _CODE_HINT),
-    "AlterOperatorStmt": _never("ALTER OPERATOR", _CODE_HINT),
+    "AlterDomainStmt": _own_database("ALTER DOMAIN", _ADMIN_HINT),
+    "CreateRangeStmt": _own_database("CREATE TYPE", _ADMIN_HINT),
+    "AlterTypeStmt": _own_database("ALTER TYPE", _ADMIN_HINT),
+    "CreateOpClassStmt": _own_database("CREATE OPERATOR CLASS", _CODE_HINT),
+    "CreateOpFamilyStmt": _own_database("CREATE OPERATOR FAMILY", _CODE_HINT),
+    "AlterOpFamilyStmt": _own_database("ALTER OPERATOR FAMILY", _CODE_HINT),
+    "AlterOperatorStmt": _own_database("ALTER OPERATOR", _CODE_HINT),
     "LoadStmt": _never("LOAD", _CODE_HINT),
     # who may do what
     "GrantStmt": _never("GRANT", _ADMIN_HINT),
@@ -147,8 +152,8 @@ OUTCOMES: dict[str, Outcome] = {
     "ReassignOwnedStmt": _never("REASSIGN OWNED", _ADMIN_HINT),
     "AlterOwnerStmt": _never("ALTER OWNER", _ADMIN_HINT),
     "AlterDefaultPrivilegesStmt": _never("ALTER DEFAULT PRIVILEGES", _ADMIN_HINT),
-    "CreatePolicyStmt": _never("CREATE POLICY", _ADMIN_HINT),
-    "AlterPolicyStmt": _never("ALTER POLICY", _ADMIN_HINT),
+    "CreatePolicyStmt": _own_database("CREATE POLICY", _ADMIN_HINT),
+    "AlterPolicyStmt": _own_database("ALTER POLICY", _ADMIN_HINT),
     "SecLabelStmt": _never("SECURITY LABEL", _ADMIN_HINT),
     # the server and its databases
     "AlterSystemStmt": _never("ALTER SYSTEM", _ADMIN_HINT),
@@ -157,8 +162,8 @@ OUTCOMES: dict[str, Outcome] = {
     "AlterDatabaseStmt": _never("ALTER DATABASE", _ADMIN_HINT),
     "AlterDatabaseSetStmt": _never("ALTER DATABASE", _ADMIN_HINT),
     "AlterDatabaseRefreshCollStmt": _never("ALTER DATABASE", _ADMIN_HINT),
-    "CreateSchemaStmt": _never("CREATE SCHEMA", _ADMIN_HINT),
-    "AlterObjectSchemaStmt": _never("ALTER SET SCHEMA", _ADMIN_HINT),
+    "CreateSchemaStmt": _own_database("CREATE SCHEMA", _ADMIN_HINT),
+    "AlterObjectSchemaStmt": _own_database("ALTER SET SCHEMA", _ADMIN_HINT),
     "AlterObjectDependsStmt": _never("ALTER DEPENDS", _ADMIN_HINT),
     "CreateTableSpaceStmt": _never("CREATE TABLESPACE", _ADMIN_HINT),
     "DropTableSpaceStmt": _never("DROP TABLESPACE", _ADMIN_HINT),
@@ -182,15 +187,15 @@ OUTCOMES: dict[str, Outcome] = {
     "AlterSubscriptionStmt": _never("ALTER SUBSCRIPTION", _ADMIN_HINT),
     "DropSubscriptionStmt": _never("DROP SUBSCRIPTION", _ADMIN_HINT),
     "CreateAmStmt": _never("CREATE ACCESS METHOD", _ADMIN_HINT),
-    "AlterCollationStmt": _never("ALTER COLLATION", _ADMIN_HINT),
-    "CreateStatsStmt": _never("CREATE STATISTICS", _ADMIN_HINT),
-    "AlterStatsStmt": _never("ALTER STATISTICS", _ADMIN_HINT),
-    "AlterTSConfigurationStmt": _never("ALTER TEXT SEARCH CONFIGURATION", _ADMIN_HINT),
-    "AlterTSDictionaryStmt": _never("ALTER TEXT SEARCH DICTIONARY", _ADMIN_HINT),
+    "AlterCollationStmt": _own_database("ALTER COLLATION", _ADMIN_HINT),
+    "CreateStatsStmt": _own_database("CREATE STATISTICS", _ADMIN_HINT),
+    "AlterStatsStmt": _own_database("ALTER STATISTICS", _ADMIN_HINT),
+    "AlterTSConfigurationStmt": _own_database("ALTER TEXT SEARCH CONFIGURATION", _ADMIN_HINT),
+    "AlterTSDictionaryStmt": _own_database("ALTER TEXT SEARCH DICTIONARY", _ADMIN_HINT),
     "RefreshMatViewStmt": _own("REFRESH MATERIALIZED VIEW"),
     "VacuumStmt": Outcome(_UTILITY, "VACUUM", Allowed.OWN_TABLE, _VACUUM_HINT),
-    "ClusterStmt": _never("CLUSTER", _ADMIN_HINT),
-    "ReindexStmt": _never("REINDEX", _ADMIN_HINT),
+    "ClusterStmt": _own_database("CLUSTER", _ADMIN_HINT),
+    "ReindexStmt": _own_database("REINDEX", _ADMIN_HINT),
     "CheckPointStmt": _never("CHECKPOINT", _ADMIN_HINT),
     "ReplicaIdentityStmt": _never("ALTER TABLE", _ADMIN_HINT),
     # PL/pgSQL's and the parser's own, which never stand alone
@@ -228,6 +233,15 @@ _DDL_NODES = KNOWN_NODES | _names(
     CreateStmt CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd
     PartitionElem PartitionSpec RefreshMatViewStmt RenameStmt RoleSpec TableLikeClause TriggerTransition TruncateStmt
     VacuumRelation VacuumStmt ViewStmt
+    """
+)
+_OWN_DATABASE_NODES = _DDL_NODES | _names(
+    """
+    AlterCollationStmt AlterDomainStmt AlterFunctionStmt AlterObjectSchemaStmt AlterOpFamilyStmt AlterOperatorStmt
+    AlterPolicyStmt AlterStatsStmt AlterTSConfigurationStmt AlterTSDictionaryStmt AlterTypeStmt ClusterStmt
+    CreateCastStmt CreateOpClassItem CreateOpClassStmt CreateOpFamilyStmt CreatePolicyStmt CreateRangeStmt
+    CreateSchemaStmt CreateStatsStmt DefineStmt NotifyStmt ReindexStmt ReplicaIdentityStmt ReturnStmt RuleStmt
+    StatsElem VariableSetStmt
     """
 )
 _SESSION_NODES = KNOWN_NODES | _names(
@@ -285,9 +299,10 @@ def _check_strategy(outcome: Outcome, context: Context) -> None:
     isolation = context.access.isolation
     if outcome.allowed is Allowed.NEVER:
         raise _unsupported(outcome.command, outcome.hint, context)
-    if outcome.allowed is Allowed.OWN_CODE and not context.access.code:
-        if isolation is Isolation.SHARED:
-            raise _unsupported(outcome.command, outcome.hint, context)
+    elsewhere = outcome.allowed is Allowed.OWN_DATABASE and isolation is not Isolation.DATABASE
+    if elsewhere or (outcome.allowed is Allowed.OWN_CODE and isolation is Isolation.SHARED):
+        raise _unsupported(outcome.command, outcome.hint, context)
+    if outcome.allowed in (Allowed.OWN_CODE, Allowed.OWN_DATABASE) and not context.access.code:
         raise AccessDenied(
             f"permission denied: {outcome.command}",
             detail="Code that is stored on the server could reach what belongs to others.",
@@ -315,6 +330,9 @@ def check_nodes(node: Any, context: Context) -> None:
     """Refuse (0A000) node classes that are not known to stand below a statement of this class."""
     name = type(node).__name__
     known = _DDL_NODES if name in _DDL_NODES - KNOWN_NODES else _SESSION_NODES
+    wide = known is _DDL_NODES or name == "ExplainStmt" or name in _OWN_DATABASE_NODES - KNOWN_NODES
+    if context.has_own_code and wide:
+        known = _OWN_DATABASE_NODES
     position = context.statement.start
     for found in walk(node):
         position = getattr(found, "location", None) or position

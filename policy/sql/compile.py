@@ -40,7 +40,7 @@ from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKin
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
-from policy.sql.rules import code, session, settings, tenant_names, utility
+from policy.sql.rules import code, own_database, session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.copy_staged import StagedCopy, around
@@ -49,6 +49,7 @@ from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.object_names import guard_object_names
 from policy.sql.rules.select import guard_sources
+from policy.sql.rules.temporary import PINS as TEMPORARY_TABLE
 from policy.sql.rules.temporary import TEMPORARY_RULES
 from policy.sql.rules.tenant_arguments import fill_tenant_arguments
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
@@ -77,6 +78,7 @@ RULES: dict[type, Rule] = {
     **tenant_names.RULES,
     **utility.RULES,
     **code.CODE_RULES,
+    **own_database.OWN_DATABASE_RULES,
 }
 
 
@@ -152,7 +154,10 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
         context.session_action = ("recall",)
     if review.runs_user_code:
         context.pins = code.PINS
-    rule = (TEMPORARY_RULES if context.temporary else RULES).get(type(node))
+    if context.temporary and context.has_own_code:
+        context.pins = TEMPORARY_TABLE
+    rewritten = context.temporary and not context.has_own_code
+    rule = (TEMPORARY_RULES if rewritten else RULES).get(type(node))
     if rule is not None:
         rule(node, context)
     guard_sources(context)

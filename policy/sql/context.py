@@ -73,6 +73,11 @@ class Context:
         return self.access.isolation is Isolation.SHARED
 
     @property
+    def has_own_code(self) -> bool:
+        """The session may store code in a database of its tenant's own, and so do there whatever its login role may."""
+        return self.access.code and self.access.isolation is Isolation.DATABASE
+
+    @property
     def into(self) -> Node:
         """The INTO clause of a SELECT that makes a table, else None."""
         node = self.statement.node

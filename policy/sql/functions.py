@@ -30,6 +30,7 @@ from policy.sql.visible_columns import columns_by_name
 
 ast: Any = parse.ast
 _REASONS = tuple((re.compile(pattern), reason) for pattern, reason in builtin.REFUSAL_REASONS)
+_BEYOND, _RUNS_SQL = re.compile(builtin.BEYOND_THE_DATABASE), re.compile(builtin.RUN_SQL)
 _SAMPLING_METHODS = frozenset({"system", "bernoulli"})
 _BUILTIN_SCHEMAS = frozenset({"", "pg_catalog"})
 _CATALOG_HELPERS = frozenset({("information_schema", "_pg_expandarray")})  # pgJDBC getPrimaryKeys
@@ -131,7 +132,7 @@ class _Reviewer:
                 return
             if schema or name not in self._catalog.builtin_functions:
                 return
-        if self._access.code and name not in self._catalog.builtin_functions:
+        if self._access.code and name not in self._catalog.builtin_functions and not _BEYOND.fullmatch(name):
             self.runs_user_code = True  # made in this transaction: the catalog does not have it yet
             return
         reviewed = name in builtin.ALLOWED or (schema, name) in _CATALOG_HELPERS
@@ -161,7 +162,7 @@ class _Reviewer:
         """User code may read anything its owner may: only in a tenant's own database, for who may define code."""
         shown = f"{schema}.{name}" if schema else name
         reason = _reason(name)
-        if reason is not None:
+        if reason is not None and not (self._is_alone() and not _BEYOND.fullmatch(name)):
             raise _denied(f"function {shown} is not allowed", reason, location)
         if self._own_code_is_allowed():
             self.runs_user_code = True
@@ -175,8 +176,8 @@ class _Reviewer:
 
     def _reviewed_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
         """Built-ins that depend on how they are called."""
-        if name == "ts_rewrite":
-            return len(arguments) == 3
+        if name == "ts_rewrite" and len(arguments) == 3:
+            return True
         if name == "current_setting":
             return self._own_setting(arguments)
         if name in builtin.SEQUENCES:
@@ -187,6 +188,9 @@ class _Reviewer:
             return True
         if name in builtin.CHANNELS or name in builtin.ADVISORY_LOCKS:
             return self._own_database or not self._stored
+        if self._is_alone() and not _BEYOND.fullmatch(name):
+            self.runs_user_code = self.runs_user_code or _RUNS_SQL.fullmatch(name) is not None
+            return True
         own = builtin.PRIVILEGE_TESTS | builtin.NAME_RESOLVERS | builtin.OWN_DATABASE_ONLY
         return self._own_database and name in own
 
@@ -282,6 +286,10 @@ class _Reviewer:
         for operator in operators:
             if operator in self._code.operators and self._code.may_choose(operator, self._types_that_occur()):
                 raise _denied(f"operator {operator} is not allowed", _OPERATOR_HINT.format(operator), location)
+
+    def _is_alone(self) -> bool:
+        """A database of the tenant's own, for who may store code in it."""
+        return self._own_database and self._access.code
 
     def _own_code_is_allowed(self) -> bool:
         return self._access.code or (self._own_database and self._access.ddl)

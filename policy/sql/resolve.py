@@ -110,11 +110,13 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
 def check_schema(schema: str | None, name: str, position: int, context: Context) -> None:
     """Refuse (42501) an object's name that is qualified with a schema which is not the session's to use."""
     if schema is None:
-        if name.startswith("pg_"):
+        if name.startswith("pg_") and not context.has_own_code:
             raise AccessDenied(f"permission denied for {name}", position=position, hint="Choose another name.")
         return
     own_database = context.access.isolation is Isolation.DATABASE
     if own_database and not schema.startswith("pg_") and schema not in SYSTEM_SCHEMAS:
+        return
+    if context.has_own_code and schema == TEMPORARY_SCHEMA:
         return
     if schema != (context.schema or DEFAULT_SCHEMA):
         raise AccessDenied(
@@ -229,6 +231,8 @@ def _in_own_database(reference: Reference, context: Context) -> Resolved:
             position=reference.position,
         )
     relation = context.catalog.relations.get((schema, reference.name))
+    if context.has_own_code and relation is not None and relation.kind in "rp":
+        return Resolved(schema, reference.name, relation, context.access.table(schema, reference.name))
     return _unclassified(schema, relation, context.access.table(schema, reference.name), reference)
 
 

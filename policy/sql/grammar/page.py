@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql.grammar.parts import IN_DDL, IN_QUERIES
-from policy.sql.grammar.samples import STRATEGIES, Became, Verdict, judge
+from policy.sql.grammar.samples import STRATEGIES, Became, Strategy, Verdict, judge
 from policy.sql.grammar.statements import NEVER_ALONE, STATEMENTS
 
 _HEAD = """\
@@ -19,12 +18,16 @@ Every class of PostgreSQL's grammar, as its parser has it, stands here with one 
 found by compiling a sample as a tenant with every permission, `schema:*:ddl` among them, without row filters or
 masks, for a target of version 18. What is not in these tables is refused: statements, nodes and functions alike.
 
+The last column is of a database whose tenant has its target to itself, which is where stored code is allowed
+(`schema:*:ddl`, [decision 17](decisions/0017-stored-code-alone-on-a-target.md)).
+
 - **passed**: sent as the client wrote it. In a database of the tenant's own nothing else is needed.
 - **rewritten**: guarded, qualified or stamped. Roles with filters or masks have this in every strategy.
 - **virtual**: a question to the catalogs, answered from what the tenant may see of them.
 - **refused**: never sent; the client gets the SQLSTATE and the hint.
 """
 
+_COLUMNS = tuple(strategy.value for strategy in STRATEGIES)
 # The groups of builtin_functions.py.
 _FUNCTIONS: tuple[tuple[str, frozenset[str]], ...] = (
     ("mathematics", builtin.MATHEMATICS),
@@ -61,10 +64,10 @@ def page() -> str:
 
 def _statements() -> Iterator[str]:
     yield "## Statements\n"
-    yield from _head("statement", "form", "shared", "schema", "database", "hint when refused")
+    yield from _head("statement", "form", *_COLUMNS, "hint when refused")
     for node, forms in STATEMENTS.items():
         for form, sql in forms:
-            verdicts = [judge(sql, isolation) for isolation in STRATEGIES]
+            verdicts = [judge(sql, strategy) for strategy in STRATEGIES]
             yield _row(f"`{node}`", form, *(_shown(v) for v in verdicts), _hint(verdicts))
     yield "\nNo statements of their own: " + _listed(f"`{node}` ({why})" for node, why in NEVER_ALONE.items()) + ".\n"
 
@@ -72,38 +75,39 @@ def _statements() -> Iterator[str]:
 def _parts() -> Iterator[str]:
     for title, parts in (("Expressions and clauses", IN_QUERIES), ("Parts of DDL", IN_DDL)):
         yield f"## {title}\n"
-        yield from _head("node", "sample", "shared", "schema", "database")
+        yield from _head("node", "sample", *_COLUMNS)
         yield from _part_rows(parts)
         yield ""
 
 
 def _part_rows(parts: Mapping[str, str]) -> Iterator[str]:
     for node, sql in parts.items():
-        yield _row(f"`{node}`", f"`{sql}`", *(_shown(judge(sql, isolation)) for isolation in STRATEGIES))
+        yield _row(f"`{node}`", f"`{sql}`", *(_shown(judge(sql, strategy)) for strategy in STRATEGIES))
 
 
 def _functions() -> Iterator[str]:
     yield "## Built-in functions\n"
     yield "By name; functions of other names are refused, and functions that users defined as the README says.\n"
-    yield from _head("class", "shared", "schema", "database", "names")
+    yield from _head("class", *_COLUMNS, "names")
     for title, names in _FUNCTIONS:
-        yield _row(title, *(_function_outcome(names, isolation) for isolation in STRATEGIES), " ".join(sorted(names)))
-    yield "\nRefused everywhere, with these reasons (patterns of names, the first that matches):\n"
+        yield _row(title, *(_function_outcome(names, strategy) for strategy in STRATEGIES), " ".join(sorted(names)))
+    yield "\nWho may store code in a database of its own may call all built-in functions but those of these names:\n"
+    yield f"`{builtin.BEYOND_THE_DATABASE}`\n"
+    yield "Refused everywhere else, with these reasons (patterns of names, the first that matches):\n"
     yield from _head("names", "reason")
     for pattern, reason in builtin.REFUSAL_REASONS:
         yield _row(f"`{pattern}`", reason)
 
 
-def _function_outcome(names: frozenset[str], isolation: Isolation) -> str:
+def _function_outcome(names: frozenset[str], strategy: Strategy) -> str:
     """What a call of each of these functions comes to, with a constant and with a column; several, when they differ."""
-    found = {_of_call(name, isolation) for name in names}
+    found = {_of_call(name, strategy) for name in names}
     return " or ".join(sorted(found))
 
 
-def _of_call(name: str, isolation: Isolation) -> str:
+def _of_call(name: str, strategy: Strategy) -> str:
     constant, column = (
-        judge(f"SELECT pg_catalog.{name}({argument})", isolation)
-        for argument in ("'1'", "v.x) FROM (VALUES ('1')) v(x")
+        judge(f"SELECT pg_catalog.{name}({argument})", strategy) for argument in ("'1'", "v.x) FROM (VALUES ('1')) v(x")
     )
     if constant.became is column.became:
         return constant.became.value

@@ -98,6 +98,7 @@ IN_QUERIES: dict[str, str] = {
 IN_DDL: dict[str, str] = {
     "AlterTableCmd": "ALTER TABLE orders ADD COLUMN x int",
     "Constraint": "CREATE TABLE items (id int NOT NULL CHECK (id > 0))",
+    "CreateOpClassItem": "CREATE OPERATOR CLASS c FOR TYPE int USING btree AS OPERATOR 1 <",
     "FunctionParameter": "CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "ObjectWithArgs": "DROP FUNCTION f(int)",
     "PartitionBoundSpec": "CREATE TABLE orders_1 PARTITION OF orders FOR VALUES IN (1)",
@@ -105,6 +106,7 @@ IN_DDL: dict[str, str] = {
     "PartitionElem": "CREATE TABLE items (id int) PARTITION BY LIST (id)",
     "PartitionSpec": "CREATE TABLE items (id int) PARTITION BY RANGE (id)",
     "RoleSpec": "ALTER TABLE orders OWNER TO postgres",
+    "StatsElem": "CREATE STATISTICS s ON id, total FROM orders",
     "TableLikeClause": "CREATE TABLE items (LIKE orders)",
     "TriggerTransition": "CREATE TRIGGER t AFTER INSERT ON orders REFERENCING NEW TABLE AS n EXECUTE FUNCTION f()",
     "VacuumRelation": "ANALYZE orders (id)",

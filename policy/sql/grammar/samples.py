@@ -37,7 +37,20 @@ class Verdict:
     refusal: StatementRefused | None = None
 
 
-STRATEGIES = (Isolation.SHARED, Isolation.SCHEMA, Isolation.DATABASE)
+class Strategy(Enum):
+    """A column of the table."""
+
+    SHARED = "shared"
+    SCHEMA = "schema"
+    DATABASE = "database"
+    ALONE = "database, alone"  # on its target: stored code is allowed
+
+    @property
+    def isolation(self) -> Isolation:
+        return Isolation.DATABASE if self is Strategy.ALONE else Isolation(self.value)
+
+
+STRATEGIES = tuple(Strategy)
 _SCHEMA = "initech"
 _ORDERS = "id integer", "customer_id integer", "total numeric", "status text", "note text"
 _CUSTOMERS = "id integer", "name text"
@@ -45,10 +58,10 @@ _EVERYTHING = TableAccess(read=True, write=True, copy=True)
 _VALUES = SlotValues("'acme'", f'"{_SCHEMA}"', "'alice'", {}, namespace="tg_sample", lock_key="sample")
 
 
-def judge(sql: str, isolation: Isolation) -> Verdict:
+def judge(sql: str, strategy: Strategy) -> Verdict:
     """Compile a sample as a tenant with every permission. Of several statements, the first refused one counts."""
-    schema = _SCHEMA if isolation is Isolation.SCHEMA else ""
-    compiled = compile_query(sql, _access(isolation), catalog(), schema=schema)
+    schema = _SCHEMA if strategy is Strategy.SCHEMA else ""
+    compiled = compile_query(sql, _access(strategy), catalog(), schema=schema)
     if compiled.denial is not None:
         return Verdict(Became.REFUSED, compiled.denial)
     shape = shape_of(sql) if compiled.by_shape else None
@@ -61,15 +74,18 @@ def judge(sql: str, isolation: Isolation) -> Verdict:
 
 
 @cache
-def _access(isolation: Isolation) -> Access:
-    shared = isolation is Isolation.SHARED
+def _access(strategy: Strategy) -> Access:
+    shared = strategy is Strategy.SHARED
     rules = {
         ("public", "orders"): TableRule("public", "orders", TableClass.TENANT, "tenant_id"),
         ("public", "customers"): TableRule("public", "customers", TableClass.TENANT, "tenant_id"),
         ("public", "order_totals"): TableRule("public", "order_totals", TableClass.TENANT, "tenant_id", trusted=True),
         ("public", "countries"): TableRule("public", "countries", TableClass.GLOBAL),
     }
-    return Access("sample", isolation, "main", _EVERYTHING, {}, rules if shared else {}, ddl=True)
+    return Access(
+        "sample", strategy.isolation, "main", _EVERYTHING, {}, rules if shared else {},
+        ddl=True, code=strategy is Strategy.ALONE,
+    )  # fmt: skip
 
 
 @cache

@@ -14,7 +14,7 @@ from policy.errors import UnsupportedStatement
 from policy.sql.context import Context
 from policy.sql.parse import ast
 from policy.sql.references import names_of
-from policy.sql.rules.ddl import check_listed, check_names
+from policy.sql.rules.ddl import check_listed, check_names, refuse_guarded
 
 Node = Any
 
@@ -29,7 +29,9 @@ def create_function(node: Node, context: Context) -> None:
     check_listed(iter([names_of(node.funcname)]), 2, context)
     _check_language(node.options, "sql", context)
     if node.sql_body is not None:
-        raise _unsupported("a body without quotes", "Write it as a string: AS $$ … $$.", context)
+        if not context.has_own_code:
+            raise _unsupported("a body without quotes", "Write it as a string: AS $$ … $$.", context)
+        refuse_guarded("a body without quotes", context)
 
 
 def do(node: Node, context: Context) -> None:

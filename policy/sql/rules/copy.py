@@ -37,15 +37,25 @@ def rewrite_copy(node: Node, context: Context) -> None:
         )
     if node.options:
         context.pin()
-    review_options(node, position)
     context.command = "COPY"
     context.kind = StatementKind.COPY_IN if node.is_from else StatementKind.COPY_OUT
+    if context.has_own_code:
+        _copy_own(node, context)
+        return
+    review_options(node, position)
     if node.is_from:
         _copy_in(node, context)
     elif node.query is not None:
         _check_sources(context)
     else:
         _copy_out(node, context)
+
+
+def _copy_own(node: Node, context: Context) -> None:
+    """Nothing is hidden and nothing stamped; which table a name means, the session's own search_path may decide."""
+    if node.relation is not None:
+        resolved = resolve(context.target_of(node), "copy", context)
+        context.reach(resolved.schema, resolved.name)
 
 
 def _check_sources(context: Context) -> None:

@@ -63,7 +63,70 @@ _OBJECTS = frozenset(
     }
 )
 _CODE = frozenset({_Object.OBJECT_FUNCTION, _Object.OBJECT_PROCEDURE, _Object.OBJECT_ROUTINE, _Object.OBJECT_TRIGGER})
-_STORAGE = ("tablespacename", "tableSpace", "tableSpaceName", "accessMethod", "ofTypename")
+# What else may be of a tenant's own where it may store code: nothing of the server's, of roles or of other servers.
+_OWN_OBJECTS = _OBJECTS | frozenset(
+    {
+        _Object.OBJECT_AGGREGATE,
+        _Object.OBJECT_AMOP,
+        _Object.OBJECT_AMPROC,
+        _Object.OBJECT_ATTRIBUTE,
+        _Object.OBJECT_CAST,
+        _Object.OBJECT_COLLATION,
+        _Object.OBJECT_CONVERSION,
+        _Object.OBJECT_DOMCONSTRAINT,
+        _Object.OBJECT_FUNCTION,
+        _Object.OBJECT_OPCLASS,
+        _Object.OBJECT_OPERATOR,
+        _Object.OBJECT_OPFAMILY,
+        _Object.OBJECT_POLICY,
+        _Object.OBJECT_PROCEDURE,
+        _Object.OBJECT_ROUTINE,
+        _Object.OBJECT_RULE,
+        _Object.OBJECT_SCHEMA,
+        _Object.OBJECT_STATISTIC_EXT,
+        _Object.OBJECT_TRIGGER,
+        _Object.OBJECT_TSCONFIGURATION,
+        _Object.OBJECT_TSDICTIONARY,
+    }
+)
+_OWN_ALTERATIONS = ALTERATIONS | frozenset(
+    {
+        _Alter.AT_SetOptions,
+        _Alter.AT_ResetOptions,
+        _Alter.AT_SetStorage,
+        _Alter.AT_SetCompression,
+        _Alter.AT_ClusterOn,
+        _Alter.AT_DropCluster,
+        _Alter.AT_SetLogged,
+        _Alter.AT_SetUnLogged,
+        _Alter.AT_DropOids,
+        _Alter.AT_SetAccessMethod,
+        _Alter.AT_ReplaceRelOptions,
+        _Alter.AT_EnableTrig,
+        _Alter.AT_EnableAlwaysTrig,
+        _Alter.AT_EnableReplicaTrig,
+        _Alter.AT_DisableTrig,
+        _Alter.AT_EnableTrigAll,
+        _Alter.AT_DisableTrigAll,
+        _Alter.AT_EnableTrigUser,
+        _Alter.AT_DisableTrigUser,
+        _Alter.AT_EnableRule,
+        _Alter.AT_EnableAlwaysRule,
+        _Alter.AT_EnableReplicaRule,
+        _Alter.AT_DisableRule,
+        _Alter.AT_AddInherit,
+        _Alter.AT_DropInherit,
+        _Alter.AT_AddOf,
+        _Alter.AT_DropOf,
+        _Alter.AT_ReplicaIdentity,
+        _Alter.AT_EnableRowSecurity,
+        _Alter.AT_DisableRowSecurity,
+        _Alter.AT_ForceRowSecurity,
+        _Alter.AT_NoForceRowSecurity,
+    }
+)
+_TABLESPACES = ("tablespacename", "tableSpace", "tableSpaceName")
+_STORAGE = (*_TABLESPACES, "accessMethod", "ofTypename")
 _INDEX_METHODS = frozenset({"btree", "hash", "gin", "gist", "brin", "spgist"})
 
 
@@ -80,9 +143,9 @@ def check_names(context: Context) -> None:
 def refuse_storage(context: Context) -> None:
     """Refuse what chooses where a table is kept, or takes a type from somewhere else."""
     for node in context.nodes:
-        if isinstance(node, ast.TypeName) and node.pct_type:
+        if isinstance(node, ast.TypeName) and node.pct_type and not context.has_own_code:
             raise _unsupported("%TYPE", "Name the type itself.", context)
-        for attribute in _STORAGE:
+        for attribute in _TABLESPACES if context.has_own_code else _STORAGE:
             value = getattr(node, attribute, None)
             if value and value not in _INDEX_METHODS:
                 raise _unsupported("choosing storage", "Leave TABLESPACE, USING and OF out.", context)
@@ -108,7 +171,7 @@ def alter_table(node: Node, context: Context) -> None:
     check_names(context)
     for command in node.cmds:
         _check_cascade(command, context)
-        if command.subtype not in ALTERATIONS:
+        if command.subtype not in (_OWN_ALTERATIONS if context.has_own_code else ALTERATIONS):
             raise _unsupported(
                 f"ALTER TABLE {command.subtype.name.removeprefix('AT_')}", "Ask your administrator.", context
             )
@@ -116,12 +179,24 @@ def alter_table(node: Node, context: Context) -> None:
 
 def drop(node: Node, context: Context) -> None:
     is_code = context.access.code and node.removeType in _CODE
-    if node.removeType not in _OBJECTS and not is_code:
+    if node.removeType not in _objects(context) and not is_code:
         raise _unsupported("DROP of this kind of object", "Tables, views, indexes and sequences can be.", context)
     _check_cascade(node, context)
     context.command = f"DROP {node.removeType.name.removeprefix('OBJECT_')}"
-    parts = 3 if node.removeType == _Object.OBJECT_TRIGGER else 2
-    check_listed((_parts(o) for o in node.objects), parts, context)
+    if node.removeType in _OBJECTS or is_code:
+        parts = 3 if node.removeType == _Object.OBJECT_TRIGGER else 2
+        check_listed((_parts(o) for o in node.objects), parts, context)
+
+
+def _objects(context: Context) -> frozenset[Any]:
+    return _OWN_OBJECTS if context.has_own_code else _OBJECTS
+
+
+def set_schema(node: Node, context: Context) -> None:
+    """ALTER … SET SCHEMA, within a database of one's own."""
+    if node.objectType not in _OWN_OBJECTS:
+        raise _unsupported("moving this kind of object", "Tables, types and functions can be.", context)
+    check_names(context)
 
 
 def _parts(value: Node) -> tuple[str, ...]:
@@ -136,16 +211,18 @@ def domain(node: Node, context: Context) -> None:
 
 
 def rename(node: Node, context: Context) -> None:
-    if node.renameType not in _OBJECTS:
+    if node.renameType not in _objects(context):
         raise _unsupported("renaming this kind of object", "Tables, columns, views and indexes can be.", context)
     check_names(context)
-    if node.object is not None:
+    if node.object is not None and node.renameType in _OBJECTS:
         check_listed(iter([_parts(node.object)]), 2, context)
 
 
 def comment(node: Node, context: Context) -> None:
-    if node.objtype not in _OBJECTS:
+    if node.objtype not in _objects(context):
         raise _unsupported("COMMENT on this kind of object", "Tables, columns and indexes can have one.", context)
+    if node.objtype not in _OBJECTS:
+        return
     parts = 3 if node.objtype in (_Object.OBJECT_COLUMN, _Object.OBJECT_TABCONSTRAINT) else 2
     check_listed(iter([_parts(node.object)]), parts, context)
 
@@ -165,16 +242,16 @@ def view(node: Node, context: Context) -> None:
     """A view keeps its text: a guard in it would hold this session's values for everybody, and no guard would show
     what the roles hide."""
     check_names(context)
-    _refuse_guarded("CREATE VIEW", context)
+    refuse_guarded("CREATE VIEW", context)
 
 
 def create_table_as(node: Node, context: Context) -> None:
     check_names(context)
-    if not isinstance(node.query, ast.SelectStmt):
+    if not isinstance(node.query, ast.SelectStmt) and not context.has_own_code:
         raise _unsupported("CREATE TABLE AS EXECUTE", "Write the query itself.", context)
     if node.objtype == _Object.OBJECT_MATVIEW:
         context.command = "CREATE MATERIALIZED VIEW"
-        _refuse_guarded(context.command, context)
+        refuse_guarded(context.command, context)
 
 
 def select_into(node: Node, context: Context) -> None:
@@ -208,7 +285,7 @@ def require_ddl(command: str, context: Context) -> None:
         )
 
 
-def _refuse_guarded(command: str, context: Context) -> None:
+def refuse_guarded(command: str, context: Context) -> None:
     for reference in context.references.all:
         if reference.place is not Place.FROM or reference.cte is not None:
             continue
@@ -266,6 +343,7 @@ DDL_RULES: dict[type, Callable[[Any, Context], None]] = {
     ast.AlterEnumStmt: enum_type,
     ast.ViewStmt: view,
     ast.CreateTableAsStmt: create_table_as,
+    ast.AlterObjectSchemaStmt: set_schema,
     ast.CreateDomainStmt: domain,
     ast.CompositeTypeStmt: checked,
     ast.RefreshMatViewStmt: checked,

@@ -13,7 +13,7 @@ from policy.sql.context import Context
 from policy.sql.parse import ast, enums
 from policy.sql.plan import SettingChange
 from policy.sql.references import names_of
-from policy.sql.rules.settings import SETTINGS
+from policy.sql.rules.settings import is_own_setting
 
 Node = Any
 
@@ -31,7 +31,7 @@ def transaction(node: Node, context: Context) -> None:
 
 def show_variable(node: Node, context: Context) -> None:
     name = node.name.lower()
-    if name not in SETTINGS and name not in builtin.READABLE_SETTINGS:
+    if not is_own_setting(name, context.access) and name not in builtin.READABLE_SETTINGS:
         raise AccessDenied(
             f'permission denied to examine "{node.name}"',
             hint="Settings of the server are not shown; SHOW TimeZone and the like work.",

@@ -7,14 +7,16 @@ setting's value is read, so these statements hold for their exact text. What cha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from policy.access import Access
 from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import ast, enums, fields_of, text_constant
-from policy.sql.plan import SettingChange, StatementKind, quote_literal
+from policy.sql.plan import SettingChange, StatementKind, quote_identifier, quote_literal
 from policy.sql.references import names_of
 
 Node = Any
@@ -76,6 +78,37 @@ SETTINGS: dict[str, Values] = {
     "xmlbinary": None,
     "xmloption": None,
 }
+# How queries are planned and run: they change no result, and take nothing from others but this session's own time. In a
+# database of the tenant's own only: in shared tables a plan could tell of the rows of others.
+PLANNING: dict[str, Values] = dict.fromkeys(
+    (
+        "constraint_exclusion", "cpu_index_tuple_cost", "cpu_operator_cost", "cpu_tuple_cost",
+        "cursor_tuple_fraction", "default_statistics_target", "effective_cache_size", "enable_async_append",
+        "enable_bitmapscan", "enable_distinct_reordering", "enable_gathermerge", "enable_group_by_reordering",
+        "enable_hashagg", "enable_hashjoin", "enable_incremental_sort", "enable_indexonlyscan", "enable_indexscan",
+        "enable_material", "enable_memoize", "enable_mergejoin", "enable_nestloop", "enable_parallel_append",
+        "enable_parallel_hash", "enable_partition_pruning", "enable_partitionwise_aggregate",
+        "enable_partitionwise_join", "enable_presorted_aggregate", "enable_self_join_elimination", "enable_seqscan",
+        "enable_sort", "enable_tidscan", "from_collapse_limit", "geqo_effort", "geqo_generations", "geqo_pool_size",
+        "geqo_seed", "geqo_selection_bias", "geqo_threshold", "jit_above_cost", "jit_inline_above_cost",
+        "jit_optimize_above_cost", "join_collapse_limit", "min_parallel_index_scan_size",
+        "min_parallel_table_scan_size", "parallel_leader_participation", "parallel_setup_cost", "parallel_tuple_cost",
+        "random_page_cost", "recursive_worktable_factor", "seq_page_cost",
+    )
+)  # fmt: skip
+# For who may store code on a target of its own, which could set these anyway: memory, processes, how code is checked.
+OF_OWN_CODE: dict[str, Values] = dict.fromkeys(
+    (
+        "array_nulls", "check_function_bodies", "debug_parallel_query", "default_toast_compression",
+        "effective_io_concurrency", "force_parallel_mode", "gin_fuzzy_search_limit", "gin_pending_list_limit",
+        "hash_mem_multiplier", "maintenance_work_mem", "max_parallel_maintenance_workers", "max_parallel_workers",
+        "max_parallel_workers_per_gather", "quote_all_identifiers", "synchronize_seqscans", "temp_buffers",
+        "transform_null_equals", "vacuum_freeze_min_age", "vacuum_freeze_table_age",
+        "vacuum_multixact_freeze_min_age", "vacuum_multixact_freeze_table_age", "work_mem",
+    )
+)  # fmt: skip
+_CUSTOM = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")  # of extensions, and of nobody: `SET app.user = 7`
+_GATEWAYS_OWN = "tenantgate."
 _DATE_FORMATS = frozenset({"iso", "sql", "postgres", "german"})
 _DATE_ORDERS = frozenset({"mdy", "dmy", "ymd", "us", "european", "noneuropean", "euro", "noneuro"})
 _OF_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
@@ -96,15 +129,28 @@ def own_path(context: Context) -> str:
     return context.schema if context.access.isolation is Isolation.SCHEMA else "public"
 
 
+def is_own_setting(name: str, access: Access) -> bool:
+    """Whether a session with this access may change a setting, as far as its name tells."""
+    if name in SETTINGS:
+        return True
+    if access.isolation is not Isolation.DATABASE:
+        return False
+    of_code = name in OF_OWN_CODE or (_CUSTOM.fullmatch(name) and not name.startswith(_GATEWAYS_OWN))
+    return name in PLANNING or (access.code and bool(of_code))
+
+
 def check_setting(name: str, values: list[str | None], position: int, context: Context) -> None:
     """Refuse a setting, or a value of it, that is not allowed. A value of None is a parameter: known to nobody yet."""
     if name == "search_path":
         if values and all(v == own_path(context) for v in values):
             return
+        if context.has_own_code:
+            context.pins = "search_path"
+            return
         raise _refused(name, position, context)
-    if name not in SETTINGS:
+    if not is_own_setting(name, context.access):
         raise _refused(name, position, context)
-    allowed = SETTINGS[name]
+    allowed = SETTINGS.get(name)
     if allowed is not None and not all(v is not None and v.strip().lower() in allowed for v in values):
         raise _refused(name, position, context)
 
@@ -117,7 +163,9 @@ def _refused(name: str, position: int, context: Context) -> StatementRefused:
 def _record(name: str, value: str | None, *, local: bool, context: Context) -> None:
     """Tell what changes; the path and the identity stay what they are, and a transaction's modes end with it."""
     if name not in _IDENTITY and name != "search_path":
-        context.settings.append(SettingChange(name, value, local or name in _OF_TRANSACTION))
+        known = name in SETTINGS or "." not in name
+        shown = name if known else ".".join(quote_identifier(part) for part in name.split("."))
+        context.settings.append(SettingChange(shown, value, local or name in _OF_TRANSACTION))
 
 
 # -- set_config in a query ------------------------------------------------------------------------------------------
@@ -238,7 +286,7 @@ def _set_modes(node: Node, position: int, context: Context) -> None:
 
 def _check_default(name: str, position: int, context: Context) -> None:
     """The default is what the gateway set when it connected, also for the path and the identity."""
-    if name not in SETTINGS and name != "search_path" and name not in _IDENTITY:
+    if not is_own_setting(name, context.access) and name != "search_path" and name not in _IDENTITY:
         raise _refused(name, position, context)
 
 

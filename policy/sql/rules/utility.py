@@ -17,12 +17,15 @@ from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import ast, walk
-from policy.sql.rules.ddl import DDL_RULES
+from policy.sql.plan import StatementKind
+from policy.sql.rules.ddl import DDL_RULES, check_names, require_ddl
+from policy.sql.rules.temporary import PINS as TEMPORARY_TABLE
 from policy.sql.verify import failed, parse_sample, same_tree
 
 Node = Any
 
 _EXPLAINABLE = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
+_OWN_EXPLAINABLE = (ast.CreateTableAsStmt, ast.DeclareCursorStmt, ast.ExecuteStmt, ast.RefreshMatViewStmt)
 _PASSED_ON = {"verbose", "format", "costs", "summary", "generic_plan"}
 _CATALOG = re.compile(r"(FROM|JOIN) (pg_catalog|information_schema)\.")
 _FORMATS = frozenset({"text", "json", "xml", "yaml"})
@@ -40,12 +43,20 @@ def explain(node: Node, context: Context) -> None:
     position = context.statement.start + 1
     if not context.access.explain:
         raise AccessDenied("permission denied: EXPLAIN", hint="Ask your administrator.", position=position)
-    if not isinstance(node.query, _EXPLAINABLE):
+    if not isinstance(node.query, _EXPLAINABLE + (_OWN_EXPLAINABLE if context.has_own_code else ())):
         raise UnsupportedStatement(
             "EXPLAIN is supported for SELECT, INSERT, UPDATE and DELETE only",
             hint="Explain the query itself.",
             position=position,
         )
+    if isinstance(node.query, ast.CreateTableAsStmt):
+        require_ddl("CREATE TABLE AS", context)
+        context.kind = StatementKind.DDL
+        context.write = True
+        into: Node = node.query.into
+        if into.rel.relpersistence == "t":
+            context.pins = TEMPORARY_TABLE
+        check_names(context)
     context.pin()
 
 
@@ -117,7 +128,7 @@ def prepare(node: Node, context: Context) -> None:
 
 
 def execute(node: Node, context: Context) -> None:
-    for argument in node.params or ():
+    for argument in () if context.has_own_code else node.params or ():
         _check_argument(argument, context)
     context.session_action = ("execute", node.name)
 

@@ -6,7 +6,7 @@ import pytest
 
 from policy.access import Access
 from policy.sql.plan import SettingChange
-from tests.unit.sql.sample import DATABASE, SCHEMA, SHARED, denial, plan_of
+from tests.unit.sql.sample import DATABASE, DATABASE_CODE, SCHEMA, SCHEMA_CODE, SHARED, denial, plan_of
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,47 @@ def test_what_outlives_its_transaction_keeps_the_backend(sql: str, pins: str) ->
 def test_nobody_sets_the_seed_of_a_backend_that_others_use(access: Access) -> None:
     """DISCARD ALL leaves it."""
     assert denial("SELECT setseed(0.5)", access).sqlstate in ("42501", "42883")
+
+
+@pytest.mark.parametrize(
+    ("sql", "accesses", "changes"),
+    [
+        ("SET enable_seqscan = off", (DATABASE, DATABASE_CODE), [("enable_seqscan", "'off'", False)]),
+        ("SET LOCAL join_collapse_limit TO 1", (DATABASE, DATABASE_CODE), [("join_collapse_limit", "1", True)]),
+        ("RESET random_page_cost", (DATABASE, DATABASE_CODE), [("random_page_cost", None, False)]),
+        ("SHOW enable_sort", (DATABASE, DATABASE_CODE), []),
+        ("SET work_mem TO '64kB'", (DATABASE_CODE,), [("work_mem", "'64kB'", False)]),
+        ("SET check_function_bodies = false", (DATABASE_CODE,), [("check_function_bodies", "'false'", False)]),
+        ("SET app.customer TO 7", (DATABASE_CODE,), [('"app"."customer"', "7", False)]),
+        ("RESET app.customer", (DATABASE_CODE,), [('"app"."customer"', None, False)]),
+    ],
+)
+def test_a_database_of_ones_own_has_its_own_plans(
+    sql: str, accesses: tuple[Access, ...], changes: list[tuple[str, str | None, bool]]
+) -> None:
+    for access in (SHARED, SCHEMA, SCHEMA_CODE, DATABASE, DATABASE_CODE):
+        plan = plan_of(sql, access)
+        if access in accesses:
+            assert plan.denial is None
+            assert plan.settings == tuple(SettingChange(*change) for change in changes)
+        else:
+            assert plan.denial is not None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET tenantgate.tenant = 'globex'",
+        "SELECT set_config('tenantgate.tenant', 'globex', false)",
+        'SET "app.x; DROP TABLE orders" = 1',
+        'SET "app.a b" = 1',
+        "SET session_replication_role = replica",
+        "SET standard_conforming_strings = off",
+        "SET client_encoding = 'LATIN1'",
+        "SET log_statement = 'all'",
+        "SET default_tablespace = 'x'",
+        "SET ROLE postgres",
+    ],
+)
+def test_nor_does_ones_own_code_set_what_the_gateway_relies_on(sql: str) -> None:
+    assert denial(sql, DATABASE_CODE).sqlstate == "42501"
