@@ -231,7 +231,8 @@ def _in_own_database(reference: Reference, context: Context) -> Resolved:
             position=reference.position,
         )
     relation = context.catalog.relations.get((schema, reference.name))
-    if context.has_own_code and relation is not None and relation.kind in "rp":
+    of_system = f"pg_catalog.{reference.name}" in context.catalog.system_columns
+    if context.has_own_code and relation is not None and relation.kind in "rp" and not of_system:
         return Resolved(schema, reference.name, relation, context.access.table(schema, reference.name))
     return _unclassified(schema, relation, context.access.table(schema, reference.name), reference)
 
