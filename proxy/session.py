@@ -37,13 +37,16 @@ class Template:
     plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
     """
 
-    __slots__ = ("compiled", "first", "format", "frame", "literals", "plain", "rewritten", "shared", "writes")
+    __slots__ = ("compiled", "first", "format", "frame", "leaves", "literals", "plain", "rewritten", "shared", "writes")
 
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
         self.frame: StatementFrame | None = None  # the recorder's, for audit events of the first statement
         self.shared: object = None  # the engine's: how it runs as a shared prepared statement, once that was asked
         self.first = compiled.plans[0] if compiled.plans else None
+        self.leaves = 0
+        for plan in compiled.plans:
+            self.leaves |= plan.leaves
         self.writes = any(plan.write for plan in compiled.plans)
         self.plain = all(_is_plain(plan) for plan in compiled.plans)
         self.literals: tuple[int, ...] | None = None

@@ -150,6 +150,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     if review.writes:
         context.write = True
         context.kind = StatementKind.WRITE if context.kind is StatementKind.READ else context.kind
+    context.leaves |= review.leaves
     if review.recalls:
         context.session_action = ("recall",)
     if review.runs_user_code:
@@ -189,6 +190,7 @@ def _staged_insert(staged: StagedCopy, copy: Context) -> tuple[Piece, ...]:
     for rule in context.rules:
         copy.note(rule)
     copy.has_runtime_check = context.has_runtime_check
+    copy.leaves |= context.leaves
     return pieces
 
 
@@ -211,6 +213,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         refused_parameter_types=user_code_of(context.catalog).parameter_types,
         has_runtime_check=context.has_runtime_check,
         settings=tuple(context.settings),
+        leaves=context.leaves,
         shareable=may_share(context),
         pins=context.pins,
     )

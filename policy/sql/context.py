@@ -52,6 +52,7 @@ class Context:
     session_action: tuple[str, ...] = ()
     settings: list[SettingChange] = field(default_factory=list)
     pins: str = ""
+    leaves: int = 0
     temporary: bool = False  # the statement is about the session's own temporary tables (rules/temporary.py)
     own_text: bool = True  # False: the text is a view's definition, which means no temporary table
     edits: list[Edit] = field(default_factory=list)

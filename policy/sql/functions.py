@@ -22,6 +22,7 @@ from policy.sql import parse
 from policy.sql.catalog import Catalog
 from policy.sql.extensions import ARGUMENTS
 from policy.sql.parse import Node, enums, parse_statements, text_constant, walk
+from policy.sql.plan import ANYTHING, NUMBERS
 from policy.sql.rules.catalog_functions import GUARDED, GUARDED_EVERYWHERE
 from policy.sql.rules.object_names import GUARDED as NAMING
 from policy.sql.user_casts import check_casts, mentions
@@ -48,12 +49,14 @@ _BETWEEN = {
 class CodeReview:
     """Outcome for an allowed statement. `pinned`: a literal took part, so the plan holds for this exact text only.
     `writes`: a call in it changes the database. `runs_user_code`: a call of a function that nobody has read.
-    `recalls`: it asks for a number that its own backend took from a sequence before (currval, lastval)."""
+    `recalls`: it asks for a number that its own backend took from a sequence before (currval, lastval).
+    `leaves`: what its calls may leave on the backend (plan.py)."""
 
     pinned: bool = False
     writes: bool = False
     runs_user_code: bool = False
     recalls: bool = False
+    leaves: int = 0
 
 
 def review_code(
@@ -70,7 +73,7 @@ def review_code(
     for node in walk(statement):
         reviewer.review(node)
     reviewer.check_casts()
-    return CodeReview(reviewer.pinned, reviewer.writes, reviewer.runs_user_code, reviewer.recalls)
+    return CodeReview(reviewer.pinned, reviewer.writes, reviewer.runs_user_code, reviewer.recalls, reviewer.leaves)
 
 
 def default_is_allowed(default_sql: str, access: Access, catalog: Catalog) -> bool:
@@ -93,7 +96,7 @@ class _Reviewer:
 
     __slots__ = (
         "_access", "_answered", "_catalog", "_code", "_columns", "_own_database", "_statement", "_stored", "_types",
-        "pinned", "recalls", "runs_user_code", "writes",
+        "leaves", "pinned", "recalls", "runs_user_code", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +114,7 @@ class _Reviewer:
         self.pinned = False
         self.writes = False
         self.recalls = False
+        self.leaves = 0
         self.runs_user_code = False
 
     def review(self, node: Node) -> None:
@@ -127,6 +131,7 @@ class _Reviewer:
         if self._is_user_code(schema, name):
             if self._is_listed(schema, name, len(node.args or ())):
                 self.writes = True  # it may
+                self.leaves |= ANYTHING
             elif not self._is_reviewed(schema, name, len(node.args or ())):
                 self._user_function(schema, name, node.location)
                 return
@@ -205,6 +210,7 @@ class _Reviewer:
     def _sequence_call(self, name: str, arguments: tuple[Node, ...]) -> bool:
         """Sequences of a shared database count everybody's rows; elsewhere they are found by unqualified name."""
         self.writes = self.writes or name in ("nextval", "setval")
+        self.leaves |= NUMBERS
         self.recalls = self.recalls or name in ("currval", "lastval")
         if self._access.isolation is Isolation.SHARED:
             self.pinned = True

@@ -95,6 +95,11 @@ class SettingChange:
     local: bool = False
 
 
+NUMBERS, ANYTHING = 1, 3
+"""What a statement may leave on its backend that its text does not tell: numbers taken from sequences; whatever code of
+the database's owner makes (a trigger, a function that the policy lists): temporary tables, settings, numbers, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One statement. Either `denial` is set and nothing may be sent, or `pieces` renders what is sent.
@@ -121,6 +126,7 @@ class Plan:
     refused_parameter_types: frozenset[int] = frozenset()  # OIDs: a parameter declared so could bring unreviewed code
     has_runtime_check: bool = False  # text holds the guard expression that raises on a foreign tenant value
     settings: tuple[SettingChange, ...] = ()  # in the order in which they take effect
+    leaves: int = 0  # NUMBERS, ANYTHING
     shareable: bool = False  # reads only, and touches no session: may run on a lane (lanes.py)
     pins: str = ""  # why its session keeps its backend from here on, such as "temporary table"; "": it need not
 

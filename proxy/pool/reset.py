@@ -30,6 +30,7 @@ async def _discard(backend: BackendConnection, timeout_s: float) -> bool:
     """DISCARD ALL, then a question with an unguessable answer: a late reply to a client's statement that is taken
     for the reply to ours shifts the answer, and so shows."""
     backend.settings = {}
+    backend.left = 0
     backend.statements.clear()
     nonce = secrets.token_hex(8)
     discarded, answer = await backend.exchange("DISCARD ALL", f"SELECT '{nonce}'", timeout_s=timeout_s)

@@ -62,7 +62,7 @@ class BackendConnection(asyncio.Protocol):
 
     While attached, `transaction_status` and `parameters` are the receiver's to keep: only bytes pass here.
     opened_at: on the event loop's clock. settings: what was set since the startup packet, by name, values as SQL.
-    statements: that it has prepared.
+    statements: that it has prepared. left: what the sessions before may have left on it (policy/sql/plan.py).
     `on_lost` is called once when the connection has ended, after the receiver was told.
     """
 
@@ -75,6 +75,7 @@ class BackendConnection(asyncio.Protocol):
         "_transport",
         "closed",
         "database",
+        "left",
         "on_lost",
         "opened_at",
         "parameters",
@@ -97,6 +98,7 @@ class BackendConnection(asyncio.Protocol):
         self.transaction_status = IDLE
         self.settings: dict[str, str] = {}
         self.statements = BackendStatements()
+        self.left = 0
         self.closed = False
         self.tls = False
         self.on_lost: Callable[[BackendConnection], None] | None = None

@@ -24,6 +24,7 @@ from proxy.postgres.expected import Expected, Running
 from proxy.postgres.held import HeldMessages, Wait
 from proxy.postgres.judge import Judge
 from proxy.postgres.lanes.group import Lanes
+from proxy.postgres.leftovers import take_leftovers
 from proxy.postgres.notifications import Notifications
 from proxy.postgres.portals import Portals
 from proxy.postgres.prepared import Prepared, PreparedStatements
@@ -203,6 +204,19 @@ class Conversation:
         self._unnamed = None
         if self._client_full:
             backend.pause_reading()
+        if backend.left:
+            self._sweep(backend)
+
+    def _sweep(self, backend: BackendConnection) -> None:
+        """Before the session's first request there, unseen: nothing is found of what others left, nor of its own, which
+        it may have made elsewhere since."""
+        wanted = self.settings.current
+        statements = take_leftovers(backend)
+        statements += setting_statements(backend.settings, wanted)
+        backend.settings = wanted
+        error = LocalProtocolError("what was left on the target could not be taken away")
+        self.queue.append(Expected(expected.PREFIX, forward=False, error=error))
+        self._out.append(messages.encode_query("; ".join(statements).encode()))
 
     def _bring_settings(self, backend: BackendConnection) -> None:
         """Before a request: what differs is set, unseen. Within one, the backend itself keeps what is set."""
@@ -334,6 +348,8 @@ class Conversation:
         self.queue.append(running)
         if template.writes:
             self._wrote = True
+            if template.leaves and self.backend is not None:
+                self.backend.left |= template.leaves
         if not template.plain:
             self._begin_special(template)
         return running

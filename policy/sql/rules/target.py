@@ -17,7 +17,7 @@ from policy.sql.context import Context
 from policy.sql.functions import default_is_allowed
 from policy.sql.guard import Pieces, filter_is_leaky, note_guard, row_filter, tenant_test
 from policy.sql.parse import Node, walk
-from policy.sql.plan import quote_identifier
+from policy.sql.plan import ANYTHING, NUMBERS, quote_identifier
 from policy.sql.references import Reference, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.select import put_name
@@ -56,11 +56,32 @@ def check_target(node: Node, context: Context, action: str = "write") -> tuple[R
                 position=reference.position,
             )
     context.write = True
+    context.leaves |= _left_by_writing(resolved, context)
     if resolved.is_guarded:
         note_guard(resolved, context)
     else:
         context.reach(resolved.schema, resolved.name)
     return reference, resolved
+
+
+def _left_by_writing(resolved: Resolved, context: Context) -> int:
+    """What a write may leave on the backend: triggers are code of the owner's, also those of referring tables and of
+    partitions; defaults take numbers from sequences."""
+    relation = resolved.relation
+    if relation is None:
+        return 0 if resolved.is_temporary else ANYTHING
+    key = (relation.schema, relation.name)
+    near = {key, *(reference.child for reference in relation.referenced_by)}
+    if any(
+        other.has_triggers and (name in near or key in other.parents)
+        for name, other in context.catalog.relations.items()
+    ):
+        return ANYTHING
+    takes = any(
+        column.generated.startswith("identity") or "nextval" in (column.default_sql or "")
+        for column in relation.all_columns
+    )
+    return NUMBERS if takes else 0
 
 
 def target_tests(reference: Reference, resolved: Resolved, context: Context) -> list[Pieces]:

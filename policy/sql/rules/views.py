@@ -90,7 +90,9 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
     check_nodes(statement.node, inner)
     check_type_names(inner)
     refuse_denied_columns(inner)
-    if review_code(statement.node, inner.access, inner.catalog).writes:
+    review = review_code(statement.node, inner.access, inner.catalog)
+    outer.leaves |= review.leaves
+    if review.writes:
         outer.write = True
         outer.kind = StatementKind.WRITE if outer.kind is StatementKind.READ else outer.kind
     guard_sources(inner)

@@ -18,6 +18,7 @@ from proxy.pool.pool import Pool
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.lanes.lane import Lane
 from proxy.postgres.lanes.request import LaneRequest
+from proxy.postgres.leftovers import take_leftovers
 from proxy.postgres.settings import setting_statements
 from proxy.postgres.statements import StatementBook
 
@@ -113,8 +114,9 @@ class Lanes:
             self._opening -= 1
         lane = Lane(backend, self._clock, asyncio.get_running_loop().call_soon, self._on_lost)
         try:
-            if self._settings:
-                await backend.exchange(*setting_statements(backend.settings, self._settings))
+            statements = take_leftovers(backend) + setting_statements(backend.settings, self._settings)
+            if statements:
+                await backend.exchange(*statements)
                 backend.settings = dict(self._settings)
             backend.attach(lane)
         except TenantGateError as error:
