@@ -89,9 +89,9 @@ STATEMENTS = (
     Statement("three-way join", JOIN, _by_hand(JOIN, "WHERE", "c,o,l")),
     Statement("TPC-H 3", Q3, _by_hand(Q3, "WHERE", "c,o,l")),
     Statement("UPDATE by key", _UPDATE, _by_hand(_UPDATE, "WHERE", "")),
-    Statement("leaky scan: CASE", _LEAKY, _by_hand(_LEAKY, "WHERE", ""), leakproof=False),
-    Statement("leaky, by key: CASE", _LEAKY_KEY, _by_hand(_LEAKY_KEY, "WHERE", ""), leakproof=False),
-    Statement("leaky join: OFFSET 0", _LEAKY_JOIN, _by_hand(_LEAKY_JOIN, "WHERE", "o,c"), leakproof=False),
+    Statement("leaky scan: COALESCE", _LEAKY, _by_hand(_LEAKY, "WHERE", ""), leakproof=False),
+    Statement("leaky, by key: COALESCE", _LEAKY_KEY, _by_hand(_LEAKY_KEY, "WHERE", ""), leakproof=False),
+    Statement("leaky join: COALESCE", _LEAKY_JOIN, _by_hand(_LEAKY_JOIN, "WHERE", "o,c"), leakproof=False),
     Statement("leaky UPDATE: CASE", _LEAKY_UPDATE, _by_hand(_LEAKY_UPDATE, "WHERE", ""), leakproof=False),
     Statement(
         "leaky UPDATE by key: CASE", _LEAKY_KEY_UPDATE, _by_hand(_LEAKY_KEY_UPDATE, "WHERE", ""), leakproof=False

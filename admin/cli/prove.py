@@ -6,18 +6,24 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from admin.cli.options import add_command, add_config_option, name_and_value
+
+if TYPE_CHECKING:
+    from admin.prove.report import Report
 
 _EPILOG = """\
 Makes two scratch databases on the target's server as its superuser: a small copy of the target's database, served by a
 gateway of its own with your policy, and a twin that holds only this tenant's rows. The target's database is read once
-and never written; nobody else may be connected to it meanwhile, so use a restored backup or a copy. Both are dropped at
-the end.
+and never written; while somebody is connected to it, pg_dump copies it. Both are dropped at the end, also when it is
+interrupted (SIGINT, SIGTERM): then it reports what ran.
 
-exit status: 0 no difference, 1 a difference, 2 it cannot run
+exit status: 0 no difference, 1 a difference, 2 it cannot run, or was interrupted
 
 examples:
   tenantgate prove --tenant acme --role app --admin-url postgresql://postgres@localhost
@@ -47,6 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--reads", action="store_true", help="only reads")
     kinds.add_argument("--writes", action="store_true", help="only writes")
+    parser.add_argument("--second-lock", action="store_true", help="leave the second lock on, as configured")
+    parser.add_argument("--no-lanes", action="store_true", help="no statement goes on a lane")
     parser.add_argument("--findings", type=Path, default=Path(), metavar="DIR", help="where reproductions are written")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("-v", "--verbose", action="store_true", help="examples of what was refused or invalid")
@@ -78,9 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
         reads=not arguments.writes,
         writes=not arguments.reads,
         directory=arguments.findings,
+        second_lock=arguments.second_lock,
+        lanes=not arguments.no_lanes,
     )
     try:
-        report = asyncio.run(prove(proof, lambda line: print(line, file=sys.stderr, flush=True)))
+        report = asyncio.run(_until_told(prove(proof, lambda line: print(line, file=sys.stderr, flush=True))))
+    except asyncio.CancelledError:
+        print("tenantgate prove: interrupted", file=sys.stderr)
+        return 2
     except EmbeddedError as error:
         print(f"tenantgate prove: {error}", file=sys.stderr)
         return 2
@@ -88,4 +101,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
         print("\n".join(report.lines(verbose=arguments.verbose)))
-    return 1 if report.findings else 0
+    return 1 if report.findings else 2 if report.interrupted else 0
+
+
+async def _until_told(work: Coroutine[Any, Any, Report]) -> Report:
+    """Cancel it at the first SIGINT or SIGTERM, so that it cleans up behind itself."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await task

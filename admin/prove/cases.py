@@ -6,10 +6,10 @@ committed. Which tables are looked at after a write: those it names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from admin.prove.draw import Draw
-from admin.prove.model import Schema
+from admin.prove.model import Schema, is_sortable
 from admin.prove.scope import Query
 from admin.prove.selects import Selects
 from admin.prove.steps import Case, Step
@@ -17,6 +17,8 @@ from admin.prove.writes import Writes
 from policy.sql.plan import quote_identifier
 
 COMMIT_SHARE = 0.06
+STATEMENT_TIMEOUT = "4s"
+FRESH_SESSION = ("DISCARD ALL", f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
 DEPTH = 2
 
 
@@ -48,7 +50,8 @@ class _Maker:
         draw = self._draw
         kind = draw.weighted(
             (10, "simple"), (5, "extended"), (0.6, "prepared"), (0.6, "cursor"), (0.5, "copy_to"), (0.3, "batch"),
-            (0.3, "transaction"), (0.1, "explain"), (0.15, "settings"),
+            (0.3, "transaction"), (0.1, "explain"), (0.15, "settings"), (0.6, "repeated"), (0.5, "named"),
+            (0.5, "chain"), (0.3, "portal"), (0.15, "temporary"),
         )  # fmt: skip
         steps = getattr(self, f"_read_{kind}")()
         return Case(self._number, tuple(steps), kind)
@@ -68,6 +71,50 @@ class _Maker:
         query = self._query()
         text, parameters = self._draw.settle(query.text)
         return Step(text, parameters, ordered=query.total, binary=self._draw.chance(0.25))
+
+    def _read_repeated(self) -> list[Step]:
+        """Often enough that the gateway knows it by heart: it then shares a backend with other sessions."""
+        step = self._extended() if self._draw.chance(0.5) else self._read_simple()[0]
+        return [step, *[replace(step, counted=False)] * self._draw.number(2, 5)]
+
+    def _read_named(self) -> list[Step]:
+        """A statement of the protocol that is prepared once and bound again, at times with NULLs."""
+        name, first = self._draw.session_name("s"), replace(self._extended(), binary=False)
+        again = tuple((oid, None if self._draw.chance(0.15) else text) for oid, text in first.parameters or ())
+        bound = replace(first, statement=name, parsed=True, counted=False)
+        steps = [replace(first, statement=name), bound, replace(bound, parameters=again), bound]
+        return [*steps, Step(f"DEALLOCATE {name}", counted=False)]
+
+    def _read_chain(self) -> list[Step]:
+        """Several statements before one Sync."""
+        steps = [self._extended() for _ in range(self._draw.number(2, 4))]
+        return [replace(steps[0], chained=tuple(steps[1:]))]
+
+    def _read_portal(self) -> list[Step]:
+        """The first rows only, and the server is told that no more are wanted."""
+        step = self._extended()
+        return [replace(step, max_rows=self._draw.number(1, 4)) if step.ordered else step]
+
+    def _read_temporary(self) -> list[Step]:
+        """A temporary table of a query's rows. Afterwards the session is made as new, to be untied from its backend."""
+        draw, name = self._draw, self._draw.session_name("tmp")
+        query = self._query()
+        columns = [draw.name("c") for _ in query.columns]
+        listed, order = ", ".join(columns), ", ".join(str(n + 1) for n in range(len(columns)))
+        made = f"CREATE TEMP TABLE {name} ({listed}) AS {query.text}"
+        sortable = all(is_sortable(family) and family != "interval" for _, family in query.columns)
+        shown = Step(f"SELECT * FROM {name}" + (f" ORDER BY {order}" if sortable else ""), ordered=sortable)
+        again = Step(f"INSERT INTO {name} SELECT * FROM {name}")
+        fewer = Step(f"DELETE FROM {name} WHERE {columns[0]} IS NULL RETURNING {columns[-1]}")
+        steps = [
+            Step(made),
+            shown,
+            again,
+            fewer,
+            replace(shown, counted=False),
+            Step(f"DROP TABLE {name}", counted=False),
+        ]
+        return [*steps, *(Step(text, counted=False) for text in FRESH_SESSION)]
 
     def _read_prepared(self) -> list[Step]:
         name = self._draw.session_name("p")
@@ -157,8 +204,9 @@ class _Maker:
         draw = self._draw
         self._selects.locks = False
         kind = draw.weighted(
-            (6, "simple"), (3, "extended"), (1, "copy_from"), (0.8, "savepoint"), (0.5, "prepared"), (1, "several")
-        )
+            (6, "simple"), (3, "extended"), (1, "copy_from"), (0.8, "savepoint"), (0.5, "prepared"), (1, "several"),
+            (0.5, "named"), (0.5, "chain"), (0.5, "cursor"),
+        )  # fmt: skip
         steps = getattr(self, f"_write_{kind}")()
         changed = tuple(dict.fromkeys(self._writes.changed))
         looks = [self._look(name, alone=len(changed) == 1) for name in changed]
@@ -192,6 +240,27 @@ class _Maker:
         one, other = self._writes.statement(), self._writes.statement()
         back = self._draw.pick(("ROLLBACK TO SAVEPOINT a", "RELEASE SAVEPOINT a"))
         return [Step("SAVEPOINT a", counted=False), Step(one), Step(back, counted=False), Step(other)]
+
+    def _write_named(self) -> list[Step]:
+        """The same write twice: what has a key of its own fails the second time, on both sides."""
+        self._draw.parameters = []
+        text, parameters = self._draw.settle(self._writes.statement())
+        first = Step(text, parameters, statement=self._draw.session_name("s"))
+        mark, back = Step("SAVEPOINT n", counted=False), Step("ROLLBACK TO SAVEPOINT n", counted=False)
+        return [first, mark, replace(first, parsed=True, counted=False), back]
+
+    def _write_chain(self) -> list[Step]:
+        """A write, and what can be seen of it, before one Sync."""
+        self._draw.parameters = []
+        text, parameters = self._draw.settle(self._writes.statement())
+        return [Step(text, parameters, chained=(self._extended(),))]
+
+    def _write_cursor(self) -> list[Step]:
+        """The row on which a cursor stands is written."""
+        name, table = self._draw.session_name("cur"), self._draw.pick(self._draw.schema.writable)
+        query, write = self._writes.where_current_of(table, name)
+        fetch = Step(f"FETCH {self._draw.number(1, 3)} FROM {name}", ordered=True, counted=False)
+        return [Step(f"DECLARE {name} CURSOR FOR {query}"), fetch, Step(write), Step(f"CLOSE {name}", counted=False)]
 
     def _write_several(self) -> list[Step]:
         return [Step(self._writes.statement()), self._extended(), Step(self._writes.statement())]

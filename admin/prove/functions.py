@@ -42,7 +42,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
         "substring({text} FROM '[a-z]+')", "repeat({text}, 2)", "to_hex(abs({int}))", "pg_typeof({int})::text",
         "encode(convert_to({text}, 'UTF8'), 'hex')", "string_to_array({text}, '-')::text", "{interval}::text",
         "CAST({int} AS varchar)", "({text})::varchar(5)", "({text} COLLATE \"C\")", "normalize({text})",
-        "jsonb_typeof({jsonb})", "btrim({text}, 'x ')", "date_trunc('month', {timestamptz})::text",
+        "JSON_VALUE({jsonb}, '$.n')", "jsonb_typeof({jsonb})",
+        "btrim({text}, 'x ')", "date_trunc('month', {timestamptz})::text",
         "unistr({text})",
     ),
     "bool": (
@@ -55,7 +56,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
         "({jsonb} IS NOT NULL)", "({bool} IS TRUE)", "({bool} IS NOT FALSE)", "({bool} IS UNKNOWN)",
         "(({int}, {text}) = ({int}, {text}))", "(({int}, {text}) < ({int}, {text}))", "(ROW({int}, {text}) IS NULL)",
         "(({int}, {numeric}) IS DISTINCT FROM ({int}, {numeric}))", "({timestamptz} < now())", "isfinite({date})",
-        "({bool} = {bool})", "({jsonb} @? '$.n')", "({text} < {text} COLLATE \"C\")", "({date} <= CURRENT_DATE)",
+        "({bool} = {bool})", "({jsonb} IS JSON OBJECT)", "JSON_EXISTS({jsonb}, '$.n')",
+        "({jsonb} @? '$.n')", "({text} < {text} COLLATE \"C\")", "({date} <= CURRENT_DATE)",
         "(int4range(0, 100) @> {small})",
         "({timestamptz} BETWEEN {timestamptz} AND {timestamptz} + interval '30 days')",
         "({text} IS NORMALIZED)",
@@ -84,6 +86,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
         "({jsonb} || jsonb_build_object('z', {int}))", "({jsonb} -> 'n')", "({jsonb} - 'n')",
         "jsonb_set({jsonb}, '{{x}}', to_jsonb({int}))", "jsonb_strip_nulls({jsonb})", "to_jsonb({text[]})",
         "({jsonb} #> '{{a,b}}')", "to_jsonb({numeric})", "jsonb_path_query_first({jsonb}, '$.n')",
+        "JSON_OBJECT('k': {text} RETURNING jsonb)", "JSON_ARRAY({int}, {text} NULL ON NULL RETURNING jsonb)",
+        "JSON_QUERY({jsonb}, '$.n')",
     ),
     "json": ("json_build_object('k', {text})", "to_json({text})", "{jsonb}::json", "row_to_json(ROW({int}, {text}))"),
     "uuid": ("md5({text})::uuid",),
@@ -106,7 +110,8 @@ RISKY: Mapping[str, tuple[str, ...]] = {
 }
 
 SINCE: Mapping[str, int] = {
-    "regexp_count": 150000, "date_bin": 140000, "unistr": 140000, "IS NORMALIZED": 130000,
+    "JSON_OBJECT": 160000, "JSON_ARRAY": 160000, "IS JSON": 160000, "JSON_VALUE": 170000, "JSON_QUERY": 170000,
+    "JSON_EXISTS": 170000, "regexp_count": 150000, "date_bin": 140000, "unistr": 140000, "IS NORMALIZED": 130000,
 }  # fmt: skip
 """A part of a template, and the server that first knows it."""
 

@@ -16,6 +16,7 @@ NUMERIC_OID, RECORD_OID, FIRST_USER_OID = 1700, 2249, 16384
 _ON_THE_WAY = ("21", "22", "54", "57")  # whether such an error comes may depend on the plan
 _BINARY_HEADER = 19
 _CONSTRAINTS = "23"
+_BY_THE_LOCK = "COPY FROM not supported with row-level security"
 _SET_OPERATIONS = ("UNION", "INTERSECT", "EXCEPT")
 
 
@@ -62,12 +63,13 @@ def _leaked(case: Case, outcome: Outcome, foreign: frozenset[str]) -> str | None
     if outcome.error is None:
         return None
     text = "\n".join(value for code, value in outcome.error.items() if code in "MDHWqstcdn")
-    said = "\n".join(f"{step.sql}\n{step.parameters}\n{step.copy_data!r}" for step in case.steps)
+    parts = [part for step in case.steps for part in (step, *step.chained)]
+    said = "\n".join(f"{part.sql}\n{part.parameters}\n{part.copy_data!r}" for part in parts)
     return next((value for value in foreign if value in text and value not in said), None)
 
 
 def _judge_step(step: Step, index: int, ours: Outcome, theirs: Outcome) -> Verdict:
-    if ours.refused:
+    if ours.refused or _message(ours).startswith(_BY_THE_LOCK):
         if theirs.error is not None:
             return SAME
         return Verdict(Kind.REFUSED, index, reason_of(ours))
@@ -82,10 +84,11 @@ def _judge_step(step: Step, index: int, ours: Outcome, theirs: Outcome) -> Verdi
         return SAME
     if len(ours.results) != len(theirs.results):
         return Verdict(Kind.DIFFERENT, index, "another number of results")
-    for mine, other in zip(ours.results, theirs.results, strict=True):
-        if any(word in step.sql for word in _SET_OPERATIONS):  # an arm that the planner drops takes its modifier along
+    parts = (step, *step.chained) if step.chained else (step,) * len(ours.results)
+    for part, mine, other in zip(parts, ours.results, theirs.results, strict=True):
+        if any(word in part.sql for word in _SET_OPERATIONS):  # an arm that the planner drops takes its modifier along
             mine, other = _without_modifiers(mine), _without_modifiers(other)
-        difference = compare_results(mine, other, ordered=step.ordered, binary=step.binary)
+        difference = compare_results(mine, other, ordered=part.ordered, binary=part.binary)
         if difference:
             return Verdict(Kind.DIFFERENT, index, difference)
     if ours.status != theirs.status:

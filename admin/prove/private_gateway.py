@@ -1,7 +1,6 @@
 """A gateway of the prover's own before the scratch database: the same policy and target, its own port and token issuer.
 
-The configured one is not touched. Quotas are left out; so is TLS, for it serves loopback only, and so is the second
-lock, which would hide a hole in the first.
+The configured one is not touched. Quotas are left out, and so is TLS, for it serves loopback only.
 """
 
 from __future__ import annotations
@@ -122,6 +121,12 @@ def _target(target: TargetConfig, database: str) -> str:
     values: dict[str, object] = {
         "host": target.host, "port": target.port, "database": database, "user": target.user, "tls": target.tls,
     }  # fmt: skip
+    if not target.lanes:
+        values["lanes"] = False
+    if target.enforcement != "rewrite":
+        values["enforcement"] = target.enforcement
+    if target.setting_key is not None:
+        values["setting_key"] = target.setting_key.decode()
     if target.password:
         values["password"] = target.password
     if target.ca_file is not None:

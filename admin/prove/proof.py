@@ -55,6 +55,8 @@ class Proof:
     reads: bool = True
     writes: bool = True
     directory: Path | None = None
+    second_lock: bool = False  # leave it on, and let the gateway use it as configured
+    lanes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,10 @@ class _Subject:
 
 
 async def prove(proof: Proof, say: Say) -> Report:
-    """Run it. Raises a TenantGateError or EmbeddedError when it cannot run; both databases are dropped in any case."""
+    """Run it. Raises a TenantGateError or EmbeddedError when it cannot run; both databases are dropped in any case.
+
+    Cancelled, it gives the report of what ran; before anything ran it raises CancelledError.
+    """
     subject = _subject(proof)
     admin = replace(proof.administrator(subject.target), database=MAINTENANCE, connect_timeout_s=30.0)
     probe = await connect_backend(admin, subject.database, protocol_options={})
@@ -81,18 +86,29 @@ async def prove(proof: Proof, say: Say) -> Report:
     probe.close()
     share, notes = _share(subject, relations, columns, parents)
     say(f"copying {subject.database} twice")
-    twins = await build_twins(admin, subject.database, share)
+    twins = await build_twins(admin, subject.database, share, keep_second_lock=proof.second_lock)
     gateway: PrivateGateway | None = None
     try:
         claims: dict[str, object] = {**proof.attributes, "roles": list(proof.roles)}
         gateway = await asyncio.to_thread(
-            start_gateway, proof.config.policy_file, subject.target, subject.tenant, twins.shared.name, claims
+            start_gateway,
+            proof.config.policy_file,
+            _as_served(subject.target, proof),
+            subject.tenant,
+            twins.shared.name,
+            claims,
         )
         return await _run(proof, subject, twins, gateway, relations, notes, say)
     finally:
         if gateway is not None:
             await asyncio.to_thread(gateway.stop)
         await asyncio.shield(twins.drop())
+
+
+def _as_served(target: TargetConfig, proof: Proof) -> TargetConfig:
+    """The target as the prover's gateway has it: without the second lock, which would hide a hole in the first."""
+    served = replace(target, lanes=target.lanes and proof.lanes)
+    return served if proof.second_lock else replace(served, enforcement="rewrite", setting_key=None)
 
 
 async def _run(
@@ -134,7 +150,11 @@ async def _run(
         run = Run(schema, twins, sides, foreign, proof.seed, Wish(proof.reads, proof.writes), say)
         run.report.left_out, run.report.notes = left_out, notes
         limits = Limits(proof.statements, proof.seconds, proof.directory)
-        return await (run.go(limits) if proof.case is None else run.one(proof.case, limits))
+        try:
+            return await (run.go(limits) if proof.case is None else run.one(proof.case, limits))
+        except asyncio.CancelledError:
+            run.report.interrupted = True
+            return run.report
     finally:
         sides.close()
 

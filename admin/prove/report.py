@@ -42,21 +42,23 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
 
     def count(self, step: Step, ours: Outcome, theirs: Outcome) -> None:
         """Take one statement into account."""
         if not step.counted or theirs.sqlstate == "25P02":
             return
-        self.statements += 1
+        count = 1 + len(step.chained)
+        self.statements += count
         if theirs.error is not None:
-            self.failed += 1
+            self.failed += count
             message = theirs.error.get("M", "") if theirs.sqlstate[:2] in ("42", "22", "21", "0A") else ""
             reason = f"{theirs.sqlstate} {re.sub(_NAMES, '…', message)[:60]}"
             self.failures[reason] += 1
             self.examples.setdefault(reason, []).append(step.sql)
             del self.examples[reason][MOST_EXAMPLES:]
             return
-        self.accepted += 1
+        self.accepted += count
         self.rows += sum(len(result.rows) for result in theirs.results)
 
     def refuse(self, reason: str, sql: str) -> None:
@@ -93,6 +95,7 @@ class Report:
             "unsteady": len(self.unsteady),
             "left_out": self.left_out,
             "notes": self.notes,
+            "interrupted": self.interrupted,
             "differences": [
                 {
                     "case": finding.case.number,
@@ -128,6 +131,7 @@ class Report:
         out += [f"            {_short(line)}" for line in (self.unsteady[:10] if verbose else ())]
         out += [f"  left out                 {name}: {why}" for name, why in self.left_out.items()]
         out += [f"  note                     {note}" for note in self.notes]
+        out += ["  interrupted"] if self.interrupted else []
         out.append(f"  differences              {len(self.findings)}")
         for finding in self.findings:
             out.append(f"    case {finding.case.number}: {finding.verdict.kind.value}: {finding.verdict.reason[:400]}")
@@ -164,7 +168,7 @@ def write_finding(finding: Finding, seed: int, directory: Path) -> None:
 
 def _statements(case: Case) -> list[str]:
     out = []
-    for step in case.steps:
+    for step in (part for each in case.steps for part in (each, *each.chained)):
         out.append(step.sql + ("" if step.sql.rstrip().endswith(";") else ";"))
         if step.parameters:
             out.append(f"-- parameters (type OID, value): {step.parameters!r}")

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from admin.prove.cases import Wish, make_case
+from admin.prove.cases import STATEMENT_TIMEOUT, Wish, make_case
 from admin.prove.model import Schema
 from admin.prove.oracle import SAME, Kind, Verdict, judge
 from admin.prove.report import Finding, Report, write_finding
@@ -26,7 +26,6 @@ from proxy.errors import BackendLost
 BATCH = 24
 MOST_FINDINGS, MOST_SHRUNK = 10, 3
 PROGRESS_S = 5.0
-STATEMENT_TIMEOUT = "4s"
 _BEGIN, _COMMIT = Step("BEGIN", counted=False), Step("COMMIT", counted=False)
 _ROLLBACK = Step("ROLLBACK", counted=False)
 

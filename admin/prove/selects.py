@@ -299,6 +299,8 @@ class Selects:
         grouped.columns.append(Col(f"grouping({texts[0]})", "int"))
         if way == "sets":
             return grouped, f" GROUP BY GROUPING SETS (({', '.join(texts)}), ({texts[0]}), ())"
+        if draw.schema.version >= 140000 and len(texts) > 1 and draw.chance(0.2):
+            return grouped, f" GROUP BY DISTINCT {way} ({', '.join(texts)}), {way} ({texts[0]})"
         return grouped, f" GROUP BY {way} ({', '.join(texts)})"
 
     # -- set operations, VALUES, WITH ---------------------------------------------------------------------------
@@ -347,6 +349,16 @@ class Selects:
         word = "WITH RECURSIVE " if recursive else "WITH "
         return Query(f"{word}{', '.join(parts)} {body.text}", body.columns, body.total)
 
+    def open_with(self) -> str:
+        """A WITH for the statement that follows, which may name its query until `close_with`."""
+        name = self.draw.name("q")
+        text, columns = self._plain_cte(name, 2)
+        self._ctes.append({name: columns})
+        return f"WITH {text} "
+
+    def close_with(self) -> None:
+        self._ctes.pop()
+
     def _plain_cte(self, name: str, depth: int) -> tuple[str, list[tuple[str, str]]]:
         draw = self.draw
         query = self.query(None, None, depth - 1)
@@ -382,4 +394,6 @@ class Selects:
         if draw.schema.version >= 140000 and draw.chance(0.1):
             extra = " CYCLE n, v SET is_cycle USING path"
             columns = [*columns, ("is_cycle", "bool")]
+        elif draw.schema.version >= 140000 and draw.chance(0.1):
+            extra = f" SEARCH {draw.pick(('DEPTH', 'BREADTH'))} FIRST BY n SET place"
         return f"{shown} (n, v) AS ({start} UNION {step}){extra}", columns

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 class Step:
     """One request. With `parameters` (even an empty tuple) it goes by the extended protocol, else as a query string.
 
+    statement: a name that it is prepared under first; parsed: it was already, so only Bind and Execute are sent.
+    chained: further statements by the extended protocol before the Sync, one transaction with this one.
+
     parameters: (OID or 0, text value or None). copy_data: sent after it. ordered: the rows' order is settled.
     binary: results are asked for in binary format. opaque: only whether it succeeds is compared.
     """
@@ -21,6 +24,9 @@ class Step:
     opaque: bool = False
     counted: bool = True  # a statement of the case's own, not BEGIN or the look at the state
     max_rows: int = 0
+    statement: str = ""
+    parsed: bool = False
+    chained: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from admin.prove.copying import copy_database
 from policy.errors import TenantGateError
 from policy.sql.plan import quote_identifier, quote_literal
 from proxy.config import TargetConfig
 from proxy.postgres.backend import BackendConnection, connect_backend
-from proxy.postgres.backend_errors import BackendQueryError
 
 KEPT = "tenantgate_prove"
 ROWS_PER_TENANT = 16
 MANY_ROWS = 200  # of a global table
-ATTEMPTS = 2
 _TIMES = ("date", "timestamp without time zone", "timestamp with time zone")
 _STATEMENT_TIMEOUT_S = 600.0
 
@@ -181,12 +180,7 @@ class Twins:
         """Drop both databases, whoever is still connected to them."""
         for scratch in (self.shared, self.twin):
             scratch.admin.close()
-        admin = await connect_backend(self.admin, self.admin.database, protocol_options={})
-        try:
-            for scratch in (self.shared, self.twin):
-                await admin.query(f'DROP DATABASE IF EXISTS "{scratch.name}" WITH (FORCE)', timeout_s=60)
-        finally:
-            admin.close()
+        await drop_databases(self.admin, [scratch.name for scratch in (self.shared, self.twin)])
 
 
 _NONE = "'{}'::text[]"
@@ -249,18 +243,22 @@ def _relation(key: Key) -> str:
     return f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"
 
 
-async def build_twins(admin: TargetConfig, source: str, share: Share) -> Twins:
-    """Make both databases from `source`. Raises TwinError, BackendQueryError or TargetUnavailable."""
+async def build_twins(admin: TargetConfig, source: str, share: Share, *, keep_second_lock: bool = False) -> Twins:
+    """Make both databases from `source`. Raises TwinError, CopyError, BackendQueryError or TargetUnavailable."""
     token = secrets.token_hex(4)
     names = [f"tenantgate_prove_{token}_{part}" for part in ("shared", "twin")]
     root = await connect_backend(admin, admin.database, protocol_options={})
     try:
-        shared = await _copy(root, admin, source, names[0])
+        await copy_database(root, admin, source, names[0])
+        shared = Scratch(names[0], await _connect(admin, names[0]))
         await _thin_out(shared, share)
         await _settle_defaults(shared)
-        await _take_off_second_lock(shared)
+        if not keep_second_lock:
+            await _take_off_second_lock(shared)
         shared.admin.close()
-        twin = await _copy(root, admin, names[0], names[1])
+        await copy_database(root, admin, names[0], names[1])
+        twin = Scratch(names[1], await _connect(admin, names[1]))
+        await _take_off_second_lock(twin)
         shared = Scratch(names[0], await _connect(admin, names[0]))
         leaves = tuple((str(a), str(b)) for a, b in await shared.rows(_LEAVES))
         await _keep_own_rows(twin, share, leaves)
@@ -268,39 +266,26 @@ async def build_twins(admin: TargetConfig, source: str, share: Share) -> Twins:
         await twins.remember()
         return twins
     except BaseException:
-        for name in names:
-            await asyncio.shield(_forget(root, name))
+        await asyncio.shield(drop_databases(admin, names))
         raise
     finally:
         root.close()
 
 
-async def _forget(root: BackendConnection, name: str) -> None:
-    if not root.closed:
-        await root.query(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+async def drop_databases(admin: TargetConfig, names: Sequence[str]) -> None:
+    """Drop databases, whoever is connected to them, as far as they are there."""
+    root = await connect_backend(admin, admin.database, protocol_options={})
+    try:
+        for name in names:
+            await root.query(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', timeout_s=60)
+    finally:
+        root.close()
 
 
 async def _connect(admin: TargetConfig, database: str) -> BackendConnection:
     backend = await connect_backend(admin, database, protocol_options={"application_name": "tenantgate prove"})
     await backend.query("SET session_replication_role = replica")  # neither triggers nor foreign keys
     return backend
-
-
-async def _copy(root: BackendConnection, admin: TargetConfig, source: str, name: str) -> Scratch:
-    for attempt in range(ATTEMPTS):  # the server itself waits some seconds each time
-        try:
-            await root.query(f'CREATE DATABASE "{name}" TEMPLATE "{source}"', timeout_s=_STATEMENT_TIMEOUT_S)
-            break
-        except BackendQueryError as error:
-            if error.sqlstate != "55006":  # object_in_use: our own connection to it may be closing
-                raise TwinError(f"cannot copy database {source}: {error.message}", hint=_COPY_HINT) from None
-            if attempt == ATTEMPTS - 1:
-                raise TwinError(f"database {source} is in use, so it cannot be copied", hint=_COPY_HINT) from None
-            await asyncio.sleep(0.1)
-    return Scratch(name, await _connect(admin, name))
-
-
-_COPY_HINT = "Run it on a restored backup or a copy; the administrator needs CREATEDB and superuser."
 
 
 async def _thin_out(scratch: Scratch, share: Share) -> None:

@@ -89,18 +89,21 @@ def encode_step(step: Step) -> bytes:
 
 
 def encode_extended(step: Step) -> bytes:
-    parameters = step.parameters or ()
+    return b"".join(_extended(each) for each in (step, *step.chained)) + SYNC
+
+
+def _extended(step: Step) -> bytes:
+    parameters, name = step.parameters or (), step.statement.encode()
     types = struct.pack(f"!H{len(parameters)}I", len(parameters), *(oid for oid, _ in parameters))
     values = b"".join(_parameter(value) for _, value in parameters)
     formats = struct.pack("!HH", 1, 1) if step.binary else b"\0\0"
-    bind = b"\0\0" + struct.pack("!HH", 0, len(parameters)) + values + formats
+    bind = b"\0" + name + b"\0" + struct.pack("!HH", 0, len(parameters)) + values + formats
     return b"".join(
         (
-            encode_parse(b"", step.sql.encode(), types),
+            b"" if step.parsed else encode_parse(name, step.sql.encode(), types),
             encode(b"B", bind),
             encode(b"D", b"P\0"),
             encode(b"E", b"\0" + struct.pack("!i", step.max_rows)),
-            SYNC,
         )
     )
 

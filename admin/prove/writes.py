@@ -28,8 +28,12 @@ class Writes:
             kinds.append((1.2, self.merge))
         writer = draw.weighted(*kinds)
         table = draw.pick(draw.schema.writable)
-        text = writer(table, with_returning)
-        if draw.chance(0.06) and not text.startswith("MERGE") and self._has_plain_target(text):
+        with_query = draw.chance(0.08)
+        head = self._selects.open_with() if with_query else ""
+        text = head + writer(table, with_returning)
+        if with_query:
+            self._selects.close_with()
+        elif draw.chance(0.06) and not text.startswith("MERGE") and self._has_plain_target(text):
             text = self._in_cte(text)
         self.changed.append(table.name)
         return text
@@ -69,7 +73,12 @@ class Writes:
         ]
         ways.append(f"{self._expressions.of('text', scope, 1)} AS r")
         ways.append(f"{self._expressions.of('int', scope, 1)} AS r, {draw.pick(source.columns).text}")
-        if draw.chance(0.15):
+        if draw.schema.version >= 180000 and not joined and draw.chance(0.1):
+            shown = draw.some(source.columns, 1, 3)
+            ways = [
+                ", ".join(f"old.{draw.ident(c.name)} AS o{n}, new.{draw.ident(c.name)}" for n, c in enumerate(shown))
+            ]
+        elif draw.chance(0.15):
             ways = [source.alias, f"to_jsonb({source.alias}) AS r", f"{source.alias}::text AS r"]
         return f" RETURNING {draw.pick(ways)}"
 
@@ -289,6 +298,23 @@ class Writes:
         where = f" WHERE {self._where(scope)}" if using or draw.chance(0.92) else ""
         returning = self._returning(source, joined=bool(using)) if with_returning else ""
         return f"DELETE FROM {text}{' USING ' + using if using else ''}{where}{returning}"
+
+    def where_current_of(self, table: Table, cursor: str) -> tuple[str, str]:
+        """The query of a cursor over one table, in an order that is settled, and a write of the row it stands on."""
+        draw = self._draw
+        text, source = self._target(table)
+        scope = Scope([source], None, list(source.columns))
+        order = ", ".join(_named(source, name) for name in table.primary_key or [c.name for c in table.columns[:1]])
+        lock = draw.pick((" FOR UPDATE", " FOR UPDATE", " FOR NO KEY UPDATE"))
+        query = f"SELECT * FROM {text} WHERE {self._expressions.condition(scope, 1)} ORDER BY {order}{lock}"
+        target, own = self._target(table)
+        self.changed.append(table.name)
+        returning = self._returning(own)
+        if draw.chance(0.4):
+            return query, f"DELETE FROM {target} WHERE CURRENT OF {cursor}{returning}"
+        columns = [c for c in self._free_columns(table) if c.family in _SETTABLE] or [table.columns[-1]]
+        sets = self._assignments(table, draw.some(columns, 1, 2), Scope([own], None, list(own.columns)))
+        return query, f"UPDATE {target} SET {sets} WHERE CURRENT OF {cursor}{returning}"
 
     # -- MERGE --------------------------------------------------------------------------------------------------
 

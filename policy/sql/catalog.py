@@ -127,6 +127,7 @@ class Catalog:
     leakproof_functions: names in pg_catalog all of whose overloads are leakproof.
     builtin_functions: all function names in pg_catalog.
     system_columns: columns of the server's own relations, by "pg_catalog.pg_class" or "information_schema.tables".
+    sorts_by_cost: it evaluates cheap conditions of a scan before costly ones, as cpu_operator_cost is not zero.
     salt: what all gateways of the server know and no tenant does: its system identifier; "" where it may not be read.
     """
 
@@ -146,4 +147,5 @@ class Catalog:
     leakproof_functions: frozenset[str] = frozenset()
     schemas: frozenset[str] = frozenset()
     system_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sorts_by_cost: bool = False
     salt: str = ""

@@ -60,6 +60,7 @@ class Context:
     relations: list[str] = field(default_factory=list)
     expected: dict[int, Unwrap] = field(default_factory=dict)
     leakproof: bool | None = None  # answered once, see guard.needs_barrier
+    shielded: dict[int, Reference] = field(default_factory=dict)  # operands of WHERE by id(), see rules/shields.py
     _nodes: tuple[Node, ...] = ()
 
     @property

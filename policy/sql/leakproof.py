@@ -12,7 +12,7 @@ window functions. A sub-select's target list does count, as PostgreSQL substitut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -82,15 +82,16 @@ class _Exposure(Enum):
     QUAL = 3  # everything: it may be evaluated for rows of the query around it
 
 
-def statement_is_leakproof(node: Node, context: Context) -> bool:
-    """True when nothing in the statement can tell of a row before the guard's test has dropped it.
+def statement_is_leakproof(node: Node, context: Context, shielded: Collection[int] = ()) -> bool:
+    """True when nothing in the statement can tell of a row before the guard's test has dropped it, the conditions
+    with the `shielded` id()s left out.
 
     Takes an expression over one relation's columns, too (a role's filter or mask): a column then counts as what every
     relation of the catalog that has such a column agrees on.
     """
     if not user_code_of(context.catalog).shadowing.isdisjoint(_COMPARISONS):
         return False  # what a comparison means is not known
-    classifier = _Classifier(context)
+    classifier = _Classifier(context, shielded)
     if isinstance(node, _STATEMENTS):
         return classifier.statement(node, None, {})
     scope = NameScope(None, [("", _columns_of_all_relations(context))])
@@ -123,10 +124,11 @@ def _columns_of_all_relations(context: Context) -> Columns:
 class _Classifier:
     """Of one statement. Recursion follows nested queries and boolean expressions, whose depth parse.scan() bounds."""
 
-    __slots__ = ("_context", "_cte_of")
+    __slots__ = ("_context", "_cte_of", "_shielded")
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, shielded: Collection[int] = ()) -> None:
         self._context = context
+        self._shielded = shielded
         self._cte_of = {id(reference.node): reference.cte for reference in context.references.all}
 
     # -- statements -------------------------------------------------------------------------------------------
@@ -358,6 +360,8 @@ class _Classifier:
         )
 
     def _qual(self, node: Node, scope: NameScope, ctes: _Ctes) -> bool:
+        if id(node) in self._shielded:
+            return True
         if isinstance(node, ast.BoolExpr):
             return all(self._qual(argument, scope, ctes) for argument in node.args)
         if isinstance(node, ast.A_Expr):

@@ -197,6 +197,7 @@ WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', '
 ORDER BY a.attrelid, a.attnum
 """
 
+_OPERATOR_COST = "SELECT pg_catalog.current_setting('cpu_operator_cost')"
 _MAY_IDENTIFY = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
 _IDENTIFIER = "SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c"
 
@@ -245,6 +246,7 @@ async def load_catalog(query: Query, database: str, version: int, *, rely_on_loc
         leakproof_functions=frozenset(_text(row[0]) for row in functions if row[1] == row[3] == "t"),
         schemas=schemas,
         system_columns=_system_columns(await query(_SYSTEM_COLUMNS)),
+        sorts_by_cost=float(_text((await query(_OPERATOR_COST))[0][0])) > 0,
         salt=await _salt(query),
     )
 

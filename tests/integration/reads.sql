@@ -145,3 +145,7 @@ SELECT j.body, c.name, c.region FROM customers c LEFT JOIN jobs j ON j.id = c.id
 SELECT c.name, count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.note ~ '1' GROUP BY (c.tenant_id, c.id)
 SELECT id FROM chores WHERE 'job 2' ~ body
 SELECT DISTINCT tenant_id FROM orders WHERE id > 0 GROUP BY CUBE (tenant_id)
+SELECT id FROM jobs WHERE 'job 2' ~ body
+SELECT j.id, c.name FROM jobs j JOIN customers c ON c.id = j.id WHERE 'job 2' ~ j.body AND 1 / c.id >= 0
+SELECT o.id, j.body, n.name FROM orders o LEFT JOIN jobs j ON j.id = o.id JOIN countries n ON n.code <> o.note WHERE 1 / o.id >= 0 AND 10 / o.id > 2 AND lower(n.name) > 'f'
+SELECT e.kind, at FROM events e WHERE 1 / length(e.kind) >= 0 AND e.at > '2023-12-01'

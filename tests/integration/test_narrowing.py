@@ -54,7 +54,7 @@ def test_a_parameter_keeps_its_type(shop: Connection) -> None:
     """The guard stands before the select list, where the parameter would get its type otherwise."""
     sql = rewritten(
         "SELECT $1 || 'x', n.id FROM notes n JOIN orders o ON o.id = n.id"
-        " WHERE lower(n.body) = 'x' AND n.author = $1 AND n.id = $2"
+        " WHERE lower(n.body) = lower(o.status) AND n.author = $1 AND n.id = $2"
     )
     guard = sql[sql.index("(SELECT") : sql.index("OFFSET 0")]
     assert "$1" not in guard

@@ -5,10 +5,12 @@ A hole is planted in the policy, or in the gateway's code by a sitecustomize mod
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from admin.demo.policy import TARGET, policy_text
 from admin.demo.schema import GATEWAY_ROLE, SHOP, load_demo
+from admin.prove import copying
+from admin.prove.copying import CopyError
+from proxy.config import TargetConfig
 from tests.fix_postgres import serve_postgres
 from tests.harness.postgres import PostgresServer
 
@@ -209,14 +215,39 @@ def test_what_cannot_run_says_why(site: Site, options: tuple[str, ...], said: st
     assert site.databases() == []
 
 
-def test_a_database_that_is_in_use_is_not_copied(site: Site) -> None:
-    import psycopg
-
+def test_a_database_that_is_in_use_is_dumped(site: Site) -> None:
     with psycopg.connect(site.server.conninfo(SHOP)):
-        done = subprocess.run(
-            [*site.command("prove"), "--tenant", "acme", "--role", "app"],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-    assert done.returncode == 2
-    assert "is in use" in done.stderr
+        status, report = site.prove("--statements", "40")
+    assert (status, report["differences"]) == (0, [])
+    assert report["accepted"] > 25
     assert site.databases() == []
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "copying"), (signal.SIGINT, "statements,")])
+def test_it_cleans_up_when_it_is_told_to_stop(site: Site, number: signal.Signals, said: str) -> None:
+    command = [*site.command("prove"), "--tenant", "acme", "--role", "app", "--json", "--statements", "100000"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = [line := process.stderr.readline()]
+        while said not in line:
+            assert line, "".join(seen)
+            seen.append(line := process.stderr.readline())
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert site.databases() == []
+    if said == "statements,":
+        report = json.loads(out)
+        assert report["interrupted"]
+        assert report["statements"] > 0
+
+
+def test_a_dump_that_fails_says_why(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        (programs / name).write_text('#!/bin/sh\necho "$0: no such luck" >&2\nexit 1\n')
+        (programs / name).chmod(0o755)
+    target = TargetConfig("x", "127.0.0.1", 1, "postgres", "postgres", "secret")
+    with pytest.raises(CopyError, match=r"is in use, and pg_dump failed: .*no such luck"):
+        asyncio.run(copying._dump_and_restore(programs, target, "shop", "scratch"))

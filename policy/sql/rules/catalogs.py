@@ -79,7 +79,7 @@ def guard_catalog(reference: Reference, context: Context) -> tuple[Piece, ...] |
 
     Raises AccessDenied when the catalog is closed to tenants, or is named for anything but reading.
     """
-    if reference.cte is not None or not _names_system_catalog(reference, context.catalog):
+    if reference.cte is not None or not names_system_catalog(reference, context.catalog):
         return None
     schema = reference.schema or "pg_catalog"
     if reference.place is not Place.FROM or reference.sample is not None:
@@ -100,7 +100,7 @@ def guard_catalog(reference: Reference, context: Context) -> tuple[Piece, ...] |
     return pieces
 
 
-def _names_system_catalog(reference: Reference, catalog: Catalog) -> bool:
+def names_system_catalog(reference: Reference, catalog: Catalog) -> bool:
     """Without a schema the search_path decides, in which pg_catalog comes first."""
     if reference.catalog is not None and reference.catalog != catalog.database:
         return False

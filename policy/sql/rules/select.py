@@ -2,9 +2,9 @@
 
 The usual guard is a sub-select in the relation's place. It would change the meaning in some cases, in which the tests
 go to the query level's WHERE instead: row locks (a sub-select locks more rows than LIMIT lets out), GROUP BY on a
-primary key (the functional dependency is lost), system columns beside `*`; and where one table's condition needs a
-barrier, since a sub-select's hides the condition from indexes. There a relation that cannot have its test
-in WHERE, because it is masked or on the nullable side of an outer join, keeps the sub-select.
+primary key (the functional dependency is lost), system columns beside `*`; and where operands of WHERE are shielded
+one by one (shields.py). There a relation that cannot have its test in WHERE, because it is masked or on the nullable
+side of an outer join, keeps the sub-select.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.guard import (
     Pieces,
-    filter_is_leaky,
     guarded_relation,
     has_grouping_sets,
     needs_barrier,
@@ -25,7 +24,7 @@ from policy.sql.guard import (
     row_test,
 )
 from policy.sql.leakproof import leaks
-from policy.sql.parse import ast, walk
+from policy.sql.parse import ast
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
@@ -33,6 +32,7 @@ from policy.sql.rules.catalogs import guard_catalog
 from policy.sql.rules.grouping import dependent_columns, group_by_too
 from policy.sql.rules.narrowing import narrowing_conditions
 from policy.sql.rules.sampling import sampling_test
+from policy.sql.rules.shields import is_locked, may_stand_in_where, shield_operands, shields_of
 from policy.sql.rules.system_columns import is_expanded, wanted_system_columns
 from policy.sql.rules.views import expanded
 from policy.sql.rules.where import add_tests
@@ -44,6 +44,7 @@ Node = Any
 def guard_sources(context: Context) -> None:
     """Guard all relations in FROM. Raises a StatementRefused for those that may not be read."""
     wanted = wanted_system_columns(context)
+    shield_operands(context)
     replaced: dict[Reference, tuple[str, str]] = {}  # by a sub-select; the relation's own schema and name
     for scope in context.references.scopes:
         _refuse_into(scope.node, context)
@@ -83,8 +84,8 @@ def _guard_source(
     note_guard(resolved, context)
     dependent = dependent_columns(reference, resolved, context)
     starred = bool(system) and is_expanded(reference, context)
-    better = _is_locked(reference) or dependent or starred or _is_named_as_a_row(reference)
-    better = better or _is_plain_filter(reference, context)
+    better = is_locked(reference) or dependent or starred or _is_named_as_a_row(reference)
+    better = better or any(shielded is reference for shielded in context.shielded.values())
     if better and _can_be_in_where(reference, resolved, context):
         put_name(reference, resolved, context)
         return resolved
@@ -100,7 +101,7 @@ def _guard_source(
         resolved,
         reference.only,
         context,
-        reading=not _is_locked(reference),
+        reading=not is_locked(reference),
         system_columns=sorted(system),
         sampling=sampling_test(reference, resolved, context),
         narrowing=narrowing_conditions(reference, resolved, context),
@@ -135,38 +136,11 @@ def put_name(reference: Reference, resolved: Resolved, context: Context) -> None
 
 
 def _can_be_in_where(reference: Reference, resolved: Resolved, context: Context) -> bool:
-    if not isinstance(reference.scope.node, ast.SelectStmt) or reference.nullable or reference.sample is not None:
-        return False
-    changed = resolved.access.masks or resolved.access.denied
-    if changed or resolved.source or _has_other_column_names(reference):
-        return False
-    if filter_is_leaky(resolved, context, reading=not _is_locked(reference)):
+    if not isinstance(reference.scope.node, ast.SelectStmt) or not may_stand_in_where(reference, resolved, context):
         return False
     if has_grouping_sets(reference.scope.node, context):
         return False
     return not needs_barrier(context) or _conditions_are_enclosed(reference.scope, context)
-
-
-def _is_plain_filter(reference: Reference, context: Context) -> bool:
-    """Whether a CASE around what could leak of WHERE is cheaper than a sub-select behind a barrier.
-
-    That hides all of WHERE from the indexes. In turn a CASE would hide the condition of a join or a sub-select from
-    the planner, so this is for one table only.
-    """
-    node = reference.scope.node
-    return (
-        needs_barrier(context)
-        and context.own_text
-        and node is context.statement.node
-        and isinstance(node, ast.SelectStmt)
-        and node.whereClause is not None
-        and (node.fromClause or ()) == (reference.node,)
-        and not any(isinstance(found, ast.SubLink) for found in walk(node.whereClause))
-    )
-
-
-def _has_other_column_names(reference: Reference) -> bool:
-    return reference.node.alias is not None and bool(reference.node.alias.colnames)
 
 
 def _is_named_as_a_row(reference: Reference) -> bool:
@@ -198,27 +172,19 @@ def _conditions_are_enclosed(scope: Scope, context: Context) -> bool:
 
 
 def _guard_in_where(scope: Scope, guarded: list[tuple[Reference, Resolved]], context: Context) -> None:
-    tests = [
-        row_test(resolved, quote_identifier(reference.visible_name), reading=not _is_locked(reference))
-        for reference, resolved in guarded
+    tested = [
+        (r, resolved, row_test(resolved, quote_identifier(r.visible_name), reading=not is_locked(r)))
+        for r, resolved in guarded
     ]
-    tests = [test for test in tests if test]
+    tests = [test for _, _, test in tested if test]
     if tests:
-        add_tests(scope.node, guarded[0][0].start, tests, needs_barrier(context), context)
-
-
-def _is_locked(reference: Reference) -> bool:
-    """Whether a locking clause of its query level names it, or names nobody."""
-    for clause in getattr(reference.scope.node, "lockingClause", None) or ():
-        named = {r.relname for r in clause.lockedRels or ()}
-        if not named or reference.visible_name in named:
-            return True
-    return False
+        shields = shields_of(tested, context) if scope.node is context.statement.node and context.shielded else None
+        add_tests(scope.node, guarded[0][0].start, tests, needs_barrier(context), context, shields)
 
 
 def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> None:
     """A row lock needs what an UPDATE needs; rows of global tables are not locked by one tenant against the others."""
-    if not _is_locked(reference):
+    if not is_locked(reference):
         return
     if resolved.source:
         raise UnsupportedStatement(

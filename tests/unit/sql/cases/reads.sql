@@ -96,12 +96,12 @@ WITH RECURSIVE orders AS (SELECT 7 AS id UNION ALL SELECT id + 1 FROM orders) SE
 -- barrier for what may fail
 SELECT id FROM orders WHERE 10 / total > 7
 =>
-SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN ( 10 / total > 7) ELSE false END
+SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (10 / total > 7) ELSE false END)
 
 -- barrier for a cast
 SELECT id FROM orders WHERE note::integer = 7
 =>
-SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN ( note::integer = 7) ELSE false END
+SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (note::integer = 7) ELSE false END)
 
 -- barrier for what may fail, beside a condition that finds an index
 SELECT * FROM orders WHERE id = 7 AND 1 / id < 5 ORDER BY id
@@ -141,7 +141,7 @@ SELECT o.id FROM "public"."orders" o LEFT JOIN (SELECT "tenant_id", "id", "name"
 -- row lock with a condition that may fail
 SELECT id FROM orders WHERE 10 / total > 7 FOR UPDATE
 =>
-SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (10 / total > 7) ELSE false END FOR UPDATE
+SELECT id FROM "public"."orders" WHERE "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (CASE WHEN "orders"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (10 / total > 7) ELSE false END) FOR UPDATE
 
 -- row lock and distinct from
 SELECT id FROM orders JOIN customers c USING (id) WHERE c.region IS DISTINCT FROM 'EU' FOR SHARE OF orders
@@ -233,10 +233,20 @@ SELECT o FROM orders o (a, b) WHERE b = 7
 =>
 SELECT o FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o (a, b) WHERE b = 7
 
--- what a barrier would keep from an index stands in the guard too
-SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 7 AND lower(o.note) = 'x' AND c.region IN ('EU', 'US') AND o.customer_id BETWEEN 1 AND 9 AND c.id = o.id AND o.status = $1 AND c.name = $2 AND c.card = $2
+-- shields in a join: each operand in its own relation's
+SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE lower(o.note) = 'x' AND c.region = 'EU' AND 1 / c.id > 0
 =>
-SELECT o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("id" = 7) AND ("customer_id" BETWEEN 1 AND 9) AND ("status" = $1) OFFSET 0) o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" IN ('EU', 'US')) OFFSET 0) c ON c.id = o.customer_id WHERE o.id = 7 AND lower(o.note) = 'x' AND c.region IN ('EU', 'US') AND o.customer_id BETWEEN 1 AND 9 AND c.id = o.id AND o.status = $1 AND c.name = $2 AND c.card = $2
+SELECT o.id FROM "public"."orders" o JOIN "public"."customers" c ON c.id = o.customer_id WHERE "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND "c"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (CASE WHEN "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (lower(o.note) = 'x') ELSE false END AND c.region = 'EU' AND CASE WHEN "c"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (1 / c.id > 0) ELSE false END)
+
+-- shields beside an outer join: the nullable side has a plain guard
+SELECT o.id FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE lower(o.note) = 'x'
+=>
+SELECT o.id FROM "public"."orders" o LEFT JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') c ON c.id = o.customer_id WHERE "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme' AND (CASE WHEN "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme' THEN (lower(o.note) = 'x') ELSE false END)
+
+-- what a barrier would keep from an index stands in the guard too
+SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 7 AND lower(o.note) = c.name AND c.region IN ('EU', 'US') AND o.customer_id BETWEEN 1 AND 9 AND c.id = o.id AND o.status = $1 AND c.name = $2 AND c.card = $2
+=>
+SELECT o.id FROM (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("id" = 7) AND ("customer_id" BETWEEN 1 AND 9) AND ("status" = $1) OFFSET 0) o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme' AND ("region" IN ('EU', 'US')) OFFSET 0) c ON c.id = o.customer_id WHERE o.id = 7 AND lower(o.note) = c.name AND c.region IN ('EU', 'US') AND o.customer_id BETWEEN 1 AND 9 AND c.id = o.id AND o.status = $1 AND c.name = $2 AND c.card = $2
 
 -- but not of the nullable side of an outer join, and nothing that is masked [analyst]
 SELECT o.id FROM orders o LEFT JOIN countries t ON t.code = o.note, customers c WHERE t.code = 'x' AND lower(o.note) = 'x' AND c.card = '1' AND c.region = 'EU' AND (o.id = 1 OR o.id IS NULL)
