@@ -3,6 +3,7 @@
 # make test            all tests (as root it installs what they need; ARGS go to pytest)
 # make lint | fmt
 # make bench           TenantGate (compiled), PgBouncer and a direct connection in one table
+# make memory          what 10,000 idle clients take of the gateway's memory
 # make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
 # make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
 # make compiled        a copy with the hot path compiled, in .build/compiled
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench plans regression compiled venv
+.PHONY: help demo test lint fmt bench memory plans regression compiled venv
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +40,9 @@ fmt: $(VENV)/.dev-installed
 bench: compiled
 	@tests/bootstrap bench
 	cd .build/compiled && $(CURDIR)/$(BIN)/python -m benchmarks.run --results $(CURDIR)/benchmarks/results $(ARGS)
+
+memory: compiled
+	cd .build/compiled && $(CURDIR)/$(BIN)/python -m benchmarks.memory $(ARGS)
 
 plans: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.plans $(ARGS)

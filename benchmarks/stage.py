@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,23 @@ class Way:
 
 
 class Stage:
-    """A context: everything is started on entry and gone after exit. `scale`: pgbench's, 100,000 rows each."""
+    """A context: everything is started on entry and gone after exit. `scale`: pgbench's, 100,000 rows each.
 
-    def __init__(self, scale: int) -> None:
+    pgbouncer: start those, too. policy: the gateway's; limits: its section of that name.
+    """
+
+    def __init__(
+        self,
+        scale: int,
+        *,
+        pgbouncer: bool = True,
+        policy: str = POLICY,
+        limits: Mapping[str, object] | None = None,
+    ) -> None:
         self.scale = scale
+        self._with_pgbouncer = pgbouncer
+        self._policy = policy
+        self._limits = limits or {}
         self.directory = Path(tempfile.mkdtemp(prefix="tenantgate-bench-"))
         self.postgres = PostgresServer("embedded", settings={"shared_buffers": "512MB", "max_connections": "500"})
         self.pgbouncers: dict[str, subprocess.Popen[bytes]] = {}
@@ -64,12 +78,10 @@ class Stage:
         self.directory.chmod(0o755)
         self.postgres.start()
         self._load()
-        self.ways = [
-            Way("direct", self.postgres.port, "bench", "bench", "bench", None),
-            self._start_pgbouncer("transaction"),
-            self._start_pgbouncer("session"),
-            self._start_gateway(),
-        ]
+        self.ways = [Way("direct", self.postgres.port, "bench", "bench", "bench", None)]
+        if self._with_pgbouncer:
+            self.ways += [self._start_pgbouncer("transaction"), self._start_pgbouncer("session")]
+        self.ways.append(self._start_gateway())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,8 +137,8 @@ class Stage:
         }  # fmt: skip
         self.gateway = GatewayProcess(
             targets={"main": target},
-            policy=POLICY,
-            settings={"tls": {"mode": "off"}, "auth": {"plaintext_loopback": True}},
+            policy=self._policy,
+            settings={"tls": {"mode": "off"}, "auth": {"plaintext_loopback": True}, "limits": self._limits},
         )
         self.gateway.start()
         token = self.gateway.issuer.token("alice", ttl_s=86_400)

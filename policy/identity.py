@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from policy.errors import AuthenticationError
-from policy.model import Principal
+from policy.model import NO_ITEMS, Principal
 
 MAX_TEXT_CHARACTERS = 255
 _LATEST_TIME = 4_102_444_800  # 2100-01-01: later times are milliseconds, overflows or jokes
@@ -54,12 +55,18 @@ def principal_from_claims(
     tenant = _tenant(claims, rules)
     return Principal(
         subject=subject,
-        tenants=frozenset({tenant}),
-        roles=_roles(claims.get(rules.roles_claim), rules.roles_claim),
+        tenants=_one_of(frozenset({tenant})),
+        roles=_one_of(_roles(claims.get(rules.roles_claim), rules.roles_claim)),
         method=method,
         attributes=_attributes(claims, rules.attribute_claims),
         expires_at=expires_at,
     )
+
+
+@lru_cache(4096)
+def _one_of(names: frozenset[str]) -> frozenset[str]:
+    """Equal sets become one: thousands of sessions have the same tenant and the same roles."""
+    return names
 
 
 def clean_text(value: object) -> str | None:
@@ -163,4 +170,5 @@ def _roles(value: object, name: str) -> frozenset[str]:
 
 
 def _attributes(claims: Mapping[str, object], names: tuple[str, ...]) -> Mapping[str, str]:
-    return MappingProxyType({name: _text(claims, name) for name in names if name in claims})
+    found = {name: _text(claims, name) for name in names if name in claims}
+    return MappingProxyType(found) if found else NO_ITEMS

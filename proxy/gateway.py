@@ -59,7 +59,7 @@ class Gateway:
         self.clock = time.monotonic  # the loop's own time stands still within a callback
         self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation)
         self.catalogs = Catalogs(self._bump)
-        self.plans = PlanCache(config.limits.plan_cache_entries)
+        self.plans = PlanCache(config.limits.plan_cache_bytes)
         self.ahead = CompileAhead()
         self.pools: dict[PoolKey, Pool] = {}
         self._places: dict[PoolKey, Place] = {}
@@ -67,6 +67,7 @@ class Gateway:
         self.usage: dict[str, TenantUsage] = {}
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
+        self._unswept: list[Frontend] = []
         self.cancel_keys: CancelKeys[Frontend] = CancelKeys()
         self.draining = False
         self._accesses: dict[tuple[str, frozenset[str]], Access] = {}
@@ -291,14 +292,18 @@ class Gateway:
             self.spawn(lease.cancel())
 
     def sweep(self) -> None:
-        """Once in a while: statement timeouts, expired tokens, half messages."""
+        """Once in a while: statement timeouts, expired tokens, half messages; of some sessions each time when there are
+        many, since the event loop serves nobody meanwhile."""
+        if not self._unswept:
+            self._unswept = list(self.frontends)
         now, wall = self.clock(), time.time()
         stalled = self.loop.time() - self.config.limits.stalled_message_s
-        for frontend in tuple(self.frontends):
+        for frontend in self._unswept[-_SWEPT_AT_ONCE:]:
             try:
                 self._look_at(frontend, now, wall, stalled)
             except Exception as error:  # of one session, never of the others' limits
                 frontend.fatal(error)
+        del self._unswept[-_SWEPT_AT_ONCE:]
 
     def _look_at(self, frontend: Frontend, now: float, wall: float, stalled: float) -> None:
         handler = frontend.handler
@@ -312,6 +317,8 @@ class Gateway:
                 frontend.fatal(BackendLost("no data for an incomplete message", sqlstate="08P01"))
             elif handler.overdue(now) and frontend.lease is not None and not frontend.lease.cancels_pending:
                 self.cancel_statement(frontend, "statement timeout")
+            elif frontend.last_data < self.loop.time() - _REST_S and handler.is_idle:
+                handler.rest()
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run a coroutine in the background and log what it raises."""
@@ -359,6 +366,8 @@ class Gateway:
 
 _MAX_ACCESSES = 10_000
 _MAX_CANCELS = 8  # of one session at a time
+_SWEPT_AT_ONCE = 1_000  # sessions; some two milliseconds
+_REST_S = 10.0
 
 
 def _expired(expires_at: float | None, wall: float) -> bool:

@@ -171,7 +171,7 @@ async def _open_tenant_session(
         raise
     lease = Lease(pool, usage, give_back)
     try:
-        settings = _start_settings(result.parameters)
+        settings = place.one_of(_start_settings(result.parameters))
         names = {name.lower(): name for name in result.parameters}
         place, parameters = await _settle_in(gateway, tenant, lease, settings, names)
         session = _make_session(gateway, frontend, result, tenant)

@@ -159,6 +159,11 @@ class Session:
         self.policy_version = policy_version
         self._templates.clear()
 
+    def forget_templates(self) -> None:
+        """They are made again when they are asked for."""
+        if self._templates:
+            self._templates = {}
+
     def template(self, compiled: CompiledQuery) -> Template:
         """The compiled query with this session's values in it."""
         template = self._templates.get(id(compiled))

@@ -273,7 +273,7 @@ class Engine(LaneRider):
     def _act(self, action: str, names: tuple[str, ...]) -> None:
         """PREPARE, DEALLOCATE, DISCARD was done."""
         if action == "deallocate":
-            self._real_names.discard(names[1].encode())
+            self._real_names.pop(names[1].encode(), None)
         elif action == "discard_all":
             self._unpin()
 
@@ -369,6 +369,11 @@ class Engine(LaneRider):
     def is_active(self) -> bool:
         """A statement is under way, or waits for a backend."""
         return bool(self.queue) or self.rides or self.wait is Wait.BACKEND
+
+    def rest(self) -> None:
+        """The client has said nothing for a while: let go of what is made anew in microseconds."""
+        self.session.forget_templates()
+        self._judge.forget()
 
     @property
     def is_reusable(self) -> bool:

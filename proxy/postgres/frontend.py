@@ -238,10 +238,14 @@ class Frontend:
             self._wakeup.set_result(None)
 
     def begin(self, handler: ClientHandler) -> None:
-        """Login is done: what the client has sent meanwhile goes to `handler`, and all from now on."""
+        """Login is done: what the client has sent meanwhile goes to `handler`, and all from now on.
+
+        What only the login needed is let go: a session may be idle for days.
+        """
         self.handler = handler
         rest = bytes(self._inbox)
-        self._inbox.clear()
+        self._inbox = bytearray()
+        self._task = self._wakeup = None
         if self.transport is not None:
             self.transport.resume_reading()
         if rest:

@@ -21,31 +21,40 @@ class Wait(Enum):
 
 
 class HeldMessages:
-    """A queue of (tag, message)."""
+    """A queue of (tag, message). Most sessions hold nothing most of the time, and then there is no queue."""
 
     __slots__ = ("_bytes", "_messages")
 
     def __init__(self) -> None:
-        self._messages: deque[tuple[int, bytes]] = deque()
+        self._messages: deque[tuple[int, bytes]] | None = None
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return 0 if self._messages is None else len(self._messages)
 
     @property
     def is_full(self) -> bool:
         return self._bytes > MAX_HELD_BYTES
 
     def append(self, tag: int, message: bytes) -> None:
+        if self._messages is None:
+            self._messages = deque()
         self._messages.append((tag, message))
         self._bytes += len(message)
 
     def put_back(self, message: bytes) -> None:
         """The message at hand, to be handled again first of all."""
+        if self._messages is None:
+            self._messages = deque()
         self._messages.appendleft((message[0], message))
         self._bytes += len(message)
 
     def take(self) -> tuple[int, bytes]:
+        """The first one. Raises IndexError when there is none."""
+        if self._messages is None:
+            raise IndexError("nothing is held")
         tag, message = self._messages.popleft()
         self._bytes -= len(message)
+        if not self._messages:
+            self._messages = None
         return tag, message

@@ -93,6 +93,11 @@ class Judge:
         self._remember(template, compiled.by_shape, text)
         return template, literals
 
+    def forget(self) -> None:
+        """What the last statement was."""
+        self._last = self._matcher = None
+        self._matcher_tried = False
+
     def _remember(self, template: Template, by_shape: bool, text: str) -> None:
         """Sessions send the same statement again and again: the second time, the next ones need no scan."""
         if template is not self._last or self._last_generation != self._session.generation:

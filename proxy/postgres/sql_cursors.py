@@ -21,7 +21,7 @@ class SqlCursors:
     def __init__(self) -> None:
         self._declared: dict[str, int] = {}
         self._sent: dict[str, int] = {}
-        self._held: set[str] = set()
+        self._held: dict[str, None] = {}  # names only; an empty dict is a third of an empty set
 
     def admit(self, plan: Plan, generation: int) -> None:
         """May this DECLARE or FETCH go on? Raises InvalidStatement (34000) or UnsupportedStatement (54000)."""
@@ -45,10 +45,10 @@ class SqlCursors:
         if action == "declare":
             self._declared[names[0]] = self._sent.pop(names[0], generation)
             if "hold" in names[1:]:
-                self._held.add(names[0])
+                self._held[names[0]] = None
         elif action == "close":
             self._declared.pop(names[0], None)
-            self._held.discard(names[0])
+            self._held.pop(names[0], None)
         elif action in ("close_all", "discard_all"):
             self._declared.clear()
             self._held.clear()

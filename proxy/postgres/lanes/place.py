@@ -17,7 +17,7 @@ MAX_GREETINGS = 1000
 class Place:
     """Lifetime: as its pool. `greetings`: the target's parameters for sessions that begin with such settings."""
 
-    __slots__ = ("_clock", "_groups", "_spawn", "book", "greetings", "pool")
+    __slots__ = ("_clock", "_groups", "_settings", "_spawn", "book", "greetings", "pool")
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Place:
         self.pool = pool
         self.book = StatementBook()
         self.greetings: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
+        self._settings: dict[frozenset[tuple[str, str]], Settings] = {}
         self._clock = clock
         self._spawn = spawn
         self._groups: dict[frozenset[tuple[str, str]], Lanes] = {}
@@ -52,6 +53,12 @@ class Place:
     def _yield(self) -> bool:
         """A session waits for a backend and there is no room: whether a lane makes some."""
         return any(lanes.yield_one() for lanes in self._groups.values())
+
+    def one_of(self, settings: Settings) -> Settings:
+        """The same object for equal settings: sessions need not have one each, and are seen to be alike."""
+        if len(self._settings) >= MAX_GREETINGS:
+            self._settings.clear()
+        return self._settings.setdefault(frozenset(settings.items()), settings)
 
     def keep_greeting(self, settings: Settings, parameters: Mapping[str, str]) -> None:
         if len(self.greetings) >= MAX_GREETINGS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from proxy.errors import RemoteProtocolError
 
@@ -23,6 +24,12 @@ LARGE_TAGS = frozenset(b"QPBdfFp")
 _SMALL = dict.fromkeys(SMALL_TAGS, SMALL_MESSAGE_BYTES)
 
 
+@lru_cache(8)
+def _limits_by_tag(limit: int) -> dict[int, int]:
+    """Never changed: all readers of one limit have the same."""
+    return _SMALL | dict.fromkeys(LARGE_TAGS, limit)
+
+
 class MessageReader:
     """Feed bytes, take whole messages with their headers.
 
@@ -32,7 +39,7 @@ class MessageReader:
     __slots__ = ("_limits", "_needed", "_pending")
 
     def __init__(self, limit: int) -> None:
-        self._limits = _SMALL | dict.fromkeys(LARGE_TAGS, limit)
+        self._limits = _limits_by_tag(limit)
         self._pending = bytearray()
         self._needed = HEADER_BYTES
 
