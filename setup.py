@@ -19,6 +19,7 @@ COMPILED = [
     "proxy/audit/statement.py",
     "proxy/observe/metrics.py",
     "proxy/plans/cache.py",
+    "proxy/plans/room.py",
     "proxy/postgres/conversation.py",
     "proxy/postgres/engine.py",
     "proxy/postgres/expected.py",

@@ -24,6 +24,7 @@ from proxy.lease import Lease
 from proxy.observe.metrics import Metrics
 from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
+from proxy.plans.room import PlanRoom
 from proxy.pool.pool import Pool
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
@@ -101,7 +102,7 @@ def make_engine(audit: AuditEmitter) -> Engine:
         Principal("alice", frozenset({"acme"}), frozenset({"app"}), "jwt"), tenant, TenantUsage("acme", limits),
         metrics.statement_counts("acme"), TenantTotals(), "127.0.0.1:5000", "bench",
     )  # fmt: skip
-    session.enter(PlanScope(access, catalog, "", 1000), tenant, 1, 1)
+    session.enter(PlanScope(access, catalog, "", PlanRoom(1 << 20)), tenant, 1, 1)
     book = StatementBook()
     lanes = Lanes(cast(Pool, NoPool()), book, {}, time.monotonic, lambda work: None)
     equipment = Equipment(

@@ -29,6 +29,7 @@ from policy.sql.compile import compile_query
 from policy.sql.plan import SlotValues, render
 from policy.sql.shape import shape_of
 from proxy.plans.cache import PlanScope
+from proxy.plans.room import PlanRoom
 from tests.harness.postgres import PostgresServer
 from tests.harness.simple_query import load_catalog_from
 
@@ -132,7 +133,7 @@ def _measure(server: PostgresServer, rounds: int) -> dict[str, Any]:
         admin.execute(SCHEMA)
         admin.execute("VACUUM ANALYZE")
         catalog = asyncio.run(load_catalog_from(conninfo))
-        scope = PlanScope(_access(), catalog, "", 1000)
+        scope = PlanScope(_access(), catalog, "", PlanRoom(64 << 20))
         compiling = [_compiling(s, scope) for s in STATEMENTS if s.name in ("point", "three-way join", "TPC-H 3")]
         _make_native(admin, password)
         native = server.conninfo("plans", user="native", password=password)

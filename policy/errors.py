@@ -8,7 +8,7 @@ protocol (`proxy/postgres/errors.py`), never here.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TenantGateError(Exception):
@@ -65,6 +65,13 @@ class StatementRefused(TenantGateError):
     """A statement does not go to the target; the base of the reasons why."""
 
     kind = "refused"
+
+    def fresh(self) -> Self:
+        """A copy that was never raised. One that was holds the frames that it passed through and all that they knew,
+        and more of them each time: what is kept to be raised again is kept, and raised, as such a copy."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__)
+        return copy
 
 
 class AccessDenied(StatementRefused):

@@ -146,7 +146,7 @@ class LimitsConfig:
     drain_s: float = 30.0
     stalled_message_s: float = 60.0  # half a message and then silence: the connection is closed
     write_high_bytes: int = 256 * 1024
-    plan_cache_entries: int = 10_000
+    plan_cache_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ def _read_limits(table: Table) -> LimitsConfig:
         drain_s=table.duration("drain_s", default.drain_s, least=0),
         stalled_message_s=table.duration("stalled_message_s", default.stalled_message_s),
         write_high_bytes=table.size("write_high_bytes", default.write_high_bytes, 4096),
-        plan_cache_entries=table.integer("plan_cache_entries", default.plan_cache_entries, 1, 10_000_000),
+        plan_cache_bytes=table.size("plan_cache_bytes", default.plan_cache_bytes, 64 * 1024),
     )
     if limits.max_query_bytes > limits.max_message_bytes:
         table.problem("max_query_bytes", "is more than max_message_bytes", "A query is one message.")

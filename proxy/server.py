@@ -84,6 +84,7 @@ class Server:
         snapshot = load_snapshot(self._config, self._version)
         self._tls = server_context(self._config.tls)
         self._gateway = Gateway(self._config, snapshot)
+        self._open_session = partial(open_session, self._gateway)
         self._stop = asyncio.Event()
         self._gateway.audit.start()
         self._set_gauges()
@@ -180,7 +181,7 @@ class Server:
         """Do the TLS handshake, if any, and let a frontend take over. One whose handshake fails never counts."""
         frontend = Frontend(
             self._gateway,
-            partial(open_session, self._gateway),
+            self._open_session,
             direct_tls=opened.direct,
             write_high_bytes=self._config.limits.write_high_bytes,
         )
@@ -266,7 +267,8 @@ class Server:
             pools=lambda: _pool_gauges(gateway),
             lanes=lambda: sum(len(place.lane_backends()) for place in gateway.places),
             lane_requests=lambda: sum(place.lane_requests for place in gateway.places),
-            plan_cache_entries=lambda: sum(len(scope) for scope in gateway.plans.scopes()),
+            plan_cache_entries=lambda: len(gateway.plans.room),
+            plan_cache_bytes=lambda: gateway.plans.room.bytes,
             policy_version=lambda: gateway.snapshot.version,
             audit_events=lambda: gateway.audit.events,
             audit_queue=lambda: gateway.audit.queued,
@@ -278,8 +280,9 @@ class Server:
 
     def _metrics(self) -> tuple[int, str, bytes]:
         metrics = self._gateway.metrics
-        metrics.plan_cache_hits = sum(scope.hits for scope in self._gateway.plans.scopes())
-        metrics.plan_cache_misses = sum(scope.misses for scope in self._gateway.plans.scopes())
+        metrics.plan_cache_hits = self._gateway.plans.hits
+        metrics.plan_cache_misses = self._gateway.plans.misses
+        metrics.plan_cache_evicted = self._gateway.plans.room.evicted
         metrics.sqlglot_unparsed = COUNTS.unparsed
         metrics.bytes_in = sum(totals.bytes_received for totals in self._gateway.totals.values())
         metrics.bytes_out = sum(totals.bytes_sent for totals in self._gateway.totals.values())

@@ -109,7 +109,7 @@ def compile_query(text: str, access: Access, catalog: Catalog, *, schema: str = 
 
 def refused_query(text: str, error: StatementRefused) -> CompiledQuery:
     """A query string of which nothing is known but that it is refused."""
-    plan = Plan(StatementKind.UTILITY, _first_word(text), (), text, denial=error)
+    plan = Plan(StatementKind.UTILITY, _first_word(text), (), text, denial=error.fresh())
     return CompiledQuery((plan,), by_shape=False)
 
 
@@ -228,7 +228,7 @@ def _denied(statement: Statement, text: str, context: Context | None, error: Sta
         offset=statement.start,
         fingerprint=_fingerprint_or_empty(text[statement.start : statement.end]),
         relations=() if context is None else tuple(context.relations),
-        denial=error,
+        denial=error.fresh(),
     )
 
 

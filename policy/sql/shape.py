@@ -88,6 +88,17 @@ def literal_spans(text: str) -> tuple[tuple[int, int], ...]:
     )
 
 
+def without_literals(text: str) -> str:
+    """A text of the same shape whose literals are as long and say nothing; the text must have a shape."""
+    out: list[str] = []
+    at = 0
+    for start, end in literal_spans(text):
+        blank = "'" + "x" * (end - start - 2) + "'" if text[start] == "'" else "1" * (end - start)
+        out += (text[at:start], blank)
+        at = end
+    return "".join([*out, text[at:]])
+
+
 class ShapeMatcher:
     """Recognises further texts of one shape without a scan; what it is not sure of it leaves to `shape_of`.
 

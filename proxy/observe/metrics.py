@@ -86,6 +86,7 @@ class Gauges:
     lanes: Callable[[], int] = field(default=_zero)
     lane_requests: Callable[[], int] = field(default=_zero)
     plan_cache_entries: Callable[[], int] = field(default=_zero)
+    plan_cache_bytes: Callable[[], int] = field(default=_zero)
     policy_version: Callable[[], int] = field(default=_zero)
     audit_events: Callable[[], int] = field(default=_zero)
     audit_queue: Callable[[], int] = field(default=_zero)
@@ -104,6 +105,7 @@ class Metrics:
         "bytes_in",
         "bytes_out",
         "gauges",
+        "plan_cache_evicted",
         "plan_cache_hits",
         "plan_cache_misses",
         "sqlglot_unparsed",
@@ -113,6 +115,7 @@ class Metrics:
     def __init__(self) -> None:
         self.bytes_in = 0  # from clients
         self.bytes_out = 0  # to clients
+        self.plan_cache_evicted = 0
         self.plan_cache_hits = 0
         self.plan_cache_misses = 0
         self.sqlglot_unparsed = 0
@@ -245,7 +248,9 @@ class _Export(Collector):
         metrics = self._metrics
         yield _counter("tenantgate_plan_cache_hits", "Plans found in the cache.", metrics.plan_cache_hits)
         yield _counter("tenantgate_plan_cache_misses", "Plans compiled.", metrics.plan_cache_misses)
+        yield _counter("tenantgate_plan_cache_evicted", "Plans dropped for want of room.", metrics.plan_cache_evicted)
         yield _gauge("tenantgate_plan_cache_entries", "Plans in the cache.", metrics.gauges.plan_cache_entries())
+        yield _gauge("tenantgate_plan_cache_size_bytes", "What they take.", metrics.gauges.plan_cache_bytes())
         yield _counter(
             "tenantgate_sqlglot_unparsed",
             "Statements that the second parser could not read.",

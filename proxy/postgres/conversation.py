@@ -153,7 +153,7 @@ class Conversation:
         self._sql_prepared = SqlPrepared()
         self._cursors = SqlCursors()
         self._notifications = Notifications(session, own_database=equipment.verbatim_errors)
-        self._real_names: set[bytes] = set()  # the client's own names that its backend has
+        self._real_names: dict[bytes, None] = {}  # the client's own names that its backend has
         self._wrote = False  # on the backend that the session has
         self._unnamed: Prepared | None = None  # the backend's unnamed statement
         self._request = 0  # Syncs sent: the number of the request that is being sent
@@ -326,7 +326,7 @@ class Conversation:
         """Refuse what is refused, check what needs the session's state."""
         denial = template.compiled.denial
         if denial is not None:
-            raise denial
+            raise denial.fresh()
         wrote = self._wrote or bool(self.pinned)
         for plan in template.compiled.plans:
             if plan.session_action == ("recall",) and not wrote:
@@ -393,7 +393,7 @@ class Conversation:
                 name = plan.session_action[1].encode()
                 if name in self._statements and name not in self._real_names:
                     prepared = self._statements.find(name)
-                    self._real_names.add(name)
+                    self._real_names[name] = None
                     self._send_real(name, prepared)
 
     def _send_real(self, name: bytes, prepared: Prepared) -> None:

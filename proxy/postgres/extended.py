@@ -112,7 +112,7 @@ class ExtendedConversation(Conversation):
     def _prepare(self, text: str, types: bytes, template: Template, literals: tuple[str, ...]) -> Prepared:
         denial = template.compiled.denial
         if denial is not None:
-            raise denial
+            raise denial.fresh()
         if len(template.compiled.plans) > 1:
             raise InvalidStatement("cannot insert multiple commands into a prepared statement")
         if template.first is not None and template.first.staged:
@@ -339,7 +339,7 @@ class ExtendedConversation(Conversation):
         self._in_request = True
         if kind == _STATEMENT:
             if self.pinned:  # it may be there under this very name
-                self._real_names.discard(name)
+                self._real_names.pop(name, None)
                 self._close_on_backend([name])
             self._statements.announce(name, None, self._request)
             self._simulate(Expected(expected.SIMULATED, name=name, reply=replies.CLOSE_COMPLETE))

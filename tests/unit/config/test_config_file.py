@@ -99,7 +99,7 @@ max_prepared = 12
 drain_s = "1min"
 stalled_message_s = 14
 write_high_bytes = 65536
-plan_cache_entries = 13
+plan_cache_bytes = "1MB"
 """
 
 
@@ -177,7 +177,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
     )
     assert got.audit == config.AuditConfig(base / "log/audit.jsonl", True, 0.02, 10)
     assert got.log == config.LogConfig("debug", "json")
-    assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 13)
+    assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 1024**2)
 
 
 def test_the_file_above_names_every_field_of_the_configuration() -> None:

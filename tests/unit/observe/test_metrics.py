@@ -85,6 +85,7 @@ def test_gauges_are_read_when_scraped() -> None:
         frontends=lambda: frontends[0],
         pools=lambda: [PoolGauge("main", "shop", idle=1, in_use=2, connecting=3, waiting=4)],
         plan_cache_entries=lambda: 6,
+        plan_cache_bytes=lambda: 7000,
         policy_version=lambda: 9,
         audit_events=lambda: 7,
         audit_queue=lambda: 8,
@@ -96,6 +97,7 @@ def test_gauges_are_read_when_scraped() -> None:
         assert value(metrics, "pool_backends", target="main", database="shop", state=state) == count
     assert value(metrics, "pool_waiting", target="main", database="shop") == 4
     assert value(metrics, "plan_cache_entries") == 6
+    assert value(metrics, "plan_cache_size_bytes") == 7000
     assert value(metrics, "policy_version") == 9
     assert value(metrics, "audit_events_total") == 7
     assert value(metrics, "audit_queue") == 8

@@ -16,6 +16,7 @@ from policy.sql.plan import CompiledQuery
 from proxy.plans import workers as workers_module
 from proxy.plans.ahead import MAX_WAITING, CompileAhead
 from proxy.plans.cache import CompilationFailed, PlanScope, TooComplex
+from proxy.plans.room import PlanRoom
 from proxy.plans.transport import HEADER, decode, encode
 from proxy.plans.workers import Worker, WorkerLost
 from tests.unit.plans.test_cache import scope
@@ -175,7 +176,7 @@ def test_a_process_forgets_what_is_not_used() -> None:
         worker = Worker()
         try:
             for _ in range(workers_module._MAX_KNOWN + 3):
-                subject = PlanScope(decode(encode(SHARED)[HEADER.size :]), CATALOG, "", 10)
+                subject = PlanScope(decode(encode(SHARED)[HEADER.size :]), CATALOG, "", PlanRoom(1 << 20))
                 assert await worker.compile(subject, "SELECT * FROM orders") is not None
             assert len(worker._known) == workers_module._MAX_KNOWN
         finally:
@@ -219,3 +220,67 @@ def test_an_ended_worker_is_an_error_of_its_own() -> None:
         await worker.close()
 
     asyncio.run(around())
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that processes compile from now on."""
+    texts: list[str] = []
+    compile_really = Worker.compile
+
+    async def counted(self: Worker, subject: PlanScope, text: str) -> CompiledQuery | None:
+        texts.append(text)
+        return await compile_really(self, subject, text)
+
+    monkeypatch.setattr(Worker, "compile", counted)
+    return texts
+
+
+def of_shape(number: int) -> str:
+    return f"SELECT id FROM orders WHERE id = {number} AND t IN (" + ", ".join(["'x'"] * 400) + ")"
+
+
+@pytest.mark.parametrize("tenants", [("acme",), ("acme", "globex", "initech", "umbrella")])
+def test_sessions_with_one_cold_shape_have_it_compiled_once(
+    tenants: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = counting(monkeypatch)
+
+    async def work(ahead: CompileAhead) -> None:
+        subject = scope()
+        done: list[CompiledQuery] = []
+
+        def one(number: int) -> None:
+            def take(result: CompiledQuery) -> None:
+                subject.keep(of_shape(number), result)
+                done.append(result)
+
+            ahead.submit(tenants[number % len(tenants)], subject, of_shape(number), always, take)
+
+        for number in range(40):
+            one(number)
+        async with asyncio.timeout(60):
+            while len(done) < 40:
+                await asyncio.sleep(0.01)
+        assert len(texts) <= min(len(tenants), len(ahead._workers))  # one for each process that was idle
+        assert (subject.misses, len(subject)) == (1, 1)
+        assert not ahead._by_key
+
+    run(work)
+
+
+def test_a_plan_that_hangs_on_a_literal_is_made_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = counting(monkeypatch)
+    pinned = [f"SELECT pg_read_file('x{n}')" + " " * 1100 for n in (1, 1, 1, 2)]  # refusals go by their text
+
+    async def work(ahead: CompileAhead) -> None:
+        subject = scope()
+        done: list[tuple[str, CompiledQuery]] = []
+        for text in pinned:
+            ahead.submit("acme", subject, text, always, lambda result, text=text: done.append((text, result)))  # type: ignore[misc]
+        async with asyncio.timeout(60):
+            while len(done) < len(pinned):
+                await asyncio.sleep(0.01)
+        assert all(result.denial is not None and result.plans[0].original in text for text, result in done)
+        assert sorted(texts) == sorted(set(pinned))
+
+    run(work)
