@@ -52,6 +52,7 @@ class NoBackend:
 
     def __init__(self) -> None:
         self.closed = False
+        self.left = 0
         self.sent = 0
         self.settings: dict[str, str] = {}
         self.statements = BackendStatements()

@@ -171,12 +171,12 @@ async def _open_tenant_session(
         raise
     lease = Lease(pool, usage, give_back)
     try:
-        settings = place.one_of(_start_settings(result.parameters))
+        settings = _start_settings(result.parameters)
         names = {name.lower(): name for name in result.parameters}
         place, parameters = await _settle_in(gateway, tenant, lease, settings, names)
         session = _make_session(gateway, frontend, result, tenant)
         session.process_id = key_id
-        engine = _make_engine(gateway, frontend, session, lease, settings, place)
+        engine = _make_engine(gateway, frontend, session, lease, place.one_of(settings), place)
         if frontend.transport is None:
             raise ConnectionResetError("client went away during login")
         gateway.recorder.login(  # before the client is told: no session without its record
