@@ -19,6 +19,7 @@ from policy.model import Isolation, Tenant, TenantStatus
 from policy.rbac import may_read_gateway, resolve_access
 from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
+from policy.sql.plan import AFTER_PATH
 from proxy.audit.emitter import AuditEmitter
 from proxy.cancel import CancelKeys
 from proxy.catalogs import Catalogs
@@ -393,6 +394,8 @@ def place(tenant: Tenant, target: TargetConfig) -> PoolKey:
     Under the second lock a backend is one tenant's for life (docs/decisions/0018): its claim is a startup parameter.
     """
     search_path = f'"{tenant.schema}"' if tenant.isolation is Isolation.SCHEMA and tenant.schema else "public"
+    if tenant.isolation is not Isolation.DATABASE:
+        search_path += AFTER_PATH
     return target.name, database_of(tenant, target), search_path, claim_of(tenant) if target.native else ""
 
 

@@ -128,6 +128,7 @@ class Catalog:
     builtin_functions: all function names in pg_catalog.
     system_columns: columns of the server's own relations, by "pg_catalog.pg_class" or "information_schema.tables".
     sorts_by_cost: it evaluates cheap conditions of a scan before costly ones, as cpu_operator_cost is not zero.
+    code_sets_path: some function of the owner's has a search_path of its own, on which temporary tables come first.
     salt: what all gateways of the server know and no tenant does: its system identifier; "" where it may not be read.
     """
 
@@ -149,3 +150,4 @@ class Catalog:
     system_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sorts_by_cost: bool = False
     salt: str = ""
+    code_sets_path: bool = False

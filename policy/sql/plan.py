@@ -95,6 +95,10 @@ class SettingChange:
     local: bool = False
 
 
+AFTER_PATH = ", pg_temp"
+"""Behind a session's search_path: code of the database's owner does not take a temporary table, which PostgreSQL would
+look for first, nor its row type, for what it means. Sessions name theirs by pg_temp (rules/temporary.py)."""
+
 NUMBERS, ANYTHING = 1, 3
 """What a statement may leave on its backend that its text does not tell: numbers taken from sequences; whatever code of
 the database's owner makes (a trigger, a function that the policy lists): temporary tables, settings, numbers, too."""

@@ -143,7 +143,8 @@ def check_type_names(context: Context) -> None:
 
 
 def _check_row_type(names: tuple[str, ...], node: Any, context: Context) -> None:
-    """`NULL::exports` would tell that there is a relation exports; so would its array type."""
+    """`NULL::exports` would tell that there is a relation exports; so would its array type. The error is PostgreSQL's
+    own, of a name that nothing has, to the letter."""
     if not context.shared or (len(names) > 1 and names[-2] != DEFAULT_SCHEMA) or not names:
         return
     for name in (names[-1], names[-1].removeprefix("_")):
@@ -153,10 +154,10 @@ def _check_row_type(names: tuple[str, ...], node: Any, context: Context) -> None
         rule = context.access.rules.get((DEFAULT_SCHEMA, name))
         listed = relation.kind == "v" and is_made_of_listed(relation, context.access, context.catalog)
         if (rule is None and not listed) or (rule is not None and rule.table_class is TableClass.DENIED):
+            brackets = "[]" if node.arrayBounds else ""
             raise InvalidStatement(
-                f'type "{names[-1]}" does not exist',
+                f'type "{".".join(names)}{brackets}" does not exist',
                 sqlstate="42704",
-                hint="Check the spelling.",
                 position=max(node.location or 0, context.statement.start) + 1,
             )
 

@@ -198,6 +198,11 @@ ORDER BY a.attrelid, a.attnum
 """
 
 _OPERATOR_COST = "SELECT pg_catalog.current_setting('cpu_operator_cost')"
+_CODE_SETS_PATH = f"""
+SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p, pg_catalog.unnest(p.proconfig) AS s(setting)
+  WHERE p.oid >= {FIRST_USER_OID} AND s.setting LIKE 'search_path=%' AND s.setting NOT LIKE '%pg_temp%')
+"""  # noqa: S608
+
 _MAY_IDENTIFY = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
 _IDENTIFIER = "SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c"
 
@@ -248,6 +253,7 @@ async def load_catalog(query: Query, database: str, version: int, *, rely_on_loc
         system_columns=_system_columns(await query(_SYSTEM_COLUMNS)),
         sorts_by_cost=float(_text((await query(_OPERATOR_COST))[0][0])) > 0,
         salt=await _salt(query),
+        code_sets_path=(await query(_CODE_SETS_PATH))[0][0] == "t",
     )
 
 

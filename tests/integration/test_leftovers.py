@@ -1,4 +1,5 @@
-"""What the owner's code and sequences leave on a backend, the next session does not find there.
+"""What the owner's code and sequences leave on a backend, the next session does not find there; nor does that code take
+a session's temporary table for the owner's.
 
 One backend serves all sessions of the gateway here, one after the other (a second one reads the catalogs).
 """
@@ -26,6 +27,13 @@ CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM nextval('numbers');
     RETURN NEW; END $$;
 CREATE TRIGGER leave BEFORE INSERT ON logged FOR EACH ROW EXECUTE FUNCTION leave();
+CREATE TYPE colour AS ENUM ('red');
+CREATE TABLE audited (note text, colour colour);
+CREATE TABLE watched (tenant_id text NOT NULL, note text);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO audited VALUES (NEW.note, 'red'::colour);
+    RETURN NEW; END $$;
+CREATE TRIGGER watch BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch();
 CREATE FUNCTION stage(what text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
     CREATE TEMP TABLE IF NOT EXISTS staging (note text);
     INSERT INTO staging VALUES (what); END $$;
@@ -44,6 +52,7 @@ tables:
   main:
     orders: {tenant_column: tenant_id}
     logged: {tenant_column: tenant_id}
+    watched: {tenant_column: tenant_id}
     numbers: {sequence: true}
     orders_id_seq: {sequence: true}
 functions:
@@ -134,3 +143,34 @@ def test_numbers_of_sequences_that_others_took(pair: Pair, taken: str) -> None:
     assert acme.query("ROLLBACK").statuses == "I"
     own = acme.query("BEGIN; SELECT nextval('numbers'); SELECT currval('numbers'); COMMIT").rows
     assert own[0] == own[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "SHOW search_path", "SET search_path TO public", "SET SESSION search_path = 'public'", "SET SCHEMA 'public'",
+        "SELECT set_config('search_path', 'public', false)", "RESET search_path", "RESET ALL",
+        "BEGIN; SET LOCAL search_path TO public; COMMIT",
+    ],
+)  # fmt: skip
+def test_the_owners_code_does_not_take_a_temporary_table_for_its_own(
+    path: str, pair: Pair, postgres: PostgresServer
+) -> None:
+    """Whose name the session may not know, so that none is refused."""
+    acme, _ = pair
+    assert not acme.query("CREATE TEMP TABLE audited (note text, colour text); CREATE TEMP TABLE colour (a int)").errors
+    assert not acme.query(path).errors
+    assert acme.query("SHOW search_path").rows == [["public, pg_temp"]]
+    assert not acme.query("INSERT INTO watched (note) VALUES ('x')").errors
+    assert acme.query("SELECT count(*) FROM audited").rows == [["0"]]
+    assert postgres.execute("DELETE FROM audited RETURNING note", "leftovers") == [("x",)]
+
+
+@pytest.mark.parametrize("form", ["?", "public.?", "?[]", "_?"])
+def test_the_row_type_of_an_unlisted_table_is_like_none(form: str, pair: Pair) -> None:
+    acme, _ = pair
+    told = []
+    for name in ("audited", "missing"):
+        (error,) = acme.query(f"SELECT NULL::{form.replace('?', name)}").errors
+        told.append((error["C"], error["M"].replace(name, "?"), error.get("P"), error.get("H")))
+    assert told[0] == told[1]

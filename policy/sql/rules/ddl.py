@@ -147,7 +147,7 @@ def refuse_storage(context: Context) -> None:
             raise _unsupported("%TYPE", "Name the type itself.", context)
         for attribute in _TABLESPACES if context.has_own_code else _STORAGE:
             value = getattr(node, attribute, None)
-            if value and value not in _INDEX_METHODS:
+            if value and (not isinstance(value, str) or value not in _INDEX_METHODS):
                 raise _unsupported("choosing storage", "Leave TABLESPACE, USING and OF out.", context)
 
 

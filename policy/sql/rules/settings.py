@@ -16,8 +16,11 @@ from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
 from policy.sql.parse import ast, enums, fields_of, text_constant
-from policy.sql.plan import SettingChange, StatementKind, quote_identifier, quote_literal
+from policy.sql.plan import AFTER_PATH, SettingChange, StatementKind, quote_identifier, quote_literal
 from policy.sql.references import names_of
+from policy.sql.resolve import DEFAULT_SCHEMA
+from policy.sql.rules.arguments import argument_spans
+from policy.sql.verify import failed
 
 Node = Any
 # What a setting may be set to: None is anything; else lower-case words.
@@ -129,6 +132,11 @@ def own_path(context: Context) -> str:
     return context.schema if context.access.isolation is Isolation.SCHEMA else "public"
 
 
+def _keeps_path(name: str, context: Context) -> bool:
+    """Whether a SET of the path, to what it is, must not take away what the gateway has put behind it."""
+    return name == "search_path" and context.access.isolation is not Isolation.DATABASE
+
+
 def is_own_setting(name: str, access: Access) -> bool:
     """Whether a session with this access may change a setting, as far as its name tells."""
     if name in SETTINGS:
@@ -223,6 +231,8 @@ def _set_config(call: Node, certain: bool, context: Context) -> None:
             position=position,
         )
     check_setting(name.lower(), [value], position, context)
+    if _keeps_path(name.lower(), context):
+        _put_path(call, context)
     local = _boolean(arguments[2])
     if certain and local is not None and value is not None and _stands_alone(name.lower(), [value]):
         _record(name.lower(), quote_literal(value), local=local, context=context)
@@ -267,6 +277,8 @@ def set_variable(node: Node, context: Context) -> None:
             _record(name, None, local=node.is_local, context=context)
         case _Kind.VAR_SET_VALUE:
             check_setting(name, [_setting_value(a) for a in node.args], position, context)
+            if _keeps_path(name, context):
+                _set_path_to_default(node, context)
             _set_value(name, node, context)
         case _:
             raise _refused(name, position, context)
@@ -288,6 +300,39 @@ def _check_default(name: str, position: int, context: Context) -> None:
     """The default is what the gateway set when it connected, also for the path and the identity."""
     if not is_own_setting(name, context.access) and name != "search_path" and name not in _IDENTITY:
         raise _refused(name, position, context)
+
+
+def _set_path_to_default(node: Node, context: Context) -> None:
+    """The path that the backend began with; `SET SCHEMA 'public'` says the same."""
+    tokens = context.tokens
+    first = tokens.index_at(context.statement.start) + 1
+    first += tokens.name(first) in ("SESSION", "LOCAL")
+    context.replace(tokens.items[first].start, context.statement.end, "search_path TO DEFAULT")
+
+    def unwrap(found: Node) -> Node:
+        given = found.kind, found.name, bool(found.is_local), found.args
+        if given != (_Kind.VAR_SET_DEFAULT, "search_path", bool(node.is_local), None):
+            raise failed("search_path")
+        return node
+
+    context.expect(node, unwrap)
+
+
+def _put_path(call: Node, context: Context) -> None:
+    """The same in set_config."""
+    arguments: tuple[Node, ...] = call.args or ()
+    own = own_path(context)
+    path = (own if own == DEFAULT_SCHEMA else quote_identifier(own)) + AFTER_PATH
+    context.replace(*argument_spans(call, context.tokens)[1], quote_literal(path))
+
+    def unwrap(found: Node) -> Node:
+        given: tuple[Node, ...] = (found.args or ()) if isinstance(found, ast.FuncCall) else ()
+        if len(given) != len(arguments) or text_constant(given[1]) != path:
+            raise failed("search_path")
+        found.args = (given[0], arguments[1], *given[2:])
+        return found
+
+    context.expect(call, unwrap)
 
 
 def _set_value(name: str, node: Node, context: Context) -> None:

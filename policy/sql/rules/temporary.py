@@ -1,8 +1,8 @@
 """Temporary tables: a session's own, in whatever strategy, with no guard and no permission but the database's TEMP.
 
 Every name becomes `pg_temp."name"`, so that PostgreSQL itself finds it among the session's own or not at all, and no
-statement can reach another table this way. A new one may not have a name that the database knows: PostgreSQL looks
-into pg_temp first, so code of the owner's (a trigger's function) could take it for the table that it means. Its columns
+statement can reach another table this way. A new one may not have a name that the session knows otherwise, nor one that
+code of the owner's (a trigger's function) could take for the table or type that it means. Its columns
 are of types that bring no unreviewed code, since later statements cannot see what they are.
 """
 
@@ -25,6 +25,7 @@ from policy.sql.rules.target import check_defaults
 from policy.sql.user_casts import mentions
 from policy.sql.user_code import user_code_of
 from policy.sql.verify import expect_name, failed
+from policy.sql.view_definitions import is_made_of_listed
 
 Node = Any
 
@@ -162,12 +163,7 @@ def _copy_columns(clause: Node, reference: Reference, context: Context) -> None:
 
 
 def _check_new_name(name: str, context: Context) -> None:
-    if (
-        name.startswith("pg_")
-        or name in _SYSTEM_TYPES
-        or name in _system_relations(context)
-        or _is_known(name, context)
-    ):
+    if name.startswith("pg_") or _is_visible(name, context) or (_comes_first(context) and _is_known(name, context)):
         raise InvalidStatement(
             f'relation "{name}" already exists',
             sqlstate="42P07",
@@ -176,14 +172,28 @@ def _check_new_name(name: str, context: Context) -> None:
         )
 
 
+def _is_visible(name: str, context: Context) -> bool:
+    """Whether the session's statements mean another relation by this name."""
+    if not context.shared:
+        return (context.schema or DEFAULT_SCHEMA, name) in context.catalog.relations
+    if any(listed == name for _, listed in context.access.rules):
+        return True
+    view = context.catalog.relations.get((DEFAULT_SCHEMA, name))
+    return view is not None and view.kind == "v" and is_made_of_listed(view, context.access, context.catalog)
+
+
+def _comes_first(context: Context) -> bool:
+    """Whether the owner's code could take a temporary table for a relation or type that it means: sessions have pg_temp
+    behind their search_path, but in a database of the tenant's own, and where a function sets a path itself."""
+    return context.access.isolation is Isolation.DATABASE or context.catalog.code_sets_path
+
+
 def _is_known(name: str, context: Context) -> bool:
-    """Whether code that runs for this session could mean another relation by this name."""
-    schemas = {DEFAULT_SCHEMA, context.schema, *(schema for schema, _ in context.access.rules)}
-    return any((schema, name) in context.catalog.relations for schema in schemas)
-
-
-def _system_relations(context: Context) -> set[str]:
-    return {name.rsplit(".", 1)[-1] for name in context.catalog.system_columns}
+    """Whether code could mean something by this name: in shared tables its refusal tells that there is such a thing."""
+    catalog = context.catalog
+    system = (relation.rsplit(".", 1)[-1] for relation in catalog.system_columns)
+    named = name in _SYSTEM_TYPES or name in catalog.user_types or name in system
+    return named or any(known == name for _, known in catalog.relations)
 
 
 def _check_types(context: Context) -> None:

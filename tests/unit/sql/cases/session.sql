@@ -11,12 +11,12 @@ SET TIME ZONE 'Europe/Berlin'; SET LOCAL datestyle = 'ISO, DMY'; SET NAMES 'UTF8
 -- search_path as it is
 SET search_path TO 'public'
 =>
-SET search_path TO 'public'
+SET search_path TO DEFAULT
 
 -- own search_path [schema]
 SET SESSION search_path = initech
 =>
-SET SESSION search_path = initech
+SET SESSION search_path TO DEFAULT
 
 -- transaction settings
 SET TRANSACTION READ ONLY; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ

@@ -178,11 +178,6 @@ SELECT 1 AS id INTO TEMP pg_class
 =>
 42P07 relation "pg_class" already exists
 
--- nor of one that is not listed
-CREATE TEMPORARY TABLE exports AS SELECT 1 AS id
-=>
-42P07 relation "exports" already exists
-
 -- a temporary table's default
 CREATE TEMP TABLE x (id int DEFAULT pg_backend_pid(), note text DEFAULT newest_secret())
 =>
