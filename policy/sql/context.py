@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Node = Any
 Unwrap = Callable[[Node], Node]
 
+WRAPPERS = (ast.ExplainStmt, ast.DeclareCursorStmt, ast.PrepareStmt, ast.CopyStmt, ast.CreateTableAsStmt)
+
 
 @dataclass(slots=True)
 class Context:
@@ -69,6 +71,15 @@ class Context:
         if not self._nodes:
             self._nodes = tuple(walk(self.statement.node))
         return self._nodes
+
+    @property
+    def outermost(self) -> Node:
+        """The query around which there is none, of which EXPLAIN, DECLARE, PREPARE, COPY or CREATE TABLE may be made;
+        None in a view."""
+        node = self.statement.node
+        while isinstance(node, WRAPPERS):
+            node = node.query
+        return node if self.own_text else None
 
     @property
     def shared(self) -> bool:

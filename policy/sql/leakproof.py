@@ -34,7 +34,7 @@ from policy.sql.column_families import (
     renamed,
     resolve_column,
 )
-from policy.sql.context import Context
+from policy.sql.context import WRAPPERS, Context
 from policy.sql.parse import Node, child_nodes, enums, walk
 from policy.sql.references import names_of
 from policy.sql.user_code import user_code_of
@@ -71,7 +71,6 @@ _VALUE_FUNCTIONS = MappingProxyType(
 )
 _TRANSACTION_TIMES = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
 _BOOLEAN_NODES = (ast.A_Expr, ast.BoolExpr, ast.NullTest, ast.BooleanTest)
-_WRAPPERS = (ast.ExplainStmt, ast.DeclareCursorStmt, ast.PrepareStmt, ast.CopyStmt, ast.CreateTableAsStmt)
 
 
 class _Exposure(Enum):
@@ -142,7 +141,7 @@ class _Classifier:
             return self._update_or_delete(node, parent, ctes)
         if isinstance(node, ast.MergeStmt):
             return self._merge(node, parent, ctes)
-        if isinstance(node, _WRAPPERS):
+        if isinstance(node, WRAPPERS):
             return node.query is None or self.statement(node.query, parent, ctes)
         return False
 
@@ -516,7 +515,7 @@ _CONSTANTS: Mapping[type, Family] = MappingProxyType(
     {ast.Integer: "integer", ast.Float: "numeric", ast.String: "text", ast.Boolean: "boolean"}
 )
 
-_STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt, *_WRAPPERS)
+_STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt, *WRAPPERS)
 
 
 def _sources_of(node: Node) -> tuple[Node, ...]:

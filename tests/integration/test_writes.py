@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -9,7 +11,7 @@ from policy.access import TableAccess
 from policy.errors import StatementRefused
 from policy.sql.rules.stamp import MARKER
 from tests.integration.two_shops import Connection, acme_only, check_same_as_alone, run, shop, state
-from tests.unit.sql.shop import MASKED, rewritten, shared_access
+from tests.unit.sql.shop import CATALOG, MASKED, rewritten, shared_access
 
 __all__ = ["acme_only", "shop"]
 
@@ -209,7 +211,10 @@ def test_row_filters_confine_writes(shop: Connection) -> None:
     shop.rollback()
 
 
-@pytest.mark.parametrize("declared", ["", " FOR UPDATE"])
+@pytest.mark.parametrize(
+    "declared",
+    ["", " FOR UPDATE", " ORDER BY id FOR UPDATE", " AND lower(status) <> 'x' ORDER BY id DESC FOR NO KEY UPDATE"],
+)
 def test_the_row_on_which_a_cursor_stands(declared: str, shop: Connection, acme_only: Connection) -> None:
     statements = (
         f"DECLARE c CURSOR FOR SELECT * FROM orders WHERE amount > 0{declared}",
@@ -225,6 +230,23 @@ def test_the_row_on_which_a_cursor_stands(declared: str, shop: Connection, acme_
     assert state(shop, own=False) == foreign
     shop.rollback()
     acme_only.rollback()
+
+
+def test_a_cursor_that_would_lock_a_sub_selects_rows_is_refused() -> None:
+    """Of a sub-select all rows are locked, and WHERE CURRENT OF would take the last of them."""
+    two = "SELECT * FROM orders o JOIN notes n ON lower(o.status) = lower(n.body)"
+    assert "OFFSET 0" in rewritten(f"DECLARE c CURSOR FOR {two}")
+    for lock in ("FOR UPDATE", "FOR SHARE OF o"):
+        with pytest.raises(StatementRefused, match="cannot be locked by this cursor"):
+            rewritten(f"DECLARE c CURSOR FOR {two} {lock}")
+
+
+def test_the_row_of_a_cursor_in_a_table_with_partitions_is_refused() -> None:
+    """The cursor has the tenant's partitions only, and PostgreSQL's error would name another."""
+    orders = replace(CATALOG.relations["public", "orders"], has_children=True)
+    catalog = replace(CATALOG, relations={**CATALOG.relations, ("public", "orders"): orders})
+    with pytest.raises(StatementRefused, match="CURRENT OF"):
+        rewritten("DELETE FROM orders WHERE CURRENT OF c", catalog=catalog)
 
 
 def test_a_cursor_that_reads_more_than_is_written() -> None:

@@ -95,6 +95,12 @@ def _guard_source(
             hint="Name the columns instead of *.",
             position=reference.position,
         )
+    if is_locked(reference) and isinstance(context.statement.node, ast.DeclareCursorStmt):
+        raise UnsupportedStatement(  # the sub-select would lock all of its rows, and WHERE CURRENT OF take the last
+            f"rows of {reference.visible_name} cannot be locked by this cursor",
+            hint="Leave FOR UPDATE out, or test columns in WHERE only, each condition those of one table.",
+            position=reference.position,
+        )
     if dependent:
         grouped.append((reference, resolved, dependent))
     source = guarded_relation(
@@ -156,8 +162,7 @@ def _conditions_are_enclosed(scope: Scope, context: Context) -> bool:
     and nothing in FROM may bring conditions of its own on the level's tables, as LATERAL does.
     """
     node = scope.node
-    outermost = node is context.statement.node and context.own_text
-    if not outermost and node.limitCount is None and node.limitOffset is None:
+    if node is not context.outermost and node.limitCount is None and node.limitOffset is None:
         return False
     conditions = [] if node.havingClause is None else [node.havingClause]
     sources = list(node.fromClause)
@@ -178,7 +183,7 @@ def _guard_in_where(scope: Scope, guarded: list[tuple[Reference, Resolved]], con
     ]
     tests = [test for _, _, test in tested if test]
     if tests:
-        shields = shields_of(tested, context) if scope.node is context.statement.node and context.shielded else None
+        shields = shields_of(tested, context) if scope.node is context.outermost and context.shielded else None
         add_tests(scope.node, guarded[0][0].start, tests, needs_barrier(context), context, shields)
 
 

@@ -39,8 +39,8 @@ _COSTLY = "pg_catalog.to_tsvector('pg_catalog.simple'::pg_catalog.regconfig, {}:
 
 def shield_operands(context: Context) -> None:
     """Find the operands that shields would do for, or none is needed for; then the statement needs no barrier."""
-    node = context.statement.node
-    if not isinstance(node, ast.SelectStmt) or node.whereClause is None or not context.own_text:
+    node = context.outermost
+    if not isinstance(node, ast.SelectStmt) or node.whereClause is None:
         return
     if not needs_barrier(context) or has_grouping_sets(node, context):
         return
@@ -55,7 +55,7 @@ def shield_operands(context: Context) -> None:
             if reference is None or not _takes_shields(reference, context):
                 return
             shielded[id(operand)] = reference
-    if shielded and statement_is_leakproof(node, context, shielded):
+    if shielded and statement_is_leakproof(context.statement.node, context, shielded):
         context.shielded, context.leakproof = shielded, True
 
 

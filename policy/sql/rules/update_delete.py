@@ -47,6 +47,14 @@ def rewrite_delete(node: Node, context: Context) -> None:
 def _check_cursor(reference: Reference, resolved: Resolved, context: Context) -> None:
     """WHERE CURRENT OF takes no further condition. It needs none where every cursor of the session has the guard:
     PostgreSQL gives the row on which the cursor stands. A view that is not expanded may show more than is written."""
+    if (
+        resolved.relation is not None and resolved.relation.has_children
+    ):  # its tenant's partitions are all the cursor has
+        raise UnsupportedStatement(
+            "WHERE CURRENT OF is not supported on a table with partitions",
+            hint="Name the row by its key: FETCH it, then UPDATE … WHERE id = …",
+            position=reference.position,
+        )
     if resolved.access.read_filter is not None or any(
         _shows_more(r, context) for r in context.catalog.relations.values()
     ):
