@@ -37,6 +37,7 @@ COMPILED = [
     "proxy/postgres/recorder.py",
     "proxy/postgres/relay.py",
     "proxy/postgres/settings.py",
+    "proxy/postgres/shared_runs.py",
     "proxy/postgres/statements.py",
     "proxy/postgres/wire/framing.py",
     "proxy/postgres/wire/messages.py",

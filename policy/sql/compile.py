@@ -34,7 +34,7 @@ from policy.sql.classify import classify
 from policy.sql.context import Context
 from policy.sql.crosscheck import cross_check
 from policy.sql.functions import review_code
-from policy.sql.lanes import may_share
+from policy.sql.lanes import may_prepare, may_share
 from policy.sql.parse import Statement, ast, fingerprint_of, parse_statements, scan
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKind
 from policy.sql.references import collect_references
@@ -215,6 +215,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         settings=tuple(context.settings),
         leaves=context.leaves,
         shareable=may_share(context),
+        preparable=may_prepare(context),
         pins=context.pins,
     )
 

@@ -1,8 +1,9 @@
-"""Which statements may share a backend with those of other sessions, and their text with literals as parameters.
+"""Which statements may be shared by sessions, on a lane or as a prepared statement, and their text with parameters.
 
 A lane (proxy/postgres/lanes) runs statements of many sessions in turn on one connection. What goes there reads only: it
 may be run a second time elsewhere without anybody noticing. It touches nothing that belongs to a session or to the
-transaction, and runs nothing that could: built-in functions that compute, and tables.
+transaction, and runs nothing that could: built-in functions that compute, and tables. What writes or locks may run as
+a prepared statement all the same, on its session's own backend.
 
 A statement of the simple protocol becomes one that is prepared once for all: its literals are parameters, typed as
 PostgreSQL's parser types the literals themselves (an integer is int4, a string is of unknown type), and so are the
@@ -35,17 +36,27 @@ _COMPUTING = frozenset().union(
     builtin.WINDOWS, builtin.ENUMS_AND_UUIDS, builtin.SETS_AND_VALUES,
 )  # fmt: skip
 _PLAIN_TABLES = ("r", "p")
+_PREPARABLE = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt)
 _PARAMETERS = frozenset({SlotKind.LITERAL, SlotKind.TENANT, SlotKind.SUBJECT, SlotKind.ATTRIBUTE})
 _LARGEST_INT4, _LARGEST_INT8 = 2**31 - 1, 2**63 - 1
 
 
 def may_share(context: Context) -> bool:
     """Whether the statement that was compiled in this context may run on a lane, as far as policy can tell."""
-    if context.kind is not StatementKind.READ or context.write or context.settings or context.pins:
+    if context.kind is not StatementKind.READ or context.write:
         return False
-    if not isinstance(context.statement.node, ast.SelectStmt) or not _without_user_code(context):
+    if not isinstance(context.statement.node, ast.SelectStmt) or not may_prepare(context):
         return False
-    if not all(_is_plain_table(name, context) for name in context.relations):
+    return not any(isinstance(node, ast.LockingClause) for node in context.nodes)
+
+
+def may_prepare(context: Context) -> bool:
+    """Whether it may run as a shared prepared statement on its session's own backend: it may write and lock, too."""
+    if context.kind not in (StatementKind.READ, StatementKind.WRITE) or context.settings or context.pins:
+        return False
+    if not isinstance(context.statement.node, _PREPARABLE) or not _without_user_code(context):
+        return False
+    if context.session_action or not all(_is_plain_table(name, context) for name in context.relations):
         return False
     return all(_only_computes(node, context) for node in context.nodes)
 
@@ -73,7 +84,7 @@ def _only_computes(node: Node, context: Context) -> bool:
         names = [part.sval for part in node.funcname or ()]
         own = len(names) == 1 or names[:-1] == ["pg_catalog"]
         return own and names[-1] in _COMPUTING and names[-1] not in context.catalog.user_functions
-    return not isinstance(node, (ast.LockingClause, ast.IntoClause, ast.RangeTableSample))
+    return not isinstance(node, (ast.IntoClause, ast.RangeTableSample, ast.CurrentOfExpr))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +99,8 @@ class ParameterForm:
 
 
 def parameter_form(compiled: CompiledQuery) -> ParameterForm | None:
-    """The form of a query string that is one statement and may share, else None."""
-    if len(compiled.plans) != 1 or not compiled.plans[0].shareable or _is_long(compiled.plans[0].pieces):
+    """The form of a query string that is one statement which may be prepared, else None."""
+    if len(compiled.plans) != 1 or not compiled.plans[0].preparable or _is_long(compiled.plans[0].pieces):
         return None
     sample = _Sample(compiled)
     kept: set[int] = set()
@@ -177,6 +188,8 @@ def _misplaced(tree: Node) -> set[int]:
             found |= _parameters((node.node,))
         elif isinstance(node, ast.GroupingSet):
             found |= _parameters(node.content)
+        elif isinstance(node, ast.InferClause):  # ON CONFLICT finds its index by the very expressions
+            found |= {int(each.number or 0) for each in walk(node) if isinstance(each, ast.ParamRef)}
         elif isinstance(node, ast.SelectStmt):
             found |= _parameters(node.groupClause) | _parameters(node.distinctClause)
         elif isinstance(node, ast.FuncCall) and node.funcformat == enums.CoercionForm.COERCE_SQL_SYNTAX:
@@ -192,7 +205,21 @@ def _stands_before(type_name: Node, value: Node) -> bool:
 
 
 def _parameters(nodes: Any) -> set[int]:
-    return {int(node.number or 0) for node in nodes or () if isinstance(node, ast.ParamRef)}
+    found = (_negated(node) or node for node in nodes or ())
+    return {int(node.number or 0) for node in found if isinstance(node, ast.ParamRef)}
+
+
+def _negated(node: Any) -> Node | None:
+    """The parameter of `- $1`: where a literal stands the parser makes a negative constant of it."""
+    if not isinstance(node, ast.A_Expr) or node.lexpr is not None or not isinstance(node.rexpr, ast.ParamRef):
+        return None
+    minus = node.kind == enums.A_Expr_Kind.AEXPR_OP and [part.sval for part in node.name] == ["-"]
+    return node.rexpr if minus else None
+
+
+def _is_negated_int4(node: Any) -> bool:
+    """`-3`, not `-2147483648`, which is an int4 while the negation of its parameter is an int8."""
+    return isinstance(node, ast.A_Const) and isinstance(node.val, ast.Integer) and -_LARGEST_INT4 <= node.val.ival <= 0
 
 
 def _same(before: Node, after: Node, count: int) -> bool:
@@ -201,6 +228,8 @@ def _same(before: Node, after: Node, count: int) -> bool:
     stack: list[tuple[Any, Any]] = [(before, after)]
     while stack:
         old, new = stack.pop()
+        if _is_negated_int4(old):
+            new = _negated(new) or new
         if isinstance(new, ast.ParamRef):
             number = int(new.number or 0)
             if not isinstance(old, ast.A_Const) or number in seen:

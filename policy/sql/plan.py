@@ -132,6 +132,7 @@ class Plan:
     settings: tuple[SettingChange, ...] = ()  # in the order in which they take effect
     leaves: int = 0  # NUMBERS, ANYTHING
     shareable: bool = False  # reads only, and touches no session: may run on a lane (lanes.py)
+    preparable: bool = False  # may run as a prepared statement that sessions share, each on its own backend (lanes.py)
     pins: str = ""  # why its session keeps its backend from here on, such as "temporary table"; "": it need not
 
 

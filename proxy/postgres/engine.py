@@ -23,11 +23,13 @@ from proxy.postgres.copying import CopyIn
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import Expected, Running
 from proxy.postgres.held import Wait
-from proxy.postgres.lanes.rider import LaneRider
+from proxy.postgres.lanes.template import SharedTemplate
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.reserved_names import FAILING_QUERY
 from proxy.postgres.settings import SessionSettings
+from proxy.postgres.shared_runs import SharedRuns
+from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages, replies
 from proxy.session import Session, Template, client_position
 
@@ -37,7 +39,7 @@ _ROLLBACK = b"ROLLBACK"
 _NO_RELATION = ("42P01", "3F000")
 
 
-class Engine(LaneRider):
+class Engine(SharedRuns):
     """Client messages in, backend messages out, and back."""
 
     __slots__ = ("_crowded", "_failed", "_rolled_back_last")
@@ -99,6 +101,7 @@ class Engine(LaneRider):
             judged = self._judge_query(message)
             if judged is None:
                 return
+            self._shared_template(judged[1])
         text, template, literals = judged
         try:
             if not template.plain:
@@ -116,8 +119,17 @@ class Engine(LaneRider):
         self._unnamed = None  # a Query ends the unnamed statement
         if not template.plain:
             self._make_real(template)
+        if self._untried is not None:
+            self._try_statement()
+        statement: SharedStatement | None = None
+        shared = template.shared
+        if isinstance(shared, SharedTemplate):
+            statement = shared.statement(literals)
+            if self._may_run_shared(statement):
+                self._run_shared(shared, statement, template, literals, text)
+                return
         running = self._begin(expected.QUERY, template, literals, text)
-        running.shared = self._shared_run(template, literals)
+        running.shared = statement
         self._out.append(messages.encode_query(template.text(literals).encode()))
         if self._settle_next:
             self._settle_next = False
@@ -331,6 +343,8 @@ class Engine(LaneRider):
 
     def map_position(self, entry: Expected, position: int) -> int:
         if isinstance(entry, Running):
+            if entry.from_query:
+                return 0
             return client_position(entry.template.compiled, position, self.session.values, entry.literals)
         if entry.prepared is not None:
             prepared = entry.prepared
@@ -381,9 +395,9 @@ class Engine(LaneRider):
         return self.relay.is_clean and self._copy is None and not self.skipping
 
     def overdue(self, now: float) -> bool:
-        """The statement at the head has used up its tenant's statement timeout."""
-        head = self.riding if self.rides else self.queue[0] if self.queue else None
-        return isinstance(head, Running) and 0.0 < head.deadline <= now
+        """The statement that runs has used up its tenant's statement timeout."""
+        runs = self.riding if self.rides else next((each for each in self.queue if isinstance(each, Running)), None)
+        return runs is not None and 0.0 < runs.deadline <= now
 
     def cancel_locally(self) -> bool:
         """Cancel a statement that no backend of this session runs: on a lane, or waiting. Whether there was one."""

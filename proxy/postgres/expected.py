@@ -22,7 +22,8 @@ class Expected:
 
     forward: the client sees the answer. name, prepared: what a Parse defines or a Close ends (None). shared: the
     statement that the backend is told of. error: what the client is told instead of the target's error (REFUSED,
-    REFUSED_QUERY), or, of a PREFIX, what ends the session when it fails. reply: of SIMULATED, which no backend answers.
+    REFUSED_QUERY), or, of a PREFIX, what ends the session when it fails. reply: of SIMULATED, which no backend answers;
+    of a BIND of ours, what the client gets in place of its answer.
     PREFIX: messages of ours up to a ReadyForQuery, of whose answers the client sees nothing.
     """
 
@@ -53,15 +54,16 @@ class Running(Expected):
 
     template: what was sent, to be rendered with `literals`; text: the client's query string. plan: the statement that
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
-    max_rows: of an Execute, 0 for all. own_copy: a COPY under a name that only the gateway knows. failed: a Query's
-    statement ended in an error, the rest is not run. stage, copied: of a COPY that is several statements, how many have
-    ended, and what the last one counted.
+    max_rows: of an Execute, 0 for all. own_copy: a COPY under a name that only the gateway knows. from_query: it stands
+    for a Query of the client. failed: a Query's statement ended in an error, the rest is not run. stage, copied: of a
+    COPY that is several statements, how many have ended, and what the last one counted.
     """
 
     __slots__ = (
         "copied",
         "deadline",
         "failed",
+        "from_query",
         "index",
         "literals",
         "max_rows",
@@ -94,6 +96,7 @@ class Running(Expected):
         self.start_bytes = 0
         self.max_rows = 0
         self.own_copy = False
+        self.from_query = False
         self.failed = False
         self.stage = 0
         self.copied = 0

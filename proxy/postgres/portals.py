@@ -22,6 +22,9 @@ class Portals:
         self._limit = limit
         self._bound: dict[bytes, tuple[Prepared | None, int]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._bound)
+
     def bind(self, name: bytes, prepared: Prepared, request: int) -> None:
         """A Bind was sent. Raises UnsupportedStatement (54000) when there are too many."""
         if len(self._bound) >= self._limit and name not in self._bound:

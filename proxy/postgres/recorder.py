@@ -54,7 +54,7 @@ class Recorder:
         frame = template.frame if running.index == 0 else None
         if frame is None:
             frame = self._frame(session, running)
-        protocol = "simple" if running.kind == expected.QUERY else "extended"
+        protocol = "simple" if running.kind == expected.QUERY or running.from_query else "extended"
         self._audit.emit(
             StatementEvent(
                 frame,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from policy.errors import AccessDenied
+from policy.errors import AccessDenied, TenantGateError
 from policy.sql.plan import StatementKind
 from policy.sql.rules.copy_staged import STAGES
 from proxy.errors import LocalProtocolError, RemoteProtocolError
@@ -28,11 +28,16 @@ from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
-_DATA_ROW, _COPY_DATA, _READY, _PARAMETER_STATUS, _ERROR = b"DdZSE"
+_DATA_ROW, _COPY_DATA, _READY, _PARAMETER_STATUS, _ERROR, _NO_DATA, _ROW_DESCRIPTION = b"DdZSEnT"
 _MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
 _OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
 _FAREWELLS = (b"FATAL", b"PANIC")
 _STALE = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
+TABLE_CHANGED = TenantGateError(
+    "could not serialize access: a table of the statement was altered meanwhile",
+    sqlstate="40001",
+    hint="Run the transaction again.",
+)
 _ENDED_BY_READY = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
 _HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
 
@@ -44,11 +49,13 @@ class RelayListener(Protocol):
     def parse_ended(self, entry: Expected, done: bool) -> None: ...
     def copy_in_started(self, message: bytes) -> bytes | None: ...
     def request_failed(self, skipping: bool) -> None: ...
+    def trial_failed(self, statement: SharedStatement) -> None: ...
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
     def ready(self, status: int, is_sync: bool) -> None: ...
     def transaction_command_ended(self, tag: bytes) -> None: ...
     def statement_stale(self, statement: SharedStatement) -> None: ...
     def parameter_changed(self, name: str, value: str) -> None: ...
+    def place_of_parameter(self, context: bytes) -> int: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
     def notification(self, message: bytes) -> bytes: ...
 
@@ -155,15 +162,24 @@ class ReplyRelay:
 
     def _on_prefix(self, tag: int, data: bytes, start: int, stop: int) -> bytes:
         """Messages of ours before a request: the client sees nothing of their answers."""
+        entry = self.queue[0]
         if tag == _READY:
             self.queue.popleft()
+        elif entry.shared is not None:
+            self._on_trial(entry.shared, tag, data, start, stop)
         elif tag == _PARAMETER_STATUS:
             self._listener.parameter_changed(*replies.decode_parameter_status(data[start:stop]))
-        elif tag == _ERROR:
-            error = self.queue[0].error
-            if error is not None:
-                raise error
+        elif tag == _ERROR and entry.error is not None:
+            raise entry.error
         return b""
+
+    def _on_trial(self, statement: SharedStatement, tag: int, data: bytes, start: int, stop: int) -> None:
+        """Of a statement that is parsed and described to see whether the target takes it."""
+        if tag == _NO_DATA or tag == _ROW_DESCRIPTION:
+            statement.described = True
+            statement.row_description = data[start:stop] if tag == _ROW_DESCRIPTION else None
+        elif tag == _ERROR:
+            self._listener.trial_failed(statement)
 
     # Handlers: None forwards the message as it is, bytes replace it.
 
@@ -173,7 +189,8 @@ class ReplyRelay:
         return None if entry.forward else b""
 
     def _on_bind_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
-        return None if self._take(expected.BIND).forward else b""
+        entry = self._take(expected.BIND)
+        return None if entry.forward else entry.reply
 
     def _on_close_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         return None if self._take(expected.CLOSE).forward else b""
@@ -295,9 +312,18 @@ class ReplyRelay:
             return error_reply(foreign_tenant(fields.get("M", b"")))
         if isinstance(entry, Running) and entry.plan is not None and entry.plan.staged:
             fields = as_of_copy(fields, entry.plan.staged)
+        if entry is not None and entry.kind == expected.BIND and not entry.forward and entry.shared is not None:
+            return self._present_bind(fields)
         position = None
         if entry is not None and fields.get("P", b"").isdigit():
             position = self._listener.map_position(entry, int(fields["P"]))
+        return replies.encode_error_fields(b"E", presentable_fields(fields, position, verbatim=self.verbatim_errors))
+
+    def _present_bind(self, fields: dict[str, bytes]) -> bytes:
+        """An error of a Bind that stands for a Query of the client, which has no parameters."""
+        if fields.get("C") in _STALE:
+            return error_reply(TABLE_CHANGED)
+        position = self._listener.place_of_parameter(fields.pop("W", b""))
         return replies.encode_error_fields(b"E", presentable_fields(fields, position, verbatim=self.verbatim_errors))
 
     def _on_notice(self, data: bytes, start: int, stop: int) -> bytes | None:

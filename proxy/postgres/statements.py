@@ -27,11 +27,25 @@ _WEIGHT = 1 / 8
 class SharedStatement:
     """`row_description`: the RowDescription of its results in text format, once it is known.
 
-    retired: the target refuses it (its result type has changed, for one); who holds it asks the book for its
+    described: a target has parsed it and said whether it returns rows. refused: a target would not have it as it is.
+    retired: the target refuses it now (its result type has changed, for one); who holds it asks the book for its
     successor.
     """
 
-    __slots__ = ("_need", "_runs", "_seconds", "_size", "name", "parse", "retired", "row_description", "text", "types")
+    __slots__ = (
+        "_need",
+        "_runs",
+        "_seconds",
+        "_size",
+        "described",
+        "name",
+        "parse",
+        "refused",
+        "retired",
+        "row_description",
+        "text",
+        "types",
+    )
 
     def __init__(self, text: str, types: bytes, need: int = PROBATION_RUNS) -> None:
         self.name = f"{SHARED_PREFIX}{next(_numbers)}".encode()  # one that no other statement of this process has
@@ -39,6 +53,8 @@ class SharedStatement:
         self.types = types
         self.parse = messages.encode_parse(self.name, text.encode(), types)
         self.row_description: bytes | None = None
+        self.described = False
+        self.refused = False
         self.retired = False
         self._need = need
         self._runs = 0
@@ -46,7 +62,7 @@ class SharedStatement:
         self._size = 0.0
 
     @property
-    def may_lane(self) -> bool:
+    def proven(self) -> bool:
         """Enough runs in a row were fast and small."""
         return self._runs >= self._need
 

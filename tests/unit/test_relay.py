@@ -44,6 +44,12 @@ class Story:
     def request_failed(self, skipping: bool) -> None:
         self.told.append(("failed", skipping))
 
+    def trial_failed(self, statement: SharedStatement) -> None:
+        raise AssertionError
+
+    def place_of_parameter(self, context: bytes) -> int:
+        raise AssertionError
+
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None:
         self.told.append(("parse failed", sqlstate))
 

@@ -169,6 +169,7 @@ class Lane:
             elif tag == _DESCRIBED:
                 if request.simple:
                     request.statement.row_description = data[position:stop]
+                    request.statement.described = True
             elif tag != _NO_DATA:
                 self._keep(request, data[start:position])
                 self._on_other(request, tag, data[position:stop])

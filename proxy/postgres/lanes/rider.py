@@ -73,7 +73,7 @@ class LaneRider(ExtendedConversation):
             return False  # it is judged again, to be refused
         self._judged = text, template, literals
         shared = self._shared_template(template)
-        if shared is None:
+        if shared is None or template.first is None or not template.first.shareable:
             return False
         statement = shared.statement(literals)
         now = self.clock()
@@ -99,8 +99,8 @@ class LaneRider(ExtendedConversation):
         if shared == _NEVER:
             return None
         if shared is _NOT_SEEN:
-            shareable = template.first is not None and template.first.shareable and len(template.compiled.plans) == 1
-            template.shared = _SEEN_ONCE if shareable else _NEVER
+            preparable = template.first is not None and template.first.preparable
+            template.shared = _SEEN_ONCE if preparable and len(template.compiled.plans) == 1 else _NEVER
             return None
         session = self.session
         assert session.scope is not None
@@ -111,11 +111,6 @@ class LaneRider(ExtendedConversation):
         made = SharedTemplate(form, self.book, session.values, session.principal, session.tenant)
         template.shared = made
         return made
-
-    def _shared_run(self, template: Template, literals: tuple[str, ...]) -> SharedStatement | None:
-        """The shared statement whose record a run without a lane counts for."""
-        shared = template.shared
-        return shared.statement(literals) if isinstance(shared, SharedTemplate) else None
 
     # Extended query
 
@@ -170,7 +165,7 @@ class LaneRider(ExtendedConversation):
     # On and off
 
     def _lane_for(self, statement: SharedStatement, now: float) -> Lane | None:
-        if self._lanes is None or not statement.may_lane:
+        if self._lanes is None or not statement.proven:
             return None
         return self._lanes.take(now)
 

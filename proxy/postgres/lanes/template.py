@@ -53,7 +53,7 @@ class SharedTemplate:
             self._statement = found
         return found
 
-    def message(self, statement: SharedStatement, literals: tuple[str, ...], *, describes: bool) -> bytes:
+    def message(self, statement: SharedStatement, literals: tuple[str, ...], *, describes: bool = False) -> bytes:
         """Bind, Describe if the RowDescription is not known, Execute, Sync."""
         parts: list[bytes] = [b"\0", statement.name, b"\0", _ALL_TEXT, self._count]
         for constant in self._constants:
@@ -69,6 +69,11 @@ class SharedTemplate:
         parts.append(_ALL_TEXT)
         body = b"".join(parts)
         return b"B" + _pack_length(len(body) + 4) + body + (_DESCRIBE_AND_RUN if describes else _RUN)
+
+    def literal_number(self, parameter: int) -> int | None:
+        """The number of the client's literal that parameter $1, $2 … stands for, None when it is a value of ours."""
+        constant = self._constants[parameter - 1] if 0 < parameter <= len(self._constants) else b""
+        return constant if isinstance(constant, int) else None
 
     def _text(self, literals: tuple[str, ...]) -> str:
         return "".join(

@@ -148,7 +148,7 @@ def test_an_error_in_a_long_reply_is_shown() -> None:
         owner.output
         == DESCRIPTION + big + big + replies.encode_error_fields(b"E", replies.decode_error_fields(ERROR)) + READY
     )
-    assert not statement.may_lane
+    assert not statement.proven
 
 
 def test_a_stale_plan_is_given_up() -> None:

@@ -26,13 +26,13 @@ def test_texts_that_come_once_take_no_place() -> None:
 def test_a_lane_is_earned_by_fast_and_small_runs() -> None:
     statement = StatementBook().statement("SELECT 1", NO_TYPES)
     statement.observe(0.001, 100)
-    assert not statement.may_lane
+    assert not statement.proven
     statement.observe(0.001, 100)
-    assert statement.may_lane
+    assert statement.proven
     statement.observe(100 * FAST_S, 100)
-    assert not statement.may_lane
+    assert not statement.proven
     runs = 0
-    while not statement.may_lane:
+    while not statement.proven:
         statement.observe(0.001, 100)
         runs += 1
     assert runs > 2, "who was slow once has to prove more"
@@ -42,7 +42,7 @@ def test_big_answers_earn_none() -> None:
     statement = StatementBook().statement("SELECT 1", NO_TYPES)
     for _ in range(10):
         statement.observe(0.001, 2 * SMALL_BYTES)
-    assert not statement.may_lane
+    assert not statement.proven
 
 
 def test_a_retired_statement_has_a_successor_with_another_name() -> None:

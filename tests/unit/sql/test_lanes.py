@@ -53,9 +53,6 @@ def test_what_is_no_value_stays(text: str, kept: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "UPDATE orders SET status = 'x'",
-        "SELECT id FROM orders FOR UPDATE",
-        "WITH gone AS (DELETE FROM orders RETURNING id) SELECT * FROM gone",
         "SELECT pg_backend_pid()",
         "SELECT pg_sleep(1)",
         "SELECT setseed(0.5)",
@@ -75,6 +72,43 @@ def test_what_writes_waits_or_belongs_to_a_session_does_not_share(text: str) -> 
     compiled = compile_query(text, SHARED, CATALOG)
     assert not any(plan.shareable for plan in compiled.plans if len(compiled.plans) == 1)
     assert parameter_form(compiled) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE orders SET status = 'x' WHERE id = 3",
+        "DELETE FROM orders WHERE id = 3",
+        "INSERT INTO orders (id, status) VALUES (3, 'x')",
+        "SELECT id FROM orders WHERE id = 3 FOR UPDATE",
+        "WITH gone AS (DELETE FROM orders RETURNING id) SELECT * FROM gone",
+    ],
+)
+def test_what_writes_or_locks_is_prepared_but_never_shares_a_backend(text: str) -> None:
+    (plan,) = compile_query(text, SHARED, CATALOG).plans
+    assert plan.preparable
+    assert not plan.shareable
+    found = form_of(text)
+    assert found is not None
+    assert "tenant" in found[1]
+
+
+def test_a_negative_number_is_the_negation_of_a_parameter() -> None:
+    """The parser folds `-3` into one constant; -2147483648 is an int4, the negation of 2147483648 an int8."""
+    found = form_of("SELECT id FROM orders WHERE id = -3")
+    assert found is not None
+    assert "id = - $" in found[0]
+    assert form_of("SELECT id FROM orders WHERE id = -2147483648") is None
+    for text in ("SELECT id FROM orders ORDER BY -1", "SELECT total::numeric(3, -1) FROM orders"):
+        kept = form_of(text)
+        assert kept is not None
+        assert "{0}" in kept[0]
+
+
+def test_what_on_conflict_finds_its_index_by_stays() -> None:
+    found = form_of("INSERT INTO orders (id) VALUES (3) ON CONFLICT (tenant_id, id) WHERE id > 5 DO NOTHING")
+    assert found is not None
+    assert "id > {1}" in found[0]
 
 
 def test_parameters_of_the_client_are_not_mixed_with_ours() -> None:
