@@ -35,7 +35,7 @@ from proxy.postgres.lanes.group import Lanes
 from proxy.postgres.lanes.lane import Lane
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.settings import SessionSettings
-from proxy.postgres.statements import BackendStatements, StatementBook
+from proxy.postgres.statements import StatementBook
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
 from proxy.quotas import TenantUsage
@@ -47,41 +47,23 @@ ROW = replies.row_description([("abalance", 23)]), replies.data_row([b"0"]), rep
 ROUNDS = 20_000
 
 
-class NoBackend:
-    """Takes what the engine sends and drops it."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.left = 0
-        self.sent = 0
-        self.settings: dict[str, str] = {}
-        self.statements = BackendStatements()
-        self.transaction_status = ord("I")
-
-    def write(self, data: bytes) -> None:
-        self.sent += len(data)
+TARGET = TargetConfig("bench", "127.0.0.1", 5432, "bench", "bench")
 
 
-class NoPool:
-    """Has nothing to spare."""
+class OnePool:
+    """A pool of one backend that is connected to nothing: what it is sent is dropped."""
 
     may_spare = False
-    target = TargetConfig("bench", "127.0.0.1", 5432, "bench", "bench")
-
-
-class NoLease:
-    """Always has the one backend."""
 
     def __init__(self) -> None:
-        self.backend: NoBackend | None = None
-        self._only = NoBackend()
+        self.target = TARGET
+        self._only = BackendConnection(TARGET, "bench")
 
-    def take_nowait(self) -> NoBackend:
-        self.backend = self._only
+    def acquire_nowait(self) -> BackendConnection:
         return self._only
 
-    def let_go(self) -> None:
-        self.backend = None
+    def give_back(self, backend: BackendConnection) -> None:
+        backend.detach()
 
 
 def make_engine(audit: AuditEmitter) -> Engine:
@@ -105,7 +87,8 @@ def make_engine(audit: AuditEmitter) -> Engine:
     )  # fmt: skip
     session.enter(PlanScope(access, catalog, "", PlanRoom(1 << 20)), tenant, 1, 1)
     book = StatementBook()
-    lanes = Lanes(cast(Pool, NoPool()), book, {}, time.monotonic, lambda work: None)
+    pool = cast(Pool, OnePool())
+    lanes = Lanes(pool, book, {}, time.monotonic, lambda work: None)
     equipment = Equipment(
         client_write=lambda data: None,
         pause_client=lambda paused: None,
@@ -121,7 +104,19 @@ def make_engine(audit: AuditEmitter) -> Engine:
         max_prepared=1000,
         verbatim_errors=False,
     )
-    return Engine(session, cast(Lease, NoLease()), SessionSettings({}), equipment)
+    lease = Lease(pool, lambda: None)
+    engine = Engine(session, lease, SessionSettings({}), equipment)
+    lease.receiver = Receiver()
+    return engine
+
+
+class Receiver:
+    """Stands where a frontend does; the answers are given to the engine by hand."""
+
+    def backend_data(self, data: bytes) -> None: ...
+    def backend_lost(self, error: Exception | None) -> None: ...
+    def backend_pause_writing(self) -> None: ...
+    def backend_resume_writing(self) -> None: ...
 
 
 def simple(engine: Engine) -> Callable[[int], None]:
@@ -194,7 +189,7 @@ def with_lane(engine: Engine) -> Lane:
     """One lane, which is always there."""
     lanes = engine.lanes_for({})
     assert lanes is not None
-    lane = Lane(cast(BackendConnection, NoBackend()), time.monotonic, lambda call: call(), lambda lost, again: None)
+    lane = Lane(BackendConnection(TARGET, "bench"), time.monotonic, lambda call: call(), lambda lost, again: None)
     lanes.use(lane)
     return lane
 

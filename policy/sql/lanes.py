@@ -213,13 +213,15 @@ def _negated(node: Any) -> Node | None:
     """The parameter of `- $1`: where a literal stands the parser makes a negative constant of it."""
     if not isinstance(node, ast.A_Expr) or node.lexpr is not None or not isinstance(node.rexpr, ast.ParamRef):
         return None
-    minus = node.kind == enums.A_Expr_Kind.AEXPR_OP and [part.sval for part in node.name] == ["-"]
+    minus = node.kind == enums.A_Expr_Kind.AEXPR_OP and [part.sval for part in node.name or ()] == ["-"]
     return node.rexpr if minus else None
 
 
 def _is_negated_int4(node: Any) -> bool:
     """`-3`, not `-2147483648`, which is an int4 while the negation of its parameter is an int8."""
-    return isinstance(node, ast.A_Const) and isinstance(node.val, ast.Integer) and -_LARGEST_INT4 <= node.val.ival <= 0
+    if not isinstance(node, ast.A_Const) or not isinstance(node.val, ast.Integer):
+        return False
+    return -_LARGEST_INT4 <= (node.val.ival or 0) <= 0
 
 
 def _same(before: Node, after: Node, count: int) -> bool:

@@ -57,8 +57,10 @@ class QueryResult:
     error: BackendQueryError | None = None
 
 
-class BackendConnection(asyncio.Protocol):
-    """Lives from the handshake to `close()` or the server's end of it; `closed` never becomes False again.
+class BackendConnection:
+    """An `asyncio.Protocol` by its methods (a subclass could not be compiled).
+
+    Lives from the handshake to `close()` or the server's end of it; `closed` never becomes False again.
 
     While attached, `transaction_status` and `parameters` are the receiver's to keep: only bytes pass here.
     opened_at: on the event loop's clock. settings: what was set since the startup packet, by name, values as SQL.
@@ -274,6 +276,9 @@ class BackendConnection(asyncio.Protocol):
         while (message := self._inbox.take_nowait()) is not None:
             self._on_asynchronous(message)
 
+    def eof_received(self) -> None:
+        """The server is done; the transport closes."""
+
     def pause_writing(self) -> None:
         self._paused = True
         if self._receiver is not None:
@@ -303,7 +308,9 @@ class BackendConnection(asyncio.Protocol):
             context = await negotiate_tls(sock, self.target)
             local = is_loopback(sock)
             hostname = self.target.host if context is not None else None
-            transport, _ = await loop.create_connection(lambda: self, sock=sock, ssl=context, server_hostname=hostname)
+            transport, _ = await loop.create_connection(
+                lambda: cast(asyncio.Protocol, self), sock=sock, ssl=context, server_hostname=hostname
+            )
         except BaseException:
             sock.close()
             raise

@@ -125,7 +125,7 @@ class Engine(SharedRuns):
         shared = template.shared
         if isinstance(shared, SharedTemplate):
             statement = shared.statement(literals)
-            if self._may_run_shared(statement):
+            if self._may_run_shared(template, statement):
                 self._run_shared(shared, statement, template, literals, text)
                 return
         running = self._begin(expected.QUERY, template, literals, text)

@@ -9,8 +9,39 @@ from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql.plan import CompiledQuery
 from policy.sql.shape import ShapeMatcher, matcher_of
 from proxy.plans.ahead import AHEAD_CHARACTERS, CompileAhead
-from proxy.plans.cache import PlanScope
+from proxy.plans.cache import MAX_KEPT_CHARACTERS, NO_LITERALS, PlanScope
 from proxy.session import Session, Template
+
+_TELLING_CHARACTERS = 32
+_MAX_KNOWN = 64
+
+
+class KnownText:
+    """A statement that the session has sent, and how others like it are told by their text alone."""
+
+    __slots__ = ("_exact", "_matcher", "_tried", "template")
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self._tried = False
+        self._exact: str | None = None
+        self._matcher: ShapeMatcher | None = None
+
+    def literals(self, text: str) -> tuple[str, ...] | None:
+        """The literals of `text` if it is such a statement, None when that needs a closer look."""
+        if self._matcher is not None:
+            return self._matcher.match(text)
+        return NO_LITERALS if text == self._exact else None
+
+    def recognise(self, text: str, by_shape: bool) -> None:
+        """It came again."""
+        if self._tried:
+            return
+        self._tried = True
+        if by_shape:
+            self._matcher = matcher_of(text)
+        if self._matcher is None and self.template.literals is None and len(text) <= MAX_KEPT_CHARACTERS:
+            self._exact = text
 
 
 class Judge:
@@ -20,10 +51,8 @@ class Judge:
         "_ahead",
         "_clock",
         "_generation",
-        "_last",
-        "_last_generation",
-        "_matcher",
-        "_matcher_tried",
+        "_known",
+        "_known_generation",
         "_ready",
         "_refresh",
         "_session",
@@ -44,10 +73,8 @@ class Judge:
         self._generation = generation
         self._ahead = ahead
         self._clock = clock
-        self._last: Template | None = None
-        self._last_generation = -1
-        self._matcher_tried = False
-        self._matcher: ShapeMatcher | None = None  # of the last statement's shape, when it came twice in a row
+        self._known: dict[str, KnownText] = {}  # by the first characters of the text
+        self._known_generation = -1
         self._ready: tuple[PlanScope, str, CompiledQuery | None] | None = None  # what was compiled off the loop
         self.max_query_bytes = max_query_bytes
 
@@ -78,11 +105,10 @@ class Judge:
             self._refresh(session)
         scope, ready = session.scope, self._ready
         assert scope is not None
-        if self._matcher is not None and self._last_generation == session.generation:
-            matched = self._matcher.match(text)
-            if matched is not None and self._last is not None:
-                scope.hits += 1
-                return self._last, matched
+        known = self._known.get(text[:_TELLING_CHARACTERS]) if self._known_generation == session.generation else None
+        if known is not None and (literals := known.literals(text)) is not None:
+            scope.hits += 1
+            return known.template, literals
         if ready is not None and ready[0] is scope and ready[1] == text and ready[2] is not None:
             return Template(ready[2], session.values), ()
         misses = scope.misses
@@ -90,21 +116,22 @@ class Judge:
         if scope.misses != misses:
             session.usage.compiling.spend(scope.last_s, self._clock())
         template = session.template(compiled)
-        self._remember(template, compiled.by_shape, text)
+        self._remember(known, template, compiled.by_shape, text)
         return template, literals
 
     def forget(self) -> None:
-        """What the last statement was."""
-        self._last = self._matcher = None
-        self._matcher_tried = False
+        """What the last statements were."""
+        self._known.clear()
 
-    def _remember(self, template: Template, by_shape: bool, text: str) -> None:
-        """Sessions send the same statement again and again: the second time, the next ones need no scan."""
-        if template is not self._last or self._last_generation != self._session.generation:
-            self._last, self._last_generation = template, self._session.generation
-            self._matcher, self._matcher_tried = None, False
-        elif by_shape and not self._matcher_tried:
-            self._matcher, self._matcher_tried = matcher_of(text), True
+    def _remember(self, known: KnownText | None, template: Template, by_shape: bool, text: str) -> None:
+        """Sessions send the same few statements again and again: from the second time on they need no scan."""
+        if self._known_generation != self._session.generation or len(self._known) >= _MAX_KNOWN:
+            self._known_generation = self._session.generation
+            self._known.clear()
+        if known is not None and known.template is template:
+            known.recognise(text, by_shape)
+        else:
+            self._known[text[:_TELLING_CHARACTERS]] = KnownText(template)
 
     def is_costly(self, text: str) -> bool:
         """Whether compiling it on the loop could be felt by others: it is long, or its tenant has had its share."""

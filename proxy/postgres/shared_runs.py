@@ -35,14 +35,16 @@ class SharedRuns(LaneRider):
         super().__init__(session, lease, settings, equipment)
         self._untried: SharedStatement | None = None
 
-    def _may_run_shared(self, statement: SharedStatement) -> bool:
+    def _may_run_shared(self, template: Template, statement: SharedStatement) -> bool:
         """Whether the next Query may run as this statement. Without lanes every text goes as it is."""
         if self._lanes is None or not statement.proven or statement.refused or self.queue or self._portals:
             return False
+        if self.status != _IN_TRANSACTION and (self.status != IDLE or not template.writes):
+            return False  # the transaction has failed; or it reads by itself, which lanes are for
         if not statement.described:
             self._untried = statement
             return False
-        return self.status == _IN_TRANSACTION or (self.status == IDLE and statement.row_description is None)
+        return self.status == _IN_TRANSACTION or statement.row_description is None
 
     def _run_shared(
         self,
