@@ -26,6 +26,7 @@ from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
 from proxy.plans.room import PlanRoom
 from proxy.pool.pool import Pool
+from proxy.pool.waiter import Holder
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.conversation import Equipment
@@ -59,7 +60,7 @@ class OnePool:
         self.target = TARGET
         self._only = BackendConnection(TARGET, "bench")
 
-    def acquire_nowait(self) -> BackendConnection:
+    def acquire_nowait(self, holder: Holder) -> BackendConnection:
         return self._only
 
     def give_back(self, backend: BackendConnection) -> None:
@@ -104,7 +105,7 @@ def make_engine(audit: AuditEmitter) -> Engine:
         max_prepared=1000,
         verbatim_errors=False,
     )
-    lease = Lease(pool, lambda: None)
+    lease = Lease(pool, session.usage, lambda: None)
     engine = Engine(session, lease, SessionSettings({}), equipment)
     lease.receiver = Receiver()
     return engine
