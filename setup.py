@@ -21,6 +21,7 @@ COMPILED = [
     "proxy/observe/metrics.py",
     "proxy/plans/cache.py",
     "proxy/plans/room.py",
+    "proxy/pool/pool.py",
     "proxy/postgres/backend.py",
     "proxy/postgres/conversation.py",
     "proxy/postgres/engine.py",

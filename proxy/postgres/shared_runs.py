@@ -37,7 +37,7 @@ class SharedRuns(LaneRider):
 
     def _may_run_shared(self, template: Template, statement: SharedStatement) -> bool:
         """Whether the next Query may run as this statement. Without lanes every text goes as it is."""
-        if self._lanes is None or not statement.proven or statement.refused or self.queue or self._portals:
+        if self._lanes is None or not statement.proven or statement.refused or self._portals or self._is_asked():
             return False
         if self.status != _IN_TRANSACTION and (self.status != IDLE or not template.writes):
             return False  # the transaction has failed; or it reads by itself, which lanes are for
@@ -45,6 +45,10 @@ class SharedRuns(LaneRider):
             self._untried = statement
             return False
         return self.status == _IN_TRANSACTION or statement.row_description is None
+
+    def _is_asked(self) -> bool:
+        """Something of the client's is under way, so the transaction's status is not known."""
+        return bool(self.queue) and self.queue[-1].kind != expected.PREFIX
 
     def _run_shared(
         self,
@@ -75,7 +79,7 @@ class SharedRuns(LaneRider):
         statement, backend = self._untried, self.backend
         assert statement is not None
         assert backend is not None
-        if self.status != IDLE or self.queue or self._in_request:
+        if self.status != IDLE or self._in_request or self._is_asked():
             return
         self._untried = None
         if statement.described or statement.retired:
