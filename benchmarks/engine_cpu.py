@@ -9,11 +9,11 @@ import argparse
 import asyncio
 import cProfile
 import pstats
+import socket
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from policy.access import Access, TableAccess
 from policy.model import Isolation, Principal, QuotaLimits, TableClass, TableRule, Tenant
@@ -26,7 +26,6 @@ from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanScope
 from proxy.plans.room import PlanRoom
 from proxy.pool.pool import Pool
-from proxy.pool.waiter import Holder
 from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.conversation import Equipment
@@ -48,26 +47,48 @@ ROW = replies.row_description([("abalance", 23)]), replies.data_row([b"0"]), rep
 ROUNDS = 20_000
 
 
-TARGET = TargetConfig("bench", "127.0.0.1", 5432, "bench", "bench")
+TARGET = TargetConfig("bench", "127.0.0.1", 5432, "bench", "bench", max_backends=1)
 
 
-class OnePool:
-    """A pool of one backend that is connected to nothing: what it is sent is dropped."""
-
-    may_spare = False
+class Sink(asyncio.Transport):
+    """Drops what is written. Its socket is one end of a pair, so that one can ask whether it is well."""
 
     def __init__(self) -> None:
-        self.target = TARGET
-        self._only = BackendConnection(TARGET, "bench")
+        super().__init__()
+        self._pair = socket.socketpair()
 
-    def acquire_nowait(self, holder: Holder) -> BackendConnection:
-        return self._only
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
 
-    def give_back(self, backend: BackendConnection) -> None:
-        backend.detach()
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._pair[0] if name == "socket" else default
+
+    def close(self) -> None:
+        for each in self._pair:
+            each.close()
+
+    abort = close
 
 
-def make_engine(audit: AuditEmitter) -> Engine:
+async def make_backend() -> BackendConnection:
+    """A backend that is connected to nobody."""
+    backend = BackendConnection(TARGET, "bench")
+    backend.connection_made(Sink())
+    return backend
+
+
+async def make_pool() -> Pool:
+    """A pool with one idle backend, and no room for lanes."""
+    pool = Pool(TARGET, "bench", connect=make_backend)
+    pool.give_back(await pool.acquire())
+    return pool
+
+
+async def make_engine(audit: AuditEmitter) -> Engine:
     """An engine of a shared tenant with its policy, catalog, quotas, audit and metrics."""
     columns = (Column("aid", 23, "integer", True), Column("abalance", 23, "integer"), Column("tenant_id", 25, "text"))
     relation = Relation(
@@ -88,7 +109,7 @@ def make_engine(audit: AuditEmitter) -> Engine:
     )  # fmt: skip
     session.enter(PlanScope(access, catalog, "", PlanRoom(1 << 20)), tenant, 1, 1)
     book = StatementBook()
-    pool = cast(Pool, OnePool())
+    pool = await make_pool()
     lanes = Lanes(pool, book, {}, time.monotonic, lambda work: None)
     equipment = Equipment(
         client_write=lambda data: None,
@@ -206,7 +227,8 @@ async def measure(mode: str, profile: bool) -> float:
     with tempfile.TemporaryDirectory() as directory:
         audit = AuditEmitter(AuditConfig(path=Path(directory) / "audit.jsonl"))
         audit.start()
-        once = MODES[mode](make_engine(audit))
+        engine = await make_engine(audit)
+        once = MODES[mode](engine)
         for number in range(1000):
             once(number)
         profiler = cProfile.Profile() if profile else None
@@ -220,6 +242,7 @@ async def measure(mode: str, profile: bool) -> float:
             profiler.disable()
             pstats.Stats(profiler).sort_stats("tottime").print_stats(28)
         await audit.close()
+        await engine.lease.pool.close()
     return used / ROUNDS * 1e6
 
 

@@ -46,11 +46,13 @@ def used(work: Callable[[Engine], None], directory: Path) -> tuple[PlanScope, En
     async def around() -> Engine:
         audit = AuditEmitter(AuditConfig(path=directory / "audit.jsonl"))
         audit.start()
-        engine = make_engine(audit)
+        engine = await make_engine(audit)
         try:
             work(engine)
         finally:
             await audit.close()
+            engine.lease.end(reusable=False)
+            await engine.lease.pool.close()
         return engine
 
     engine = asyncio.run(around())
