@@ -30,6 +30,7 @@ _UNNAMED_ALL = messages.Execute(b"", 0)
 _DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
 _EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
 _STATEMENT = ord("S")
+_FAILED = ord("E")  # the transaction status
 _SHARED_PREFIX = SHARED_PREFIX.encode()
 
 
@@ -137,6 +138,10 @@ class ExtendedConversation(Conversation):
             self._close_on_backend(backend.statements.add(shared.name))
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared, shared=shared))
             self._out.append(shared.parse)
+        elif self.status == _FAILED:  # nothing is prepared now: the target says so, or that it is a ROLLBACK
+            self._unnamed = None
+            self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
+            self._out.append(messages.encode_parse(b"", prepared.sent.encode(), prepared.types))
         else:
             self._simulate(Expected(expected.SIMULATED, name=name, prepared=prepared, reply=replies.PARSE_COMPLETE))
 

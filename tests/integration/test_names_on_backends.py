@@ -81,3 +81,22 @@ def test_deallocate_of_ones_own_name_lets_the_backend_go(pair: Pair) -> None:
     assert acme.query("DEALLOCATE own3").tags == "CZ"
     acme.send(messages.encode_query(b"EXECUTE own3"))
     assert acme.receive().sqlstates == ["26000"]
+
+
+def test_a_failed_transaction_prepares_nothing(pair: Pair) -> None:
+    """Also not a text that the backend has prepared already."""
+    acme, globex = pair
+    prepare(globex, "known", "SELECT 41 + 1")
+    acme.query("BEGIN; SELECT 1/0")
+    acme.send(parse("known", "SELECT 41 + 1"), SYNC)
+    assert acme.receive().sqlstates == ["25P02"]
+    acme.send(parse("end", "ROLLBACK"), bind("", "end"), execute(), SYNC)
+    assert acme.receive().tags == "12CZ"
+    acme.send(bind("", "known"), SYNC)
+    assert acme.receive().sqlstates == ["26000"]
+    prepare(acme, "known", "SELECT 41 + 1")
+    acme.query("BEGIN; SELECT 1/0")
+    acme.send(parse("again", "ROLLBACK"), bind("", "again"), execute(), SYNC)
+    assert acme.receive().tags == "12CZ"
+    acme.send(bind("", "known"), execute(), SYNC)
+    assert acme.receive().rows == [["42"]]
