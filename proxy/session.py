@@ -109,6 +109,7 @@ class Session:
     __slots__ = (
         "_templates",
         "application_name",
+        "basis",
         "client_address",
         "counts",
         "expires_at",
@@ -145,16 +146,22 @@ class Session:
         self.expires_at = principal.expires_at
         self.process_id = 0  # what the client takes for its backend's
         self.generation = -1
+        self.basis = 0
         self.policy_version = 0
         self.scope: PlanScope | None = None
         self.values = NO_VALUES
         self._templates: dict[int, Template] = {}
 
     def enter(self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int) -> None:
-        """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs."""
+        """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs, of other tenants,
+        too; `basis` when what this session is judged by has changed."""
+        known, values = self.scope, slot_values(self.principal, tenant, scope.catalog.salt)
+        same = known is not None and known.catalog is scope.catalog and known.access.id == scope.access.id
+        if not same or values != self.values:
+            self.basis += 1
         self.scope = scope
         self.tenant = tenant
-        self.values = slot_values(self.principal, tenant, scope.catalog.salt)
+        self.values = values
         self.generation = generation
         self.policy_version = policy_version
         self._templates.clear()

@@ -336,15 +336,25 @@ class Conversation:
                 )
             wrote = wrote or plan.write
             if plan.session_action:
-                self._sql_prepared.admit(plan, self._statements, self.session.generation)
-                self._cursors.admit(plan, self.session.generation)
+                self._sql_prepared.admit(plan, self._statements, self.session, self._becomes_at_once)
+                self._cursors.admit(plan, self.session.basis, self._becomes_at_once)
             if plan.session_action[:1] == ("listen",):
                 self._notifications.listen(plan.session_action[1])
+
+    def _still_becomes(self, text: str, sent: str) -> bool:
+        """Whether the client's text would be sent as it was then."""
+        template, literals = self._judge.judge(text)
+        return template.compiled.denial is None and template.text(literals) == sent
+
+    def _becomes_at_once(self, text: str, sent: str) -> bool:
+        """The same, of a text that may be looked at on the event loop."""
+        return self._judge.is_ready(text) and self._still_becomes(text, sent)
 
     def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> Running:
         now = self.clock()
         running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
         running.start_bytes = self.relay.bytes_in
+        running.basis = self.session.basis
         self.queue.append(running)
         if template.writes:
             self._wrote = True

@@ -267,8 +267,8 @@ class Engine(SharedRuns):
                 self.settings.changed(plan.settings)
             if plan.session_action:
                 self._act(plan.session_action[0], plan.session_action)
-                self._sql_prepared.apply(plan, self._statements, self.session.generation)
-                self._cursors.apply(plan, self.session.generation)
+                self._sql_prepared.apply(plan, self._statements, running)
+                self._cursors.apply(plan, running)
         if plan is not None and plan.command in _CURSOR_COMMANDS:
             self._portals.clear()
         if running.kind == expected.EXECUTE or running.failed or running.index + 1 >= len(running.plans):

@@ -50,7 +50,7 @@ class Expected:
 
 
 class Running(Expected):
-    """A statement, or the statements of one Query, under way on the backend.
+    """A statement, or the statements of one Query, under way on the backend. basis: the session's when it was sent.
 
     template: what was sent, to be rendered with `literals`; text: the client's query string. plan: the statement that
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
@@ -60,6 +60,7 @@ class Running(Expected):
     """
 
     __slots__ = (
+        "basis",
         "copied",
         "deadline",
         "failed",
@@ -86,6 +87,7 @@ class Running(Expected):
         self.shared = None
         self.error = None
         self.reply = b""
+        self.basis = 0
         self.template = template
         self.literals = literals
         self.text = text

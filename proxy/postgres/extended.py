@@ -331,8 +331,7 @@ class ExtendedConversation(Conversation):
 
     def _check_unchanged(self, portal: Prepared) -> None:
         """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""
-        template, literals = self._judge.judge(portal.text)
-        if template.compiled.denial is not None or template.text(literals) != portal.sent:
+        if not self._still_becomes(portal.text, portal.sent):
             raise InvalidStatement(
                 "the portal was opened under an older policy", sqlstate="34000", hint="Run the statement again."
             )

@@ -1,13 +1,15 @@
-"""Cursors that a session declared in SQL, by name, with the policy generation that judged their query.
+"""Cursors that a session declared in SQL, by name, with the basis (proxy/session.py) that their query was judged by.
 
 A cursor shows what its query was rewritten to when it was declared, so FETCH from one that an older policy judged is
-refused: WITH HOLD it could outlive any change of the session's rights.
+refused, unless it would be declared so today: WITH HOLD it could outlive any change of the session's rights.
 """
 
 from __future__ import annotations
 
 from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql.plan import Plan
+from proxy.postgres.expected import Running
+from proxy.postgres.judged import Judged, StillBecomes, judged
 
 _MAX_NAMES = 10_000
 
@@ -19,31 +21,35 @@ class SqlCursors:
     __slots__ = ("_declared", "_held", "_sent")
 
     def __init__(self) -> None:
-        self._declared: dict[str, int] = {}
+        self._declared: dict[str, Judged] = {}
         self._sent: dict[str, int] = {}
         self._held: dict[str, None] = {}  # names only; an empty dict is a third of an empty set
 
-    def admit(self, plan: Plan, generation: int) -> None:
+    def admit(self, plan: Plan, basis: int, still_becomes: StillBecomes) -> None:
         """May this DECLARE or FETCH go on? Raises InvalidStatement (34000) or UnsupportedStatement (54000)."""
         action, *names = plan.session_action
         if action == "declare":
             if len(self._sent) + len(self._declared) >= _MAX_NAMES:
                 raise UnsupportedStatement("too many cursors", sqlstate="54000", hint="CLOSE some.")
-            self._sent[names[0]] = generation
+            self._sent[names[0]] = basis
         elif action == "fetch":
-            for known in (self._declared.get(names[0]), self._sent.get(names[0])):
-                if known not in (None, generation):
-                    raise InvalidStatement(
-                        f'cursor "{names[0]}" was opened under an older policy',
-                        sqlstate="34000",
-                        hint="CLOSE it and declare it again.",
-                    )
+            known = self._declared.get(names[0])
+            now = None if known is None else known.again(basis, still_becomes)
+            if (known is not None and now is None) or self._sent.get(names[0], basis) != basis:
+                raise InvalidStatement(
+                    f'cursor "{names[0]}" was opened under an older policy',
+                    sqlstate="34000",
+                    hint="CLOSE it and declare it again.",
+                )
+            if now is not None:
+                self._declared[names[0]] = now
 
-    def apply(self, plan: Plan, generation: int) -> None:
+    def apply(self, plan: Plan, running: Running) -> None:
         """It was done."""
         action, *names = plan.session_action
         if action == "declare":
-            self._declared[names[0]] = self._sent.pop(names[0], generation)
+            self._sent.pop(names[0], None)
+            self._declared[names[0]] = judged(running)
             if "hold" in names[1:]:
                 self._held[names[0]] = None
         elif action == "close":

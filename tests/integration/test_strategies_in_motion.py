@@ -155,6 +155,43 @@ def test_shared_tables_take_no_ddl(gateway: DemoGateway) -> None:
                 owner.execute(statement.encode())
 
 
+def test_what_a_session_prepared_outlives_tables_that_come(gateway: DemoGateway, strategy: Strategy) -> None:
+    """Those of its own database, and of another tenant's, which are none of its business."""
+    with connect(gateway, strategy, ("app",)) as app, may_create(gateway, DATABASE):
+        app.execute("PREPARE mine (int) AS SELECT count(*) FROM customers WHERE id > $1")
+        app.execute("DECLARE kept CURSOR WITH HOLD FOR SELECT id FROM customers")
+        before = one(app, "EXECUTE mine(0)")
+        with connect(gateway, DATABASE, ("owner",)) as owner:
+            owner.execute("CREATE TABLE tests_came (id int)")
+            owner.execute("DROP TABLE tests_came")
+            owner.execute("CREATE TABLE tests_came (id int)")
+        try:
+            assert one(app, "EXECUTE mine(0)") == before
+            assert one(app, "EXECUTE mine(1000000)") == 0
+            assert app.execute("FETCH kept").fetchone() is not None
+        finally:
+            gateway.server.execute("DROP TABLE tests_came", DATABASE.database)
+
+
+def test_what_would_be_sent_otherwise_now_is_not_executed(gateway: DemoGateway) -> None:
+    """In shared tables a guard lists the columns that there are."""
+
+    def change(column: str) -> None:
+        gateway.server.execute(f"ALTER TABLE customers {column}", SHARED.database)
+        with connect(gateway, SCHEMA, ("owner",)) as owner, may_create(gateway, SCHEMA):
+            owner.execute("CREATE TABLE tests_came (id int)")  # the same database: its catalog is loaded again
+            owner.execute("DROP TABLE tests_came")
+
+    with connect(gateway, SHARED, ("analyst",)) as analyst:
+        analyst.execute("PREPARE mine AS SELECT * FROM customers")
+        analyst.execute("EXECUTE mine")
+        change("ADD COLUMN tests_secret text")
+        try:
+            assert sqlstate_of(analyst, "EXECUTE mine") == "26000"
+        finally:
+            change("DROP COLUMN tests_secret")
+
+
 def test_stored_code_is_for_a_tenant_that_is_alone_on_its_target(policy: Policy) -> None:
     gateway = policy.gateway
     statements = (

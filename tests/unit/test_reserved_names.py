@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from policy.errors import InvalidStatement
@@ -11,6 +13,7 @@ from proxy.postgres.prepared import PreparedStatements
 from proxy.postgres.reserved_names import SHARED_PREFIX
 from proxy.postgres.sql_prepared import SqlPrepared
 from proxy.postgres.statements import StatementBook
+from proxy.session import Session
 
 
 @pytest.mark.parametrize("action", ["prepare", "execute", "deallocate"])
@@ -18,7 +21,7 @@ def test_sql_cannot_name_a_shared_statement(action: str) -> None:
     name = StatementBook().statement("SELECT 1", b"\0\0").name.decode()
     plan = Plan(StatementKind.UTILITY, action.upper(), (), "", session_action=(action, name))
     with pytest.raises(InvalidStatement, match="reserved"):
-        SqlPrepared().admit(plan, PreparedStatements(10), 1)
+        SqlPrepared().admit(plan, PreparedStatements(10), cast(Session, None), lambda text, sent: False)
 
 
 def test_errors_do_not_show_them() -> None:
