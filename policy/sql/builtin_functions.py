@@ -294,7 +294,7 @@ REFUSAL_REASONS: tuple[tuple[str, str], ...] = (
 # Of the functions that are refused elsewhere, with a reason above or because nobody has read them: what even who may
 # store code does not call, because it reaches beyond the database. The others a stored function may call anyway.
 BEYOND_THE_DATABASE = (
-    r"pg_read_.*|pg_ls_.*|pg_stat_file|pg_file_.*|lo_.*|loread|lowrite|pg_current_logfile|pg_hba_.*|pg_ident_.*"
+    r"pg_read_.*|pg_ls_.*|pg_stat_file|pg_file_.*|lo_(im|ex)port|pg_current_logfile|pg_hba_.*|pg_ident_.*"
     r"|pg_relation_filepath|pg_show_all_file_settings|dblink.*|pg_terminate_backend|pg_cancel_backend|pg_reload_conf"
     r"|pg_rotate_logfile.*|pg_log_.*|pg_promote|pg_blocking_pids|pg_safe_snapshot.*|pg_lock_status|pg_prepared_.*"
     r"|pg_isolation_.*|pg_export_snapshot|set_config|pg_show_all_settings|pg_settings_.*|pg_stat_.*"

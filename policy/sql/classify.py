@@ -128,7 +128,7 @@ OUTCOMES: dict[str, Outcome] = {
     "CreateEventTrigStmt": _never("CREATE EVENT TRIGGER", _CODE_HINT),
     "AlterEventTrigStmt": _never("ALTER EVENT TRIGGER", _CODE_HINT),
     "CreateTransformStmt": _never("CREATE TRANSFORM", _CODE_HINT),
-    "CreateConversionStmt": _never("CREATE CONVERSION", _CODE_HINT),
+    "CreateConversionStmt": _own_database("CREATE CONVERSION", _CODE_HINT),
     "CreateCastStmt": _own_database("CREATE CAST", _CODE_HINT),
     "DefineStmt": _own_database("CREATE", _CODE_HINT),
     "CompositeTypeStmt": _own("CREATE TYPE"),
@@ -142,7 +142,7 @@ OUTCOMES: dict[str, Outcome] = {
     "AlterOperatorStmt": _own_database("ALTER OPERATOR", _CODE_HINT),
     "LoadStmt": _never("LOAD", _CODE_HINT),
     # who may do what
-    "GrantStmt": _never("GRANT", _ADMIN_HINT),
+    "GrantStmt": _own_database("GRANT", _ADMIN_HINT),
     "GrantRoleStmt": _never("GRANT ROLE", _ADMIN_HINT),
     "CreateRoleStmt": _never("CREATE ROLE", _ADMIN_HINT),
     "AlterRoleStmt": _never("ALTER ROLE", _SESSION_HINT),
@@ -237,11 +237,12 @@ _DDL_NODES = KNOWN_NODES | _names(
 )
 _OWN_DATABASE_NODES = _DDL_NODES | _names(
     """
+    AccessPriv GrantStmt
     AlterCollationStmt AlterDomainStmt AlterFunctionStmt AlterObjectSchemaStmt AlterOpFamilyStmt AlterOperatorStmt
     AlterPolicyStmt AlterStatsStmt AlterTSConfigurationStmt AlterTSDictionaryStmt AlterTypeStmt ClusterStmt
-    CreateCastStmt CreateOpClassItem CreateOpClassStmt CreateOpFamilyStmt CreatePolicyStmt CreateRangeStmt
-    CreateSchemaStmt CreateStatsStmt DefineStmt NotifyStmt ReindexStmt ReplicaIdentityStmt ReturnStmt RuleStmt
-    StatsElem VariableSetStmt
+    CreateCastStmt CreateConversionStmt CreateOpClassItem CreateOpClassStmt CreateOpFamilyStmt CreatePolicyStmt
+    CreateRangeStmt CreateSchemaStmt CreateStatsStmt DefineStmt NotifyStmt ReindexStmt ReplicaIdentityStmt ReturnStmt
+    RuleStmt StatsElem VariableSetStmt
     """
 )
 _SESSION_NODES = KNOWN_NODES | _names(

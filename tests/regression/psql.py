@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.regression.script import Piece
 
-TIMEOUT_S = 600.0
+SILENCE_S = 300.0  # the longest statement takes a few seconds
 # What a session gets in the place of a statement that the other one was refused: an error, which ends a transaction.
 FAILS = "refused_by_the_gateway;"
 
@@ -28,7 +30,7 @@ class Answer:
 
 
 class Hung(Exception):
-    """psql did not end in time."""
+    """psql has said nothing for long."""
 
 
 def run_pieces(
@@ -46,17 +48,24 @@ def run_pieces(
 
 def _run_psql(text: str, conninfo: str, environment: Mapping[str, str]) -> str:
     command = ["psql", "-X", "-q", "-v", "HIDE_TABLEAM=on", "-v", "HIDE_TOAST_COMPRESSION=on", "-d", conninfo]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, **environment},
-    )  # fmt: skip
-    try:
-        output, _ = process.communicate(text.encode(), timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-        raise Hung(output.decode(errors="replace")[-2000:]) from None
-    return output.decode(errors="replace")
+    with tempfile.TemporaryFile() as script:
+        script.write(text.encode())
+        script.seek(0)
+        process = subprocess.Popen(
+            command, stdin=script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+    assert process.stdout is not None
+    output = bytearray()
+    while select.select([process.stdout], [], [], SILENCE_S)[0]:
+        read = os.read(process.stdout.fileno(), 65_536)
+        if not read:
+            process.wait()
+            return output.decode(errors="replace")
+        output += read
+    process.kill()
+    process.wait()
+    raise Hung(output.decode(errors="replace")[-2000:])
 
 
 def _answers(output: str, mark: str, count: int) -> list[Answer | None]:

@@ -27,9 +27,12 @@ from tests.regression.stage import FLAVOURS, OWNER, Stage, Way, environment, ope
 KEPT = Path(".regression")
 FIRST = "test_setup"  # run by a superuser on each server: it loads files of the server's
 # What later files rely on; run directly on each server when only some files are asked for.
-NEEDED = ("create_misc", "create_index", "create_aggregate", "create_function_sql")
+NEEDED = (
+    "create_misc", "create_operator", "create_table", "create_type", "create_index", "create_view", "create_aggregate",
+    "create_function_sql",
+)  # fmt: skip
 _OBJECT_MISSING = frozenset({"42P01", "42883", "42704", "3F000", "42703"})
-_ROUNDS = 3
+_VARIABLE = re.compile(r"(?<!:):['\"{]?\w")  # of psql
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,9 +155,10 @@ def _line(name: str, found: Sequence[Outcome], seconds: float) -> str:
 def _same(piece: Piece, statement: str) -> bool:
     """Whether an audited text is this piece's: psql puts variables in, and takes comments and what ends it off."""
     ours, theirs = (re.findall(r"\w+", text) for text in (piece.bare, Piece(statement, 0).bare))
-    if piece.is_command or ":" in piece.text:  # of its own queries, or with variables
-        return piece.is_command or ours[:2] == theirs[:2]
-    return ours[:12] == theirs[:12]
+    if piece.is_command:  # its own queries
+        return False
+    words = 2 if _VARIABLE.search(piece.text) else 12
+    return ours[:words] == theirs[:words]
 
 
 def _scheduled(files: Path) -> list[str]:

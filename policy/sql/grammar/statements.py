@@ -156,7 +156,10 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "AlterOperatorStmt": (("", "ALTER OPERATOR === (NONE, int) SET (RESTRICT = eqsel)"),),
     "LoadStmt": (("", "LOAD 'library'"),),
     # who may do what
-    "GrantStmt": (("", "GRANT SELECT ON orders TO postgres"),),
+    "GrantStmt": (
+        ("to a role", "GRANT SELECT ON orders TO postgres"),
+        ("to PUBLIC", "GRANT SELECT ON orders TO PUBLIC"),
+    ),
     "GrantRoleStmt": (("", "GRANT pg_monitor TO postgres"),),
     "CreateRoleStmt": (("", "CREATE ROLE r"),),
     "AlterRoleStmt": (("", "ALTER ROLE r SUPERUSER"),),

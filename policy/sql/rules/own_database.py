@@ -28,6 +28,19 @@ _DEFINED = frozenset(
         _Object.OBJECT_TYPE,
     }
 )
+_GRANTED = frozenset(
+    {
+        _Object.OBJECT_COLUMN,
+        _Object.OBJECT_DOMAIN,
+        _Object.OBJECT_FUNCTION,
+        _Object.OBJECT_PROCEDURE,
+        _Object.OBJECT_ROUTINE,
+        _Object.OBJECT_SCHEMA,
+        _Object.OBJECT_SEQUENCE,
+        _Object.OBJECT_TABLE,
+        _Object.OBJECT_TYPE,
+    }
+)
 _REINDEXED = frozenset(
     {
         enums.ReindexObjectType.REINDEX_OBJECT_INDEX,
@@ -45,6 +58,14 @@ def checked(_node: Node, context: Context) -> None:
 def define(node: Node, context: Context) -> None:
     if node.kind not in _DEFINED:
         raise _unsupported(f"CREATE {node.kind.name.removeprefix('OBJECT_')}", context)
+    checked(node, context)
+
+
+def grant(node: Node, context: Context) -> None:
+    """GRANT and REVOKE of the database's own objects, to everybody in it (PUBLIC) or to oneself."""
+    context.command = "GRANT" if node.is_grant else "REVOKE"
+    if node.objtype not in _GRANTED:
+        raise _unsupported(f"{context.command} on this kind of object", context)
     checked(node, context)
 
 
@@ -98,6 +119,7 @@ OWN_DATABASE_RULES: dict[type, Callable[[Any, Context], None]] = {
             ast.AlterTypeStmt,
             ast.ClusterStmt,
             ast.CreateCastStmt,
+            ast.CreateConversionStmt,
             ast.CreateOpClassStmt,
             ast.CreateOpFamilyStmt,
             ast.CreatePolicyStmt,
@@ -108,6 +130,7 @@ OWN_DATABASE_RULES: dict[type, Callable[[Any, Context], None]] = {
     ),
     ast.CreateSchemaStmt: schema,
     ast.DefineStmt: define,
+    ast.GrantStmt: grant,
     ast.ReindexStmt: reindex,
     ast.RuleStmt: rule,
 }

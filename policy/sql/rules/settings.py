@@ -105,9 +105,10 @@ OF_OWN_CODE: dict[str, Values] = dict.fromkeys(
         "array_nulls", "check_function_bodies", "debug_parallel_query", "default_toast_compression",
         "effective_io_concurrency", "force_parallel_mode", "gin_fuzzy_search_limit", "gin_pending_list_limit",
         "hash_mem_multiplier", "maintenance_work_mem", "max_parallel_maintenance_workers", "max_parallel_workers",
-        "max_parallel_workers_per_gather", "quote_all_identifiers", "synchronize_seqscans", "temp_buffers",
-        "transform_null_equals", "vacuum_freeze_min_age", "vacuum_freeze_table_age",
-        "vacuum_multixact_freeze_min_age", "vacuum_multixact_freeze_table_age", "work_mem",
+        "max_parallel_workers_per_gather", "quote_all_identifiers", "restrict_nonsystem_relation_kind",
+        "synchronize_seqscans", "temp_buffers", "timezone_abbreviations", "transform_null_equals",
+        "vacuum_freeze_min_age", "vacuum_freeze_table_age", "vacuum_multixact_freeze_min_age",
+        "vacuum_multixact_freeze_table_age", "work_mem",
     )
 )  # fmt: skip
 _CUSTOM = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")  # of extensions, and of nobody: `SET app.user = 7`
