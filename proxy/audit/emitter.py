@@ -1,9 +1,10 @@
 """Keep every audit event: emitted on the reply path, encoded, chained and written in batches.
 
-`emit` appends to a list. A timer (`flush_interval_s`), or a large batch at once, turns the list into chained
-lines (`chain.py`) and writes them with one system call (`file_sink.py`). Fails closed: while the file cannot be
-written, `emit` and `check` raise AuditUnavailable; events of statements that were already under way stay in the
-bounded queue and are written when the file is well again, and what did not fit is told by a `gap` line.
+`emit` appends to a list. A timer (`flush_interval_s`), or the loop's next turn when a few events are there, turns the
+list into chained lines (`chain.py`) and writes them with one system call (`file_sink.py`): often, so that no reply
+waits long behind a batch. Fails closed: while the file cannot be written, `emit` and `check` raise AuditUnavailable;
+events of statements that were already under way stay in the bounded queue and are written when the file is well again,
+and what did not fit is told by a `gap` line.
 
 A killed process loses what it emitted within the last flush interval; the next start says so (`recovered`).
 """
@@ -28,6 +29,7 @@ from proxy.observe.version import product_version
 
 __all__ = ["AuditEmitter", "AuditUnavailable"]
 
+_SOON_EVENTS = 24  # some 0.1 ms of encoding
 _BATCH_EVENTS = 512
 _BATCH_CHARS = 4 * 1024 * 1024
 _KEPT_CHARS = 64 * 1024 * 1024  # of statement text while the file fails
@@ -119,6 +121,8 @@ class AuditEmitter:
         self._chars += len(event.statement) + len(event.rewritten)
         if self._timer is None:
             self._schedule(self._config.flush_interval_s)
+        if len(self._pending) == _SOON_EVENTS and self._loop is not None:
+            self._loop.call_soon(self._flush)
         if len(self._pending) >= self._flush_at or self._chars >= _BATCH_CHARS:
             self._flush()
             if self._failure is not None:

@@ -57,6 +57,7 @@ class Pool:
         max_waiters: int = MAX_WAITERS,
         slots: TargetSlots | None = None,
     ) -> None:
+        self._clock: Callable[[], float] | None = None  # the loop's, once it runs
         self.target = target
         self.database = database
         self._options = protocol_options
@@ -107,6 +108,13 @@ class Pool:
         """The target could not be reached a moment ago."""
         return self._circuit.open
 
+    def _now(self) -> float:
+        """Kept, since get_running_loop asks the kernel each time which process this is."""
+        clock = self._clock
+        if clock is None:
+            clock = self._clock = asyncio.get_running_loop().time
+        return clock()
+
     # --- acquire
 
     async def acquire(self, holder: Holder | None = None) -> BackendConnection:
@@ -117,13 +125,13 @@ class Pool:
         """
         if holder is None:
             holder = self._slots.own
-        deadline = _now() + self.target.acquire_timeout_s
+        deadline = self._now() + self.target.acquire_timeout_s
         while True:
             if self._closed:
                 raise ShuttingDown("the gateway is shutting down")
             backend = self._pop_idle(holder) if holder.backends < holder.max_backends else None
             if backend is None:
-                backend = await self._wait(holder, max(0.0, deadline - _now()))
+                backend = await self._wait(holder, max(0.0, deadline - self._now()))
             if await self._usable(backend):
                 return backend
 
@@ -137,7 +145,7 @@ class Pool:
         if backend is None:
             return None
         tenure = self._in_use[backend]
-        if _now() - tenure.idle_since >= TRUST_IDLE_S and self._doubtful(backend, tenure):
+        if self._now() - tenure.idle_since >= TRUST_IDLE_S and self._doubtful(backend, tenure):
             self._idle[backend] = self._end_hold(backend)
             return None
         return backend
@@ -146,7 +154,7 @@ class Pool:
         """Lease the most recently used idle backend that is not past its time."""
         while self._idle:
             backend, tenure = self._idle.popitem()
-            if backend.closed or tenure.stale(_now()):
+            if backend.closed or tenure.stale(self._now()):
                 backend.close()
                 continue
             self._in_use[backend] = tenure
@@ -189,7 +197,7 @@ class Pool:
             self._drop(backend)
             raise
         if alive and not self._closed:
-            tenure.idle_since = _now()
+            tenure.idle_since = self._now()
             return True
         for other in [other for other, its in self._idle.items() if self._doubtful(other, its)]:
             del self._idle[other]  # the target was restarted or the network is gone: these died with it
@@ -198,7 +206,7 @@ class Pool:
         return False
 
     def _doubtful(self, backend: BackendConnection, tenure: Tenure) -> bool:
-        return _now() - tenure.idle_since >= CHECK_AFTER_IDLE_S or backend.input_pending()
+        return self._now() - tenure.idle_since >= CHECK_AFTER_IDLE_S or backend.input_pending()
 
     def _timed_out(self, holder: Holder) -> TenantGateError:
         if holder.backends >= holder.max_backends:
@@ -221,7 +229,7 @@ class Pool:
             raise LocalProtocolError("release of a backend that is not leased")
         self._returning.add(backend)
         backend.detach()
-        finished = reusable and (self._closed or self._in_use[backend].retired(_now()))
+        finished = reusable and (self._closed or self._in_use[backend].retired(self._now()))
         if backend.closed or finished:
             self._drop(backend)
         elif reusable:
@@ -271,7 +279,7 @@ class Pool:
 
     def _give(self, backend: BackendConnection, tenure: Tenure) -> None:
         """One that nobody has: to the first who waits, or on top of the idle ones."""
-        now = _now()
+        now = self._now()
         if self._closed or backend.closed or tenure.retired(now):
             self._discard(backend)
             return
@@ -369,7 +377,7 @@ class Pool:
         self._connecting -= 1
         backend.on_lost = self._on_lost
         self._circuit.close()
-        self._give(backend, Tenure.begin(_now(), self.target.max_lifetime_s, self.target.idle_timeout_s))
+        self._give(backend, Tenure.begin(self._now(), self.target.max_lifetime_s, self.target.idle_timeout_s))
         self._fill()
 
     def _on_failure(self, error: TargetUnavailable) -> None:
@@ -410,7 +418,7 @@ class Pool:
     def _sweep(self) -> None:
         """Close idle backends that are past their time."""
         self._sweeper = None
-        now = _now()
+        now = self._now()
         for backend in [b for b, tenure in self._idle.items() if tenure.stale(now)]:
             del self._idle[backend]
             backend.close()
@@ -450,7 +458,3 @@ class Pool:
 def _nothing() -> bool:
     """Nobody has backends to spare."""
     return False
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
