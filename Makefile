@@ -3,7 +3,7 @@
 # make test            all tests (as root it installs what they need; ARGS go to pytest)
 # make lint | fmt
 # make bench           TenantGate (compiled), PgBouncer and a direct connection in one table
-# make memory          what 10,000 idle clients take of the gateway's memory
+# make memory          what 10,000 idle clients and 100,000 tenants take of the gateway's memory
 # make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
 # make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
 # make compiled        a copy with the hot path compiled, in .build/compiled
@@ -42,7 +42,7 @@ bench: compiled
 	cd .build/compiled && $(CURDIR)/$(BIN)/python -m benchmarks.run --results $(CURDIR)/benchmarks/results $(ARGS)
 
 memory: compiled
-	cd .build/compiled && $(CURDIR)/$(BIN)/python -m benchmarks.memory $(ARGS)
+	cd .build/compiled && $(CURDIR)/$(BIN)/python -m benchmarks.memory && $(CURDIR)/$(BIN)/python -m benchmarks.tenants
 
 plans: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.plans $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from proxy.postgres.wire import messages, startup
@@ -79,3 +80,9 @@ def allow_files(count: int) -> None:
     if hard != resource.RLIM_INFINITY and hard < count:
         raise RuntimeError(f"this machine allows {hard} open files, {count} are needed (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+
+
+def resident_bytes(pid: int) -> int:
+    """VmRSS of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))

@@ -9,11 +9,10 @@ import argparse
 import asyncio
 import sys
 import time
-from pathlib import Path
 
 import uvloop
 
-from benchmarks.idle_clients import connect_all
+from benchmarks.idle_clients import connect_all, resident_bytes
 from benchmarks.stage import POLICY, Stage
 from proxy.postgres import engine
 
@@ -65,12 +64,6 @@ async def _measure(stage: Stage, clients: int, tenants: int) -> tuple[int, int, 
     for client in connected:
         client.close()
     return empty, after, seconds
-
-
-def resident_bytes(pid: int) -> int:
-    """VmRSS of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 if __name__ == "__main__":

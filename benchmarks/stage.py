@@ -131,15 +131,24 @@ class Stage:
         return Way(f"pgbouncer-{mode}", port, "bench", "bench", "bench", process.pid)
 
     def _start_gateway(self) -> Way:
+        self.gateway = self.new_gateway(self._policy)
+        self.gateway.start()
+        return way_to("tenantgate", self.gateway, "acme")
+
+    def new_gateway(self, policy: str) -> GatewayProcess:
+        """A gateway to the same tables; whoever asks for it starts and stops it."""
         target: dict[str, object] = {
             "host": "127.0.0.1", "port": self.postgres.port, "database": "bench",
             "user": "bench", "password": "bench", "tls": "disable", "max_backends": 150,
         }  # fmt: skip
-        self.gateway = GatewayProcess(
+        return GatewayProcess(
             targets={"main": target},
-            policy=self._policy,
+            policy=policy,
             settings={"tls": {"mode": "off"}, "auth": {"plaintext_loopback": True}, "limits": self._limits},
         )
-        self.gateway.start()
-        token = self.gateway.issuer.token("alice", ttl_s=86_400)
-        return Way("tenantgate", self.gateway.port, "alice", "acme", token, self.gateway.pid)
+
+
+def way_to(name: str, gateway: GatewayProcess, tenant: str) -> Way:
+    """The way through a gateway that runs, as alice of `tenant`."""
+    token = gateway.issuer.token("alice", tenant, ttl_s=86_400)
+    return Way(name, gateway.port, "alice", tenant, token, gateway.pid)

@@ -10,10 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from pathlib import Path
 
 from policy.access import Access
-from policy.document import load_policy
 from policy.errors import TenantGateError, TenantRefused
 from policy.model import Isolation, Tenant, TenantStatus
 from policy.rbac import may_read_gateway, resolve_access
@@ -397,8 +395,3 @@ def place(tenant: Tenant, target: TargetConfig) -> PoolKey:
     if tenant.isolation is not Isolation.DATABASE:
         search_path += AFTER_PATH
     return target.name, database_of(tenant, target), search_path, claim_of(tenant) if target.native else ""
-
-
-def load_snapshot(config: GatewayConfig, version: int) -> Snapshot:
-    """Read the policy document. Raises ConfigurationError."""
-    return load_policy(Path(config.policy_file), version=version, targets=frozenset(config.targets))

@@ -22,16 +22,18 @@ from policy.errors import ConfigurationError, TenantGateError
 from policy.sql.crosscheck import COUNTS
 from proxy.config import GatewayConfig
 from proxy.config_file import load_config
-from proxy.gateway import Gateway, load_snapshot
+from proxy.gateway import Gateway
 from proxy.login_steps import open_session
 from proxy.observe.http import serve_http
 from proxy.observe.logs import configure_logging
 from proxy.observe.metrics import METRICS_CONTENT_TYPE, Gauges, PoolGauge
+from proxy.open_files import allow_open_files
 from proxy.pool.pool import PoolCounts
 from proxy.postgres.errors import error_reply
 from proxy.postgres.frontend import Frontend
 from proxy.postgres.opening import Opened, negotiate
 from proxy.postgres.wire import replies
+from proxy.snapshots import load_snapshot
 from proxy.tls import server_context
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Server:
         self._config_path = config_path
         self._config = config
         self._version = 1
+        self._reloads = 0  # asked for
         self._opening = 0
         self._tls: ssl.SSLContext | None = None
         self._listener: socket.socket | None = None
@@ -81,7 +84,8 @@ class Server:
     async def serve(self) -> None:
         """Start, serve, stop. Raises ConfigurationError or OSError when it cannot start."""
         self._loop = asyncio.get_running_loop()
-        snapshot = load_snapshot(self._config, self._version)
+        allow_open_files(self._config)
+        snapshot = await load_snapshot(self._config, self._version)
         self._tls = server_context(self._config.tls)
         self._gateway = Gateway(self._config, snapshot)
         self._open_session = partial(open_session, self._gateway)
@@ -228,10 +232,26 @@ class Server:
             logger.error("unexpected error", exc_info=error)
 
     def reload(self) -> None:
-        """SIGHUP: read configuration, policy and certificates again; all or nothing."""
+        """SIGHUP: read configuration, policy and certificates again, soon. When that is being done already, it is done
+        once more after it: the files may have changed."""
+        self._reloads += 1
+        if self._reloads == 1:
+            self._spawn(self._reload_as_asked())
+
+    async def _reload_as_asked(self) -> None:
+        try:
+            while self._reloads:
+                self._reloads = 1
+                await self._reload()
+                self._reloads -= 1
+        finally:
+            self._reloads = 0
+
+    async def _reload(self) -> None:
+        """All or nothing."""
         try:
             config = load_config(self._config_path, os.environ)
-            snapshot = load_snapshot(config, self._version + 1)
+            snapshot = await load_snapshot(config, self._version + 1, self._gateway.snapshot.tenants)
             tls = server_context(config.tls)
             self._gateway.take_policy(config, snapshot)
         except TenantGateError as error:

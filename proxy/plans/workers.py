@@ -60,7 +60,7 @@ class Worker:
             self._known.clear()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "proxy.plans.worker", stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE, env=_environment(), start_new_session=True,
+                stdout=asyncio.subprocess.PIPE, env=environment(), start_new_session=True,
             )  # fmt: skip
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _PRIORITY)
         return self._process
@@ -99,7 +99,7 @@ class Worker:
             await self._process.wait()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Where the code is, and nothing else of ours: the gateway's variables may hold secrets."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return kept | {"PYTHONPATH": str(Path(proxy.__file__).parents[1])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 import urllib.request
@@ -193,6 +194,35 @@ def test_a_broken_policy_changes_nothing(own_gateway: DemoGateway) -> None:
     assert "reload refused" in own_gateway.log
     with own_gateway.connect(ALICE) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_large_policy_is_loaded_while_statements_run_and_the_last_one_holds(own_gateway: DemoGateway) -> None:
+    import yaml
+
+    policy = yaml.safe_load(own_gateway.policy_path.read_text())
+    target = policy["tenants"]["acme"]["target"]
+
+    def load(tenants: int) -> None:
+        for number in range(tenants):
+            policy["tenants"][f"extra{number}"] = {"isolation": "shared", "target": target}
+        own_gateway.policy_path.write_text(yaml.safe_dump(policy))
+        own_gateway.reload()
+
+    def served() -> list[int]:
+        events = [json.loads(line) for line in own_gateway.log.splitlines() if '"reloaded"' in line]
+        return [event["tenants"] for event in events]
+
+    others = len(policy["tenants"])
+    with own_gateway.connect(ALICE, autocommit=True) as connection:
+        load(700)
+        load(701)
+        deadline, answered = time.monotonic() + 60, 0
+        while others + 701 not in served() and time.monotonic() < deadline:
+            connection.execute("SELECT 1")
+            answered += 1
+        assert served()[-1] == others + 701
+        assert answered > 1
+        connection.execute("SELECT count(*) FROM notes")
 
 
 def test_drain_tells_the_idle_and_lets_a_transaction_finish(own_gateway: DemoGateway) -> None:

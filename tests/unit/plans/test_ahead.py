@@ -191,7 +191,7 @@ def test_limits_of_time_and_memory_end_the_process(tmp_path: Path) -> None:
     async def exhaust(lines: str) -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-c", f"from proxy.plans import worker\n{lines}",
-            env=workers_module._environment(), cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL,
+            env=workers_module.environment(), cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         return await process.wait()
 
