@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,13 +57,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--second-lock", action="store_true", help="leave the second lock on, as configured")
     parser.add_argument("--no-lanes", action="store_true", help="no statement goes on a lane")
     parser.add_argument("--findings", type=Path, default=Path(), metavar="DIR", help="where reproductions are written")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep the report there, and go on where it ends")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="in so many processes (default: 1)")
+    parser.add_argument("--part", type=_part, default=(0, 1), help=argparse.SUPPRESS)  # of a run with --jobs
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("-v", "--verbose", action="store_true", help="examples of what was refused or invalid")
     parser.set_defaults(run=run, error=parser.error)
 
 
+def _part(text: str) -> tuple[int, int]:
+    index, _, parts = text.partition("/")
+    return int(index), int(parts)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Build both sides, run, report."""
+    if arguments.jobs > 1 and arguments.case is None:
+        return _run_parts(arguments)
     from admin.cli.target_session import administrator_of
     from admin.demo.embedded import EmbeddedError
     from admin.prove.proof import Proof, prove
@@ -88,20 +99,26 @@ def run(arguments: argparse.Namespace) -> int:
         directory=arguments.findings,
         second_lock=arguments.second_lock,
         lanes=not arguments.no_lanes,
+        part=arguments.part,
+        state=arguments.state,
     )
     try:
         report = asyncio.run(_until_told(prove(proof, lambda line: print(line, file=sys.stderr, flush=True))))
     except asyncio.CancelledError:
         print("tenantgate prove: interrupted", file=sys.stderr)
         return 2
-    except EmbeddedError as error:
+    except (EmbeddedError, ValueError) as error:
         print(f"tenantgate prove: {error}", file=sys.stderr)
         return 2
+    return _tell(report, arguments)
+
+
+def _tell(report: Report, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
         print("\n".join(report.lines(verbose=arguments.verbose)))
-    return 1 if report.findings else 2 if report.interrupted else 0
+    return 1 if report.differences else 2 if report.interrupted else 0
 
 
 async def _until_told(work: Coroutine[Any, Any, Report]) -> Report:
@@ -110,3 +127,22 @@ async def _until_told(work: Coroutine[Any, Any, Report]) -> Report:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
+
+
+def _run_parts(arguments: argparse.Namespace) -> int:
+    """A process for each part, with databases of its own; their reports in one."""
+    from admin.prove.parts import run_parts
+    from admin.prove.report import Report
+
+    report = Report(arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="tenantgate-prove-") as scratch:
+        states = run_parts(
+            sys.argv[1:], arguments.jobs, arguments.statements, arguments.state or Path(scratch, "state")
+        )
+        if states is None:
+            return 2
+        for state in states:
+            report.load(state, json.loads(state.read_text(encoding="utf-8"))["run"])
+    report.seconds /= arguments.jobs
+    report.interrupted = report.statements < arguments.statements and not report.differences and not arguments.seconds
+    return _tell(report, arguments)

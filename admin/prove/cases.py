@@ -73,9 +73,10 @@ class _Maker:
         return Step(text, parameters, ordered=query.total, binary=self._draw.chance(0.25))
 
     def _read_repeated(self) -> list[Step]:
-        """Often enough that the gateway knows it by heart: it then shares a backend with other sessions."""
+        """Often enough, and each by itself, that the gateway puts it on a lane."""
         step = self._extended() if self._draw.chance(0.5) else self._read_simple()[0]
-        return [step, *[replace(step, counted=False)] * self._draw.number(2, 5)]
+        alone = replace(step, alone=True)
+        return [alone, *[replace(alone, counted=False)] * self._draw.number(2, 5)]
 
     def _read_named(self) -> list[Step]:
         """A statement of the protocol that is prepared once and bound again, at times with NULLs."""

@@ -57,6 +57,17 @@ class Proof:
     directory: Path | None = None
     second_lock: bool = False  # leave it on, and let the gateway use it as configured
     lanes: bool = True
+    part: tuple[int, int] = (0, 1)
+    state: Path | None = None
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What makes its statements, and what they are sent through."""
+        return {
+            "tenant": self.tenant, "roles": list(self.roles), "attributes": dict(self.attributes), "seed": self.seed,
+            "reads": self.reads, "writes": self.writes, "second_lock": self.second_lock, "lanes": self.lanes,
+            "part": list(self.part),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,9 @@ async def _run(
         foreign = await twins.foreign_texts()
         run = Run(schema, twins, sides, foreign, proof.seed, Wish(proof.reads, proof.writes), say)
         run.report.left_out, run.report.notes = left_out, notes
-        limits = Limits(proof.statements, proof.seconds, proof.directory)
+        limits = Limits(
+            proof.statements, proof.seconds, proof.directory, part=proof.part, state=proof.state, run=proof.identity
+        )
         try:
             return await (run.go(limits) if proof.case is None else run.one(proof.case, limits))
         except asyncio.CancelledError:

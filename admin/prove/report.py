@@ -1,16 +1,26 @@
-"""What a run found: counts, refusals grouped by reason, differences with their reproduction. Pure but for one file."""
+"""What a run found: counts, refusals grouped by reason, differences with their reproduction. Pure but for two files.
+
+A run's state is its report and the number of its last case, as JSON: with it a run goes on where it was stopped, and
+the parts of one that runs in several processes become one report.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from admin.prove.oracle import Verdict
 from admin.prove.steps import Case, Outcome, Step
 
 MOST_EXAMPLES = 3
+_SUMS = ("statements", "accepted", "failed", "rows", "seconds")
+_LISTS = ("undecided", "unsteady", "notes")
+_COUNTERS = ("refused", "failures")
 _NAMES = re.compile(r'"[^"]*"|\$\d+')
 
 
@@ -40,6 +50,8 @@ class Report:
     undecided: list[str] = field(default_factory=list)
     unsteady: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    found_before: list[dict[str, Any]] = field(default_factory=list)  # by earlier runs, or by another process
+    number: int = 0  # of the last case
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -78,7 +90,7 @@ class Report:
     def progress(self) -> str:
         return (
             f"{self.statements} statements, {self.rate:.0f}/s, {self.failed} invalid, "
-            f"{self.refused_share:.1%} refused, {len(self.undecided)} undecided, {len(self.findings)} differences"
+            f"{self.refused_share:.1%} refused, {len(self.undecided)} undecided, {len(self.differences)} differences"
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -96,7 +108,14 @@ class Report:
             "left_out": self.left_out,
             "notes": self.notes,
             "interrupted": self.interrupted,
-            "differences": [
+            "differences": self.differences,
+        }
+
+    @property
+    def differences(self) -> list[dict[str, Any]]:
+        return [
+            *self.found_before,
+            *(
                 {
                     "case": finding.case.number,
                     "kind": finding.verdict.kind.value,
@@ -105,8 +124,34 @@ class Report:
                     "file": finding.file,
                 }
                 for finding in self.findings
-            ],
-        }
+            ),
+        ]
+
+    def save(self, file: Path, run: Mapping[str, object]) -> None:
+        """Write the state; run: what makes it this run and no other."""
+        own = {name: getattr(self, name) for name in (*_SUMS, *_LISTS, *_COUNTERS, "number", "left_out", "examples")}
+        text = json.dumps({"run": run, **own, "found_before": self.differences}, ensure_ascii=False)
+        unfinished = file.with_name(file.name + ".new")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(file)
+
+    def load(self, file: Path, run: Mapping[str, object]) -> None:
+        """Add what a state file holds, if it is there. Raises ValueError when it is of another run."""
+        if not file.exists():
+            return
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state["run"] != run:
+            raise ValueError(f"{file} is the state of another run: {state['run']}")
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + state[name])
+        for name in (*_LISTS, "found_before"):
+            known = getattr(self, name)
+            known += [item for item in state[name] if name != "notes" or item not in known]
+        for name in _COUNTERS:
+            getattr(self, name).update(state[name])
+        self.number = max(self.number, state["number"])
+        self.left_out |= state["left_out"]
+        self.examples = {**state["examples"], **self.examples}
 
     def lines(self, *, verbose: bool = False) -> list[str]:
         """The report for people."""
@@ -132,12 +177,12 @@ class Report:
         out += [f"  left out                 {name}: {why}" for name, why in self.left_out.items()]
         out += [f"  note                     {note}" for note in self.notes]
         out += ["  interrupted"] if self.interrupted else []
-        out.append(f"  differences              {len(self.findings)}")
-        for finding in self.findings:
-            out.append(f"    case {finding.case.number}: {finding.verdict.kind.value}: {finding.verdict.reason[:400]}")
-            out += [f"      {_short(step.sql, 600)}" for step in finding.smallest.steps]
-            if finding.file:
-                out.append(f"      written to {finding.file}")
+        out.append(f"  differences              {len(self.differences)}")
+        for found in self.differences:
+            out.append(f"    case {found['case']}: {found['kind']}: {found['reason'][:400]}")
+            out += [f"      {_short(sql, 600)}" for sql in found["sql"]]
+            if found["file"]:
+                out.append(f"      written to {found['file']}")
         return out
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from admin.prove.cases import STATEMENT_TIMEOUT, Wish, make_case
@@ -35,12 +35,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a run ends, and where its findings are written (None: nowhere)."""
+    """When a run ends, and where its findings are written (None: nowhere).
+
+    part: (index, number of parts) of a run in several processes: every so many-th case. state: where the report is kept
+    while it runs; one that is there is gone on with. run: what makes it the state of this run.
+    """
 
     statements: int = 10_000
     seconds: float | None = None
     directory: Path | None = None
     check_every: int = 2_000
+    part: tuple[int, int] = (0, 1)
+    state: Path | None = None
+    run: Mapping[str, object] = field(default_factory=dict)
 
 
 class TwinFailed(Exception):
@@ -96,13 +103,25 @@ class Run:
         self.report = Report(seed)
 
     async def go(self, limits: Limits) -> Report:
-        """Run cases 1, 2, 3, … until a limit is reached."""
-        started = told = time.monotonic()
-        number, checked = 0, 0
+        """Run cases 1, 2, 3, … until a limit is reached. Raises ValueError for the state of another run."""
+        if limits.state is not None:
+            self.report.load(limits.state, limits.run)
+        told = time.monotonic()
+        started = told - self.report.seconds
+        first, parts = limits.part
+        number, checked = max(self.report.number, first + 1 - parts), self.report.statements
+        try:
+            return await self._go(limits, started, told, number, checked)
+        finally:
+            self.report.seconds = time.monotonic() - started
+            if limits.state is not None:
+                self.report.save(limits.state, limits.run)
+
+    async def _go(self, limits: Limits, started: float, told: float, number: int, checked: int) -> Report:
         while self.report.statements < limits.statements and len(self.report.findings) < MOST_FINDINGS:
             batch: list[Case] = []
             while len(batch) < BATCH:
-                number += 1
+                number += limits.part[1]
                 case = make_case(self._schema, self.report.seed, number, self._wish)
                 if case.commit:
                     await self._run_batch(batch, limits)
@@ -111,6 +130,7 @@ class Run:
                 else:
                     batch.append(case)
             await self._run_batch(batch, limits)
+            self.report.number = number
             now = time.monotonic()
             self.report.seconds = now - started
             if self.report.statements - checked >= limits.check_every:
@@ -118,11 +138,12 @@ class Run:
                 await self._check_foreign(batch[-1], limits)
             if now - told >= PROGRESS_S:
                 told = now
+                if limits.state is not None:
+                    self.report.save(limits.state, limits.run)
                 self._say(self.report.progress())
             if limits.seconds is not None and now - started >= limits.seconds:
                 break
         await self._check_foreign(make_case(self._schema, self.report.seed, number, self._wish), limits)
-        self.report.seconds = time.monotonic() - started
         return self.report
 
     async def one(self, number: int, limits: Limits) -> Report:

@@ -10,6 +10,7 @@ class Step:
     """One request. With `parameters` (even an empty tuple) it goes by the extended protocol, else as a query string.
 
     statement: a name that it is prepared under first; parsed: it was already, so only Bind and Execute are sent.
+    alone: sent when all before it are answered, and answered before anything behind it is sent.
     chained: further statements by the extended protocol before the Sync, one transaction with this one.
 
     parameters: (OID or 0, text value or None). copy_data: sent after it. ordered: the rows' order is settled.
@@ -26,6 +27,7 @@ class Step:
     max_rows: int = 0
     statement: str = ""
     parsed: bool = False
+    alone: bool = False
     chained: tuple[Step, ...] = ()
 
 

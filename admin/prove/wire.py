@@ -31,9 +31,17 @@ class Lane:
         return self._backend.closed
 
     async def run(self, steps: Sequence[Step]) -> list[Outcome]:
-        """Send all steps, then return their outcomes. Raises BackendLost."""
+        """Send the steps, as many at once as may be, and return their outcomes. Raises BackendLost."""
         if self.closed:
             raise BackendLost("the connection is closed")
+        outcomes: list[Outcome] = []
+        for number, step in enumerate(steps):
+            if step.alone:
+                outcomes += await self._send(steps[len(outcomes) : number])
+                outcomes += await self._send([step])
+        return outcomes + await self._send(steps[len(outcomes) :])
+
+    async def _send(self, steps: Sequence[Step]) -> list[Outcome]:
         self._backend.write(b"".join(encode_step(step) for step in steps))
         async with asyncio.timeout(STEP_TIMEOUT_S):
             return [await self._outcome() for _ in steps]
