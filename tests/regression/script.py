@@ -13,6 +13,8 @@ from dataclasses import dataclass
 _SENDING = re.compile(r"\\(g|gx|gset|gexec|gdesc|crosstabview|watch|bind)\b")
 _RESET = re.compile(r"\\r(eset)?\b")
 _COPY_IN = re.compile(r"(\\)?copy\b.*\bfrom\s+(stdin|pstdin)\b", re.I | re.S)
+_END_OF_DATA = re.compile(r"^\\\.$", re.M)
+_ANOTHER = re.compile(r"^\\?copy\b[^;]*\bfrom\s+stdin", re.M | re.I)
 _CREATES_CODE = re.compile(r"create\s+(or\s+replace\s+)?(function|procedure)\b", re.I)
 _COMMAND = re.compile(r"""(?:'(?:[^'\n\\]|\\.)*'|\\(?!\\)|[^\\\n])*(?:\\\\)?""")
 _DOLLAR = re.compile(r"\$([A-Za-z_\x80-\uffff][\w\x80-\uffff]*)?\$")
@@ -111,7 +113,7 @@ def _piece(text: str, start: int, end: int, *, is_command: bool = False, ambiguo
     if without_comments(own).strip(" \t\n;") == "":
         return
     line = text.count("\n", 0, start + len(own) - len(without_comments(own))) + 1
-    data = text[end : _after_data(text, start, end)].lstrip("\n")
+    data = text[_line_end(text, end) : _after_data(text, start, end)].lstrip("\n")
     yield Piece(own.strip("\n"), line, is_command, ambiguous, data)
 
 
@@ -119,8 +121,10 @@ def _after_data(text: str, start: int, end: int) -> int:
     """Where the next piece begins: behind the `\\.` of COPY data, when this piece is followed by such."""
     if not _COPY_IN.match(without_comments(text[start:end])):
         return end
-    found = re.compile(r"^\\\.$", re.M).search(text, end)
-    return len(text) if found is None else found.end()
+    found = _END_OF_DATA.search(text, end)
+    if found is None or _ANOTHER.search(text, end, found.start()):
+        return end  # it is to fail before any data are read
+    return found.end()
 
 
 def _nesting(word: str, atomic: int, text: str, start: int, position: int) -> int:

@@ -46,6 +46,15 @@ def test_data_behind_copy_belongs_to_it() -> None:
     assert after.line == 4
 
 
+def test_of_data_there_are_none_where_copy_is_to_fail() -> None:
+    pieces = list(cut("COPY v FROM stdin; -- a view\nSELECT 1;\nCOPY t FROM stdin; -- ok\n1\n\\.\n"))
+    assert [(piece.bare, piece.data) for piece in pieces] == [
+        ("COPY v FROM stdin;", ""),
+        ("SELECT 1;", ""),
+        ("COPY t FROM stdin;", "1\n\\."),
+    ]
+
+
 def test_what_hangs_on_a_setting_that_the_gateway_refuses_is_known() -> None:
     pieces = list(
         cut("SET standard_conforming_strings = off; SELECT 'a\\'b', E'\\''; RESET standard_conforming_strings;")

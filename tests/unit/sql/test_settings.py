@@ -148,6 +148,7 @@ def test_nobody_sets_the_seed_of_a_backend_that_others_use(access: Access) -> No
         ("SHOW enable_sort", (DATABASE, DATABASE_CODE), []),
         ("SET work_mem TO '64kB'", (DATABASE_CODE,), [("work_mem", "'64kB'", False)]),
         ("SET check_function_bodies = false", (DATABASE_CODE,), [("check_function_bodies", "'false'", False)]),
+        ("SET row_security = off", (DATABASE_CODE,), [("row_security", "'off'", False)]),
         ("SET app.customer TO 7", (DATABASE_CODE,), [('"app"."customer"', "7", False)]),
         ("RESET app.customer", (DATABASE_CODE,), [('"app"."customer"', None, False)]),
     ],
