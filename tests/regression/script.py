@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _SENDING = re.compile(r"\\(g|gx|gset|gexec|gdesc|crosstabview|watch|bind)\b")
 _RESET = re.compile(r"\\r(eset)?\b")
-_COPY_IN = re.compile(r"(\\)?copy\b.*\bfrom\s+(stdin|pstdin)\b", re.I | re.S)
+_COPY_IN = re.compile(r"(\\)?copy\b(?!\s*\(select).*\bfrom\s+(stdin|pstdin)\b", re.I | re.S)
 _END_OF_DATA = re.compile(r"^\\\.$", re.M)
 _ANOTHER = re.compile(r"^\\?copy\b[^;]*\bfrom\s+stdin", re.M | re.I)
 _CREATES_CODE = re.compile(r"create\s+(or\s+replace\s+)?(function|procedure)\b", re.I)
