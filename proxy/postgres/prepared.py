@@ -102,7 +102,9 @@ class PreparedStatements:
 
     def has_room(self, name: bytes) -> bool:
         """Whether `name` may be defined now."""
-        return not self._announced and (name in self._defined or len(self._defined) < self.limit)
+        if self._announced:
+            return False
+        return not name if name in self._defined else len(self._defined) < self.limit
 
     def __contains__(self, name: object) -> bool:
         return name in self._defined

@@ -100,3 +100,17 @@ def test_a_failed_transaction_prepares_nothing(pair: Pair) -> None:
     assert acme.receive().tags == "12CZ"
     acme.send(bind("", "known"), execute(), SYNC)
     assert acme.receive().rows == [["42"]]
+
+
+def test_a_name_that_is_taken_is_taken_on_lanes_too(pair: Pair) -> None:
+    acme, _ = pair
+    text = "SELECT count(*) FROM orders WHERE id < 17"
+    for _ in range(8):  # fast reads ride after some runs
+        acme.send(parse("", text), bind("", ""), execute(), SYNC)
+        assert not acme.receive().errors
+    prepare(acme, "taken", text)
+    for _ in range(8):
+        acme.send(parse("taken", text), bind("", "taken"), execute(), SYNC)
+        assert acme.receive().sqlstates == ["42P05"]
+        acme.send(bind("", "taken"), execute(), SYNC)
+        assert not acme.receive().errors
