@@ -78,9 +78,12 @@ def _by_hand(sql: str, clause: str, names: str) -> str:
 _POINT = "SELECT * FROM orders WHERE o_orderkey = 77"
 _RANGE = "SELECT count(*), sum(o_totalprice) FROM orders WHERE o_orderkey BETWEEN 1000 AND 30000"
 _LEAKY = "SELECT count(*) FROM orders WHERE 1 / o_orderkey < 5"
+_LEAKY_NONE = "SELECT count(*) FROM orders WHERE 1 / o_orderkey > 5"
 _LEAKY_KEY = "SELECT * FROM orders WHERE o_orderkey = 77 AND 1 / o_orderkey < 5"
 _LEAKY_JOIN = """SELECT count(*) FROM orders o JOIN customer c ON c.c_custkey = o.o_custkey
 WHERE o.o_orderkey < 3000 AND 1 / o.o_orderkey < 5"""
+_LEAKY_ON = """SELECT count(*) FROM orders o JOIN customer c ON lower(c.c_name) = 'customer ' || o.o_custkey
+WHERE o.o_orderkey < 3000"""
 _UPDATE = "UPDATE orders SET o_shippriority = 1 WHERE o_orderkey = 77"
 _LEAKY_UPDATE = "UPDATE orders SET o_shippriority = 1 WHERE o_orderkey < 2000 AND 1 / o_orderkey < 5"
 _LEAKY_KEY_UPDATE = "UPDATE orders SET o_shippriority = 1 WHERE o_orderkey = 77 AND 1 / o_orderkey < 5"
@@ -91,8 +94,10 @@ STATEMENTS = (
     Statement("TPC-H 3", Q3, _by_hand(Q3, "WHERE", "c,o,l")),
     Statement("UPDATE by key", _UPDATE, _by_hand(_UPDATE, "WHERE", "")),
     Statement("leaky scan: COALESCE", _LEAKY, _by_hand(_LEAKY, "WHERE", ""), leakproof=False),
+    Statement("the same, none passes", _LEAKY_NONE, _by_hand(_LEAKY_NONE, "WHERE", ""), leakproof=False),
     Statement("leaky, by key: COALESCE", _LEAKY_KEY, _by_hand(_LEAKY_KEY, "WHERE", ""), leakproof=False),
     Statement("leaky join: COALESCE", _LEAKY_JOIN, _by_hand(_LEAKY_JOIN, "WHERE", "o,c"), leakproof=False),
+    Statement("leaky ON: OFFSET 0", _LEAKY_ON, _by_hand(_LEAKY_ON, "WHERE", "o,c"), leakproof=False),
     Statement("leaky UPDATE: CASE", _LEAKY_UPDATE, _by_hand(_LEAKY_UPDATE, "WHERE", ""), leakproof=False),
     Statement(
         "leaky UPDATE by key: CASE", _LEAKY_KEY_UPDATE, _by_hand(_LEAKY_KEY_UPDATE, "WHERE", ""), leakproof=False
