@@ -43,7 +43,9 @@ def test_the_catalogue_is_whole() -> None:
 def test_the_named_test_exists(entry: dict[str, Any]) -> None:
     path, _, name = entry["test"].partition("::")
     functions = [
-        node.name for node in ast.walk(ast.parse((PROJECT / path).read_text())) if isinstance(node, ast.FunctionDef)
+        node.name
+        for node in ast.walk(ast.parse((PROJECT / path).read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert name in functions
 
