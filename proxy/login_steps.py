@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from policy.errors import AuthenticationError, TenantGateError, TenantRefused
-from policy.model import Tenant, TenantStatus
+from policy.model import Isolation, Tenant, TenantStatus
 from policy.rbac import may_read_gateway
 from proxy.audit.errors import AuditUnavailable
 from proxy.console import ConsoleSession
@@ -171,12 +171,14 @@ async def _open_tenant_session(
         raise
     lease = Lease(pool, usage, give_back)
     try:
+        _check_encoding(result.parameters, tenant)
         settings = _start_settings(result.parameters)
         names = {name.lower(): name for name in result.parameters}
         place, parameters = await _settle_in(gateway, tenant, lease, settings, names)
         session = _make_session(gateway, frontend, result, tenant)
         session.process_id = key_id
         engine = _make_engine(gateway, frontend, session, lease, place.one_of(settings), place)
+        engine.parameter_changed("client_encoding", parameters["client_encoding"])
         if frontend.transport is None:
             raise ConnectionResetError("client went away during login")
         gateway.recorder.login(  # before the client is told: no session without its record
@@ -203,12 +205,23 @@ def _give_back(gateway: Gateway, tenant: Tenant, key_id: int) -> None:
     gateway.cancel_keys.unregister(key_id)
 
 
+def _check_encoding(parameters: Mapping[str, str], tenant: Tenant) -> None:
+    """Where rows of several tenants are kept, texts are UTF-8. Raises StartupRefused."""
+    if parameters.get("client_encoding", "UTF8") != "UTF8" and tenant.isolation is not Isolation.DATABASE:
+        raise StartupRefused(
+            "invalid value for parameter client_encoding", sqlstate="0A000", hint="Only UTF8 is supported."
+        )
+
+
 def _start_settings(parameters: Mapping[str, str]) -> Settings:
     """The client's startup parameters as settings of its session."""
     for name in parameters:
         if not name.replace("_", "").isalnum():
             raise RemoteProtocolError(f"invalid startup parameter {name!r}")
-    return {name.lower(): quote_setting(value) for name, value in parameters.items()}
+    settings = {name.lower(): quote_setting(value) for name, value in parameters.items()}
+    if parameters.get("client_encoding") == "UTF8":
+        del settings["client_encoding"]  # backends have it
+    return settings
 
 
 async def _settle_in(

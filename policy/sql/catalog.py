@@ -60,6 +60,7 @@ class Relation:
     has_children: bool = False
     has_triggers: bool = False
     has_rules: bool = False  # rewrite rules besides a view's own: a statement becomes others
+    of_extension: bool = False  # it came with one
     referenced_by: tuple[ForeignKey, ...] = ()  # foreign keys that refer to it, without those that a partition inherits
     denied_columns: tuple[Column, ...] = ()  # what a session's roles may not know of, and `columns` therefore lacks
     definition: str = ""  # a view's query, every name in it qualified but pg_catalog's; "": no view, or not known

@@ -24,6 +24,7 @@ class Allowed(Enum):
     ALWAYS = "always"
     OWN_SPACE = "own_space"  # DDL within the tenant's own schema or database, with the permission for it
     OWN_TABLE = "own_table"  # the same, or of a temporary table
+    OWN_DATABASE_DDL = "own_database_ddl"  # DDL within a database of the tenant's own: rules/own_ddl.py
     OWN_CODE = "own_code"  # the same, of a tenant that has the target to itself: rules/code.py
     OWN_DATABASE = "own_database"  # the same, within a database of the tenant's own: rules/own_database.py
     NEVER = "never"
@@ -42,6 +43,7 @@ _SESSION, _UTILITY = StatementKind.SESSION, StatementKind.UTILITY
 
 _ADMIN_HINT = "This is administration of the database; do it on the target, not through the gateway."
 _CODE_HINT = "Code that is stored on the server could reach other tenants' rows; use plain SQL statements."
+_DATABASE_HINT = "It is for tenants with a database of their own; ask your administrator."
 _OWN_CODE_HINT = (
     "It is for roles with schema:*:ddl and without filters or masks, of a tenant that is the only one on its target."
 )
@@ -63,6 +65,10 @@ def _own(command: str, hint: str = _SHARED_HINT) -> Outcome:
 
 def _own_table(command: str, hint: str = _SHARED_HINT) -> Outcome:
     return Outcome(_DDL, command, Allowed.OWN_TABLE, hint)
+
+
+def _own_ddl(command: str) -> Outcome:
+    return Outcome(_DDL, command, Allowed.OWN_DATABASE_DDL, _DATABASE_HINT)
 
 
 def _code(command: str) -> Outcome:
@@ -134,7 +140,7 @@ OUTCOMES: dict[str, Outcome] = {
     "CompositeTypeStmt": _own("CREATE TYPE"),
     "CreateDomainStmt": _own("CREATE DOMAIN"),
     "AlterDomainStmt": _own_database("ALTER DOMAIN", _ADMIN_HINT),
-    "CreateRangeStmt": _own_database("CREATE TYPE", _ADMIN_HINT),
+    "CreateRangeStmt": _own_ddl("CREATE TYPE"),
     "AlterTypeStmt": _own_database("ALTER TYPE", _ADMIN_HINT),
     "CreateOpClassStmt": _own_database("CREATE OPERATOR CLASS", _CODE_HINT),
     "CreateOpFamilyStmt": _own_database("CREATE OPERATOR FAMILY", _CODE_HINT),
@@ -162,14 +168,14 @@ OUTCOMES: dict[str, Outcome] = {
     "AlterDatabaseStmt": _never("ALTER DATABASE", _ADMIN_HINT),
     "AlterDatabaseSetStmt": _never("ALTER DATABASE", _ADMIN_HINT),
     "AlterDatabaseRefreshCollStmt": _never("ALTER DATABASE", _ADMIN_HINT),
-    "CreateSchemaStmt": _own_database("CREATE SCHEMA", _ADMIN_HINT),
+    "CreateSchemaStmt": _own_ddl("CREATE SCHEMA"),
     "AlterObjectSchemaStmt": _own_database("ALTER SET SCHEMA", _ADMIN_HINT),
     "AlterObjectDependsStmt": _never("ALTER DEPENDS", _ADMIN_HINT),
     "CreateTableSpaceStmt": _never("CREATE TABLESPACE", _ADMIN_HINT),
     "DropTableSpaceStmt": _never("DROP TABLESPACE", _ADMIN_HINT),
     "AlterTableSpaceOptionsStmt": _never("ALTER TABLESPACE", _ADMIN_HINT),
     "AlterTableMoveAllStmt": _never("ALTER TABLE ALL", _ADMIN_HINT),
-    "CreateExtensionStmt": _never("CREATE EXTENSION", _ADMIN_HINT),
+    "CreateExtensionStmt": _own_ddl("CREATE EXTENSION"),
     "AlterExtensionStmt": _never("ALTER EXTENSION", _ADMIN_HINT),
     "AlterExtensionContentsStmt": _never("ALTER EXTENSION", _ADMIN_HINT),
     "CreateFdwStmt": _never("CREATE FOREIGN DATA WRAPPER", _ADMIN_HINT),
@@ -229,8 +235,9 @@ KNOWN_NODES = _names(
 _DDL_NODES = KNOWN_NODES | _names(
     """
     AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CallStmt CommentStmt CompositeTypeStmt Constraint
-    CreateDomainStmt CreateEnumStmt CreateFunctionStmt CreateSeqStmt CreateTrigStmt DoStmt FunctionParameter
-    CreateStmt CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd
+    CreateDomainStmt CreateEnumStmt CreateExtensionStmt CreateFunctionStmt CreateRangeStmt CreateSchemaStmt
+    CreateSeqStmt CreateTrigStmt DoStmt FunctionParameter CreateStmt
+    CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd
     PartitionElem PartitionSpec RefreshMatViewStmt RenameStmt RoleSpec TableLikeClause TriggerTransition TruncateStmt
     VacuumRelation VacuumStmt ViewStmt
     """
@@ -241,8 +248,8 @@ _OWN_DATABASE_NODES = _DDL_NODES | _names(
     AlterCollationStmt AlterDomainStmt AlterFunctionStmt AlterObjectSchemaStmt AlterOpFamilyStmt AlterOperatorStmt
     AlterPolicyStmt AlterStatsStmt AlterTSConfigurationStmt AlterTSDictionaryStmt AlterTypeStmt ClusterStmt
     CreateCastStmt CreateConversionStmt CreateOpClassItem CreateOpClassStmt CreateOpFamilyStmt CreatePolicyStmt
-    CreateRangeStmt CreateSchemaStmt CreateStatsStmt DefineStmt NotifyStmt ReindexStmt ReplicaIdentityStmt ReturnStmt
-    RuleStmt StatsElem VariableSetStmt
+    CreateStatsStmt DefineStmt NotifyStmt ReindexStmt ReplicaIdentityStmt ReturnStmt RuleStmt StatsElem
+    VariableSetStmt
     """
 )
 _SESSION_NODES = KNOWN_NODES | _names(
@@ -310,7 +317,9 @@ def _check_strategy(outcome: Outcome, context: Context) -> None:
             hint=_OWN_CODE_HINT,
             position=context.statement.start + 1,
         )
-    if outcome.allowed in (Allowed.OWN_SPACE, Allowed.OWN_TABLE):
+    if outcome.allowed is Allowed.OWN_DATABASE_DDL and isolation is not Isolation.DATABASE:
+        raise _unsupported(outcome.command, outcome.hint, context)
+    if outcome.allowed in (Allowed.OWN_SPACE, Allowed.OWN_TABLE, Allowed.OWN_DATABASE_DDL):
         if isolation is Isolation.SHARED:
             raise _unsupported(outcome.command, outcome.hint, context)
         if not context.access.ddl and outcome.kind is StatementKind.DDL:
@@ -368,4 +377,9 @@ TRANSACTION_COMMANDS = {
     enums.TransactionStmtKind.TRANS_STMT_SAVEPOINT: "SAVEPOINT",
     enums.TransactionStmtKind.TRANS_STMT_RELEASE: "RELEASE",
     enums.TransactionStmtKind.TRANS_STMT_ROLLBACK_TO: "ROLLBACK",
+}
+TWO_PHASE_COMMANDS = {
+    enums.TransactionStmtKind.TRANS_STMT_PREPARE: "PREPARE TRANSACTION",
+    enums.TransactionStmtKind.TRANS_STMT_COMMIT_PREPARED: "COMMIT PREPARED",
+    enums.TransactionStmtKind.TRANS_STMT_ROLLBACK_PREPARED: "ROLLBACK PREPARED",
 }

@@ -40,7 +40,7 @@ from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKin
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
-from policy.sql.rules import code, own_database, session, settings, tenant_names, utility
+from policy.sql.rules import code, own_database, own_ddl, session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
 from policy.sql.rules.copy_staged import StagedCopy, around
@@ -79,6 +79,7 @@ RULES: dict[type, Rule] = {
     **utility.RULES,
     **code.CODE_RULES,
     **own_database.OWN_DATABASE_RULES,
+    **own_ddl.RULES,
 }
 
 

@@ -109,11 +109,11 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
 
 def check_schema(schema: str | None, name: str, position: int, context: Context) -> None:
     """Refuse (42501) an object's name that is qualified with a schema which is not the session's to use."""
+    own_database = context.access.isolation is Isolation.DATABASE
     if schema is None:
-        if name.startswith("pg_") and not context.has_own_code:
+        if name.startswith("pg_") and not own_database:
             raise AccessDenied(f"permission denied for {name}", position=position, hint="Choose another name.")
         return
-    own_database = context.access.isolation is Isolation.DATABASE
     if own_database and not schema.startswith("pg_") and schema not in SYSTEM_SCHEMAS:
         return
     if context.has_own_code and schema == TEMPORARY_SCHEMA:
@@ -239,7 +239,8 @@ def _in_own_database(reference: Reference, context: Context) -> Resolved:
 
 
 def _unclassified(schema: str, relation: Relation | None, access: TableAccess, reference: Reference) -> Resolved:
-    if reference.name.startswith("pg_"):  # an extension's view of the whole server, or a catalog not known to us
+    is_known = relation is not None and not relation.of_extension
+    if reference.name.startswith("pg_") and not is_known:  # an extension's view of the whole server, or a new catalog
         raise AccessDenied(
             f"permission denied for relation {reference.name}",
             hint="Relations whose names begin with pg_ belong to the server.",

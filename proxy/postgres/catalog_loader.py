@@ -64,7 +64,9 @@ _RELATIONS = f"""
 SELECT c.oid, n.nspname, c.relname, c.relkind,
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
-  c.relrowsecurity AND pg_catalog.row_security_active(c.oid)
+  c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
+  EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.objid = c.oid AND d.deptype = 'e')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind NOT IN ('i', 'I', 't') AND {_USER_SCHEMA}
 ORDER BY c.oid
@@ -355,6 +357,7 @@ def _relations(
             has_triggers=row[4] == "t",
             has_rules=row[5] == "t",
             row_security=row[6] == "t",
+            of_extension=row[7] == "t",
             referenced_by=tuple(references.get(oid, ())),
             definition=definitions.get(oid, ""),
             lock=locks.get(oid, ""),

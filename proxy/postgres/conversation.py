@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from policy.errors import StatementRefused, TenantGateError, UnsupportedStatement
+from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.errors import LocalProtocolError
@@ -78,6 +78,8 @@ class Conversation:
         "_client_full",
         "_copy",
         "_cursors",
+        "_encoding_open",
+        "_failures",
         "_held",
         "_in_request",
         "_judge",
@@ -153,7 +155,8 @@ class Conversation:
         self._sql_prepared = SqlPrepared()
         self._cursors = SqlCursors()
         self._notifications = Notifications(session, own_database=equipment.verbatim_errors)
-        self._real_names: dict[bytes, None] = {}  # the client's own names that its backend has
+        self._real_names: dict[bytes, int] = {}  # the client's own names that its backend may have: `_failures` of then
+        self._failures = 0  # requests that failed: what they were to define, nobody knows
         self._wrote = False  # on the backend that the session has
         self._unnamed: Prepared | None = None  # the backend's unnamed statement
         self._request = 0  # Syncs sent: the number of the request that is being sent
@@ -161,6 +164,7 @@ class Conversation:
         self._copy: CopyIn | None = None
         self._held = HeldMessages()
         self._in_request = False  # extended messages were sent and no Sync behind them
+        self._encoding_open = False  # how the client's texts are encoded may hang on answers to come
         self._settle_next = False  # what comes behind this request waits for its outcome
         self._running = 0  # statements admitted and not ended
         self._readmitted = False  # the next statement was admitted before
@@ -262,9 +266,9 @@ class Conversation:
             self.fail(unavailable)
             return
         if tag == _QUERY:
-            self.client_write(error_reply(error) + replies.READY_IDLE)
+            self.client_write(error_reply(error, codec=self._judge.codec) + replies.READY_IDLE)
         else:
-            self.client_write(error_reply(error))
+            self.client_write(error_reply(error, codec=self._judge.codec))
             self.skipping = True
         self.go_on()
 
@@ -302,6 +306,18 @@ class Conversation:
         if not self._judge.compile_ahead(text, self.clock(), lambda: not self.ended, self.go_on):
             return False
         self._wait_with(message, Wait.COMPILATION)
+        return True
+
+    def _must_settle(self, text: bytes, message: bytes) -> bool:
+        """Whether `message` has to wait, since nobody knows yet in which encoding it was sent. Raises
+        UnsupportedStatement where that is settled only at the end of its own request."""
+        if not self.queue or text.isascii():
+            return False
+        if self._in_request:
+            raise UnsupportedStatement(
+                "client_encoding may change within this request", hint="Send a Sync before this statement."
+            )
+        self._wait_with(message, Wait.SETTLED)
         return True
 
     def _flush(self) -> None:
@@ -374,11 +390,13 @@ class Conversation:
                 self._pin(plan.pins)
             if any(change.value is None for change in plan.settings):
                 self._settle_next = True
+            if plan.pins or any(change.name == "client_encoding" for change in plan.settings):
+                self._encoding_open = True
             if plan.session_action:
                 self._begin_action(plan.session_action[0])
 
     def _begin_action(self, action: str) -> None:
-        if action in ("prepare", "execute"):
+        if action in ("prepare", "execute", "show_prepared"):
             self._pin(SQL_PREPARED)
         elif action in ("deallocate_all", "discard_all") and self.backend is not None:
             self.backend.statements.doubt_all()
@@ -397,27 +415,33 @@ class Conversation:
             self._lanes = self.lanes_for(self.settings.current)
 
     def _make_real(self, template: Template) -> None:
-        """EXECUTE and DEALLOCATE name a statement as the client does: give it that name on the backend, unseen."""
+        """EXECUTE and DEALLOCATE name a statement as the client does, and pg_prepared_statements shows all names: give
+        them to the backend, unseen."""
         for plan in template.compiled.plans:
-            if plan.session_action and plan.session_action[0] in ("execute", "deallocate"):
-                name = plan.session_action[1].encode()
-                if name in self._statements and name not in self._real_names:
-                    prepared = self._statements.find(name)
-                    self._real_names[name] = None
-                    self._send_real(name, prepared)
+            names: tuple[bytes, ...] = ()
+            if plan.session_action[:1] == ("show_prepared",):
+                names = self._statements.names
+            elif plan.session_action and plan.session_action[0] in ("execute", "deallocate"):
+                names = (plan.session_action[1].encode(),)
+            for name in names:
+                if self._statements.is_taken(name) and self._real_names.get(name) != self._failures:
+                    self._send_real(name, self._statements.find(name))
 
     def _send_real(self, name: bytes, prepared: Prepared) -> None:
-        # whatever stands under this name is not this statement
-        parse = messages.encode_close_statement(name) + messages.encode_parse(
-            name, prepared.sent.encode(), prepared.types
-        )
+        """Whatever stands under this name, or may since nobody knows what became of the last request, is closed."""
+        try:
+            text = self._judge.encode(prepared.sent)
+        except InvalidStatement:
+            return  # the client cannot say it now: to the backend there is none
+        self._real_names[name] = self._failures
+        define = messages.encode_close_statement(name) + messages.encode_parse(name, text, prepared.types)
         if self._in_request:
             self.queue.append(expected.SWALLOW_CLOSE)
             self.queue.append(Expected(expected.PARSE, forward=False))
-            self._out.append(parse)
+            self._out.append(define)
         else:
             self.queue.append(expected.SWALLOW_PREFIX)
-            self._out.append(parse + messages.SYNC)
+            self._out.append(define + messages.SYNC)
 
     def _record_refusal(self, error: TenantGateError, text: str, template: Template | None, protocol: str) -> None:
         if not isinstance(error, StatementRefused):

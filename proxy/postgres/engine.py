@@ -20,6 +20,7 @@ from proxy.lease import Lease
 from proxy.postgres import expected
 from proxy.postgres.conversation import IDLE, REFUSALS, Equipment
 from proxy.postgres.copying import CopyIn
+from proxy.postgres.encodings import codec_of
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import Expected, Running
 from proxy.postgres.held import Wait
@@ -111,6 +112,7 @@ class Engine(SharedRuns):
                 self._check_special(template)
             if not self._has_backend(message):
                 return
+            sent = self._judge.encode(template.text(literals))
             self._admit()
         except REFUSALS as error:
             self._refuse_query(error, text, template)
@@ -130,7 +132,7 @@ class Engine(SharedRuns):
                 return
         running = self._begin(expected.QUERY, template, literals, text)
         running.shared = statement
-        self._out.append(messages.encode_query(template.text(literals).encode()))
+        self._out.append(messages.encode_query(sent))
         if self._settle_next:
             self._settle_next = False
             if self.wait is Wait.NOTHING:
@@ -146,6 +148,8 @@ class Engine(SharedRuns):
         body = messages.decode_query(message)
         text = ""
         try:
+            if self._encoding_open and self._must_settle(body, message):
+                return None
             text = self._judge.decode(body)
             if self._judge.is_costly(text) and self._compile_ahead(text, message):
                 return None
@@ -158,7 +162,7 @@ class Engine(SharedRuns):
     def _refuse_query(self, error: TenantGateError, text: str, template: Template | None) -> None:
         self._record_refusal(error, text, template, "simple")
         if self.backend is None or not (self.queue or self.status != IDLE or self._out or self._in_request):
-            self.client_write(error_reply(error) + replies.READY_IDLE)
+            self.client_write(error_reply(error, codec=self._judge.codec) + replies.READY_IDLE)
             return
         self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
@@ -171,7 +175,7 @@ class Engine(SharedRuns):
         )
         self._record_refusal(error, "", None, "function_call")
         if self.backend is None:
-            self.client_write(error_reply(error) + replies.READY_IDLE)
+            self.client_write(error_reply(error, codec=self._judge.codec) + replies.READY_IDLE)
             return
         self._in_request = False
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
@@ -297,6 +301,7 @@ class Engine(SharedRuns):
 
     def request_failed(self, skipping: bool) -> None:
         self._failed = True
+        self._failures += 1
         self.skipping = skipping
         self._copy = None
 
@@ -307,6 +312,9 @@ class Engine(SharedRuns):
     def parameter_changed(self, name: str, value: str) -> None:
         if self.backend is not None:
             self.backend.parameters[name] = value
+        if name == "client_encoding":
+            self._judge.codec = self.relay.codec = codec_of(value)
+            self._parses.clear()
 
     def ready(self, status: int, is_sync: bool) -> None:
         self.status = status
@@ -316,6 +324,7 @@ class Engine(SharedRuns):
         self._answered += is_sync
         failed, self._failed = self._failed, False
         if status == IDLE:
+            self._encoding_open = self._encoding_open and bool(self.queue)
             done = self._answered == self._request and not self._in_request
             self._portals.end_transaction(self._answered, all_answered=done)
             if done and not self.queue:
@@ -330,7 +339,12 @@ class Engine(SharedRuns):
         assert backend is not None
         if not settings.pending:
             return
-        there = settings.transaction_ended(backend.settings, failed=failed, committed_last=not self._rolled_back_last)
+        there = settings.transaction_ended(
+            backend.settings,
+            backend.parameters["DateStyle"],
+            failed=failed,
+            committed_last=not self._rolled_back_last,
+        )
         backend.settings = there
         if settings.doubtful:
             self._pin("settings that a savepoint may have changed")

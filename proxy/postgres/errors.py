@@ -11,7 +11,8 @@ import secrets
 from policy.errors import AccessDenied, TenantGateError
 from policy.sql.rules.copy_staged import STAGE
 from proxy.postgres.reserved_names import SHARED_PREFIX, without_shared_names
-from proxy.postgres.wire import replies
+from proxy.postgres.wire import messages, replies
+from proxy.postgres.wire.framing import HEADER_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +34,13 @@ def presentable(error: BaseException) -> TenantGateError:
     return TenantGateError(f"internal error {identifier}", hint="Tell your administrator this id.")
 
 
-def error_reply(error: BaseException, severity: str = "ERROR") -> bytes:
-    """ErrorResponse bytes for any exception."""
+def error_reply(error: BaseException, severity: str = "ERROR", codec: str | None = None) -> bytes:
+    """ErrorResponse bytes for any exception. codec: of the client, None for UTF-8."""
     shown = presentable(error)
-    return replies.error_response(severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position)
+    reply = replies.error_response(severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position)
+    if codec is None or reply[HEADER_BYTES:].isascii():
+        return reply
+    return messages.encode(b"E", reply[HEADER_BYTES:].decode().encode(codec, "replace"))
 
 
 def foreign_tenant(message: bytes = b"") -> AccessDenied:

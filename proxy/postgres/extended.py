@@ -57,7 +57,7 @@ class ExtendedConversation(Conversation):
     # Parse
 
     def _on_parse(self, message: bytes) -> None:
-        known = self._parses.get(message)
+        known = None if self._encoding_open else self._parses.get(message)
         if known is None or known.generation != self.recorder.generation():
             known = self._parse(message)
             if known is None:
@@ -93,11 +93,14 @@ class ExtendedConversation(Conversation):
         name, query, types = messages.decode_parse(message)
         text, template = query.decode("utf-8", "replace"), None
         try:
+            if self._encoding_open and self._must_settle(query, message):
+                return None
             text = self._judge.decode(query)
             if self._judge.is_costly(text) and self._compile_ahead(text, message):
                 return None
             template, literals = self._judge.judge(text)
             prepared = self._prepare(text, types, template, literals)
+            self._check_encoding(prepared)
         except REFUSALS as error:
             if not name:
                 self._statements.forget(name)
@@ -133,15 +136,15 @@ class ExtendedConversation(Conversation):
         if shared is None:
             self._unnamed = prepared
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
-            self._out.append(messages.encode_parse(b"", prepared.sent.encode(), prepared.types))
-        elif shared.name not in backend.statements:
-            self._close_on_backend(backend.statements.add(shared.name))
+            self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.sent), prepared.types))
+        elif not backend.statements.has(shared.name, self._request):
+            self._close_on_backend(backend.statements.add(shared.name, self._request))
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared, shared=shared))
-            self._out.append(shared.parse)
+            self._out.append(shared.parse_in(self._judge.codec))
         elif self.status == _FAILED:  # nothing is prepared now: the target says so, or that it is a ROLLBACK
             self._unnamed = None
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
-            self._out.append(messages.encode_parse(b"", prepared.sent.encode(), prepared.types))
+            self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.sent), prepared.types))
         else:
             self._simulate(Expected(expected.SIMULATED, name=name, prepared=prepared, reply=replies.PARSE_COMPLETE))
 
@@ -175,8 +178,11 @@ class ExtendedConversation(Conversation):
 
     def parse_ended(self, entry: Expected, done: bool) -> None:
         """A Parse, Close or Bind was answered or skipped."""
-        if not done and entry.kind == expected.PARSE and entry.shared is not None and self.backend is not None:
-            self.backend.statements.remove(entry.shared.name)
+        if entry.kind == expected.PARSE and entry.shared is not None and self.backend is not None:
+            if done:
+                self.backend.statements.confirm(entry.shared.name, self._answered)
+            else:
+                self.backend.statements.remove(entry.shared.name, self._answered)
         if entry.name is None:
             return
         if entry.kind == expected.BIND:
@@ -208,6 +214,7 @@ class ExtendedConversation(Conversation):
                 if self._judge.is_costly(prepared.text) and self._compile_ahead(prepared.text, message):
                     return
                 prepared = self._prepare_again(name, prepared)
+            self._check_encoding(prepared)
             self._portals.bind(portal, prepared, self._request)
         except REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
@@ -227,16 +234,21 @@ class ExtendedConversation(Conversation):
             if self._unnamed is not prepared:
                 self._unnamed = prepared
                 self.queue.append(Expected(expected.PARSE, forward=False, prepared=prepared))
-                self._out.append(messages.encode_parse(b"", prepared.sent.encode(), prepared.types))
+                self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.sent), prepared.types))
             return b""
         if shared.retired:
             shared = self._shared(name or b"?", prepared)
             assert shared is not None
-        if shared.name not in backend.statements:
-            self._close_on_backend(backend.statements.add(shared.name))
+        if not backend.statements.has(shared.name, self._request):
+            self._close_on_backend(backend.statements.add(shared.name, self._request))
             self.queue.append(Expected(expected.PARSE, forward=False, prepared=prepared, shared=shared))
-            self._out.append(shared.parse)
+            self._out.append(shared.parse_in(self._judge.codec))
         return shared.name
+
+    def _check_encoding(self, prepared: Prepared) -> None:
+        """Raises InvalidStatement (22P05) for a text that cannot be sent in the client's encoding of now."""
+        if self._judge.codec is not None:
+            self._judge.encode(prepared.sent)
 
     def _prepare_again(self, name: bytes, prepared: Prepared) -> Prepared:
         """Policy or catalog changed: judge the statement anew; when it became another, that is what runs."""
@@ -269,6 +281,7 @@ class ExtendedConversation(Conversation):
         if kind == _STATEMENT:
             try:
                 prepared = self._statements.find(name)
+                self._check_encoding(prepared)
             except REFUSALS as error:
                 self._fail(error, "", None)
                 return
@@ -295,6 +308,7 @@ class ExtendedConversation(Conversation):
                 self._check_unchanged(portal)
             if not portal.template.plain:
                 self._check_special(portal.template)
+                self._check_encoding(portal)
             self._admit()
         except REFUSALS as error:
             self._fail(error, portal.text, portal.template)
@@ -318,7 +332,7 @@ class ExtendedConversation(Conversation):
         self.queue.append(Expected(expected.PARSE, forward=False, prepared=copy))
         self.queue.append(expected.SWALLOW_BIND)
         self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text).own_copy = True
-        self._out.append(CLOSE_COPY + messages.encode_parse(COPY_NAME, copy.sent.encode()) + RUN_COPY)
+        self._out.append(CLOSE_COPY + messages.encode_parse(COPY_NAME, self._judge.encode(copy.sent)) + RUN_COPY)
 
     def _check_special(self, template: Template) -> None:
         """FETCH of SQL may name a portal that the protocol bound, under an older policy."""
@@ -382,7 +396,7 @@ class ExtendedConversation(Conversation):
         self._record_refusal(error, text, template, "extended")
         self._in_request = self.skipping = True
         if self.backend is None:
-            self.client_write(error_reply(error))
+            self.client_write(error_reply(error, codec=self._judge.codec))
             return
         self.queue.append(Expected(expected.REFUSED, error=error))
         self._out.append(FAILING_BIND)

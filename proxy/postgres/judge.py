@@ -10,6 +10,7 @@ from policy.sql.plan import CompiledQuery
 from policy.sql.shape import ShapeMatcher, matcher_of
 from proxy.plans.ahead import AHEAD_CHARACTERS, CompileAhead
 from proxy.plans.cache import MAX_KEPT_CHARACTERS, NO_LITERALS, PlanScope
+from proxy.postgres.encodings import decode_text, encode_text
 from proxy.session import Session, Template
 
 _TELLING_CHARACTERS = 32
@@ -56,6 +57,7 @@ class Judge:
         "_ready",
         "_refresh",
         "_session",
+        "codec",
         "max_query_bytes",
     )
 
@@ -77,6 +79,7 @@ class Judge:
         self._known_generation = -1
         self._ready: tuple[PlanScope, str, CompiledQuery | None] | None = None  # what was compiled off the loop
         self.max_query_bytes = max_query_bytes
+        self.codec: str | None = None  # of the client's texts; None: UTF-8
 
     def decode(self, body: bytes) -> str:
         """The text of a query string. Raises UnsupportedStatement (54000) or InvalidStatement (22021)."""
@@ -86,12 +89,18 @@ class Judge:
                 sqlstate="54000",
                 hint="Send less at once, use parameters or COPY, or raise limits.max_query_bytes.",
             )
+        if self.codec is not None:
+            return decode_text(body, self.codec)
         try:
             return body.decode()
         except UnicodeDecodeError:
             raise InvalidStatement(
                 "query string is not UTF-8", sqlstate="22021", hint="Set client_encoding to UTF8."
             ) from None
+
+    def encode(self, text: str) -> bytes:
+        """A text for the target. Raises InvalidStatement (22P05) when the client's encoding cannot say it."""
+        return text.encode() if self.codec is None else encode_text(text, self.codec)
 
     def follow_policy(self) -> None:
         """Bring the session under the policy of now."""

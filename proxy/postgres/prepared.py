@@ -106,6 +106,11 @@ class PreparedStatements:
             return False
         return not name if name in self._defined else len(self._defined) < self.limit
 
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """Those that stand for something when the messages before have run, without the unnamed one."""
+        return tuple(name for name in {**self._defined, **self._announced} if name and self.is_taken(name))
+
     def __contains__(self, name: object) -> bool:
         return name in self._defined
 

@@ -68,7 +68,7 @@ class ReplyRelay:
     own, so its errors need no scrubbing.
     """
 
-    __slots__ = ("_held", "_listener", "_skip", "_write", "bytes_in", "farewell", "queue", "verbatim_errors")
+    __slots__ = ("_held", "_listener", "_skip", "_write", "bytes_in", "codec", "farewell", "queue", "verbatim_errors")
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class ReplyRelay:
         self._skip = 0
         self.bytes_in = 0
         self.farewell = False
+        self.codec: str | None = None  # of the client, None for UTF-8
         self.verbatim_errors = verbatim_errors
 
     @property
@@ -307,9 +308,9 @@ class ReplyRelay:
 
     def _present(self, entry: Expected | None, fields: dict[str, bytes]) -> bytes:
         if entry is not None and entry.error is not None:
-            return error_reply(entry.error)
+            return error_reply(entry.error, codec=self.codec)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
-            return error_reply(foreign_tenant(fields.get("M", b"")))
+            return error_reply(foreign_tenant(fields.get("M", b"")), codec=self.codec)
         if isinstance(entry, Running) and entry.plan is not None and entry.plan.staged:
             fields = as_of_copy(fields, entry.plan.staged)
         if entry is not None and entry.kind == expected.BIND and not entry.forward and entry.shared is not None:

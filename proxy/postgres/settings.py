@@ -71,9 +71,10 @@ class SessionSettings:
         if self._rollbacks:
             self.doubtful = True
 
-    def transaction_ended(self, backend: Settings, *, failed: bool, committed_last: bool) -> Settings:
+    def transaction_ended(self, backend: Settings, date_style: str, *, failed: bool, committed_last: bool) -> Settings:
         """The target is ready, and idle. Returns what is now set on the backend; `current` is what the session wants.
 
+        date_style: as the target reports it now. SET DateStyle may name one half of it, and keeps the other.
         failed: the request ended in an error. committed_last: the last of the transaction's commands was no ROLLBACK.
         """
         changes, self._changes = self._changes, []
@@ -84,6 +85,8 @@ class SessionSettings:
             return backend
         there = dict(backend)
         for change in changes:
+            if change.name == "datestyle" and change.value is not None:
+                change = SettingChange(change.name, quote_setting(date_style))
             there = self._apply(change, there)
         return self.current if self.current == there else there
 

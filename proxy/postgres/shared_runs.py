@@ -39,6 +39,8 @@ class SharedRuns(LaneRider):
         """Whether the next Query may run as this statement. Without lanes every text goes as it is."""
         if self._lanes is None or not statement.proven or statement.refused or self._portals or self._is_asked():
             return False
+        if self._judge.codec is not None or self._encoding_open:
+            return False
         if self.status != _IN_TRANSACTION and (self.status != IDLE or not template.writes):
             return False  # the transaction has failed; or it reads by itself, which lanes are for
         if not statement.described:
@@ -61,8 +63,8 @@ class SharedRuns(LaneRider):
         """Bind, Execute and Sync in place of a Query."""
         backend = self.backend
         assert backend is not None
-        if statement.name not in backend.statements:
-            self._close_on_backend(backend.statements.add(statement.name))
+        if not backend.statements.has(statement.name, self._request):
+            self._close_on_backend(backend.statements.add(statement.name, self._request))
             self.queue.append(Expected(expected.PARSE, forward=False, shared=statement))
             self._out.append(statement.parse)
         described = statement.row_description or b""

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from policy.errors import TenantGateError
 from policy.identity import clean_text
+from proxy.postgres.encodings import is_utf8
 from proxy.postgres.wire.startup import StartupMessage
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1: older servers would cut, and open another name than we checked
@@ -149,10 +150,8 @@ def _application_name(name: str, value: str) -> str:
 
 
 def _client_encoding(name: str, value: str) -> str:
-    spelled = "".join(character for character in value.lower() if character.isascii() and character.isalnum())
-    if spelled not in ("utf8", "unicode", "sqlascii"):
-        raise _invalid("client_encoding", value, "Only UTF8 is supported.", sqlstate="0A000")
-    return "UTF8"
+    """Others than UTF8 are for tenants with a database of their own: login_steps.py looks."""
+    return "UTF8" if is_utf8(value) else _name(value, name)
 
 
 def _date_style(name: str, value: str) -> str:

@@ -22,6 +22,7 @@ MAX_PROBATION_RUNS = 4096
 FAST_S = 0.025
 SMALL_BYTES = 32 * 1024
 _WEIGHT = 1 / 8
+_THERE, _NOWHERE = -1, -2  # instead of a request's number
 
 
 class SharedStatement:
@@ -69,6 +70,12 @@ class SharedStatement:
     @property
     def need(self) -> int:
         return self._need
+
+    def parse_in(self, codec: str | None) -> bytes:
+        """Its Parse for a client encoding. Raises UnicodeEncodeError."""
+        if codec is None or self.text.isascii():
+            return self.parse
+        return messages.encode_parse(self.name, self.text.encode(codec), self.types)
 
     def observe(self, seconds: float, size: int) -> None:
         """It ran to its end, in `seconds`, and answered `size` bytes."""
@@ -150,12 +157,16 @@ class StatementBook:
 
 
 class BackendStatements:
-    """Which shared statements one backend has. Names in doubt may be there or not: they are closed before use."""
+    """Which shared statements one backend has, or will have when it has answered what was sent to it.
+
+    A Parse takes effect when its request does not fail before it: what one request of a session prepares, the next one
+    that is sent unanswered may not rely on. Names in doubt may be there or not: they are closed before use.
+    """
 
     __slots__ = ("_doubtful", "_names")
 
     def __init__(self) -> None:
-        self._names: dict[bytes, None] = {}
+        self._names: dict[bytes, int] = {}  # the request that is to define it, or _THERE
         self._doubtful: set[bytes] = set()
 
     def __len__(self) -> int:
@@ -164,22 +175,32 @@ class BackendStatements:
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
-    def add(self, name: bytes) -> list[bytes]:
+    def has(self, name: bytes, request: int) -> bool:
+        """Whether messages of this request may rely on `name`."""
+        return self._names.get(name, _NOWHERE) in (_THERE, request)
+
+    def add(self, name: bytes, request: int = _THERE) -> list[bytes]:
         """A Parse of `name` is about to be sent. The names to close before it: replies to these are CloseCompletes."""
         closing: list[bytes] = []
-        if name in self._doubtful:
+        if name in self._doubtful or name in self._names:
             self._doubtful.discard(name)
+            self._names.pop(name, None)
             closing.append(name)
         if len(self._names) >= MAX_ON_BACKEND:
             oldest = next(iter(self._names))
             del self._names[oldest]
             closing.append(oldest)
-        self._names[name] = None
+        self._names[name] = request
         return closing
 
-    def remove(self, name: bytes) -> None:
-        """Its Parse failed or was skipped."""
-        if name in self._names:
+    def confirm(self, name: bytes, request: int) -> None:
+        """The Parse of this request was done."""
+        if self._names.get(name, _NOWHERE) == request:
+            self._names[name] = _THERE
+
+    def remove(self, name: bytes, request: int | None = None) -> None:
+        """Its Parse (that of this request) failed or was skipped."""
+        if name in self._names and request in (None, self._names[name]):
             del self._names[name]
             self._doubtful.add(name)
 

@@ -118,6 +118,21 @@ def test_a_setting_that_a_savepoint_took_back_is_not_carried(narrow: DemoGateway
             assert one(other, "SHOW DateStyle") == start
 
 
+def test_half_of_a_date_style_is_carried(narrow: DemoGateway) -> None:
+    """pgAdmin and ODBC drivers say SET DateStyle=ISO; it keeps the order of day and month, and ties nobody."""
+    with narrow.connect(ALICE, autocommit=True, options="-c DateStyle=DMY") as session:
+        session.execute("SET DateStyle = German")
+        session.execute("SET DateStyle = ISO")
+        for _ in range(3):
+            with narrow.connect(ALICE) as other:
+                other.execute("SET DateStyle = SQL, MDY")
+                assert one(session, "SHOW DateStyle") == "ISO, DMY"
+                other.commit()
+        with narrow.connect(BOB) as first, narrow.connect(BOB) as second:  # no backend is kept
+            first.execute("SELECT 1")
+            second.execute("SELECT 1")
+
+
 def test_what_a_session_began_with_survives_reset_all(narrow: DemoGateway) -> None:
     with (
         narrow.connect(ALICE, autocommit=True, options="-c DateStyle=German") as session,
@@ -416,3 +431,14 @@ def test_open_sessions_follow_a_target_that_is_configured_anew(narrow: DemoGatew
         busy.commit()
         assert one(busy, "SELECT count(*) FROM orders") == 1900
         busy.commit()
+
+
+def test_another_encoding_is_for_databases_of_ones_own(narrow: DemoGateway) -> None:
+    for person in (ALICE, CAROL):
+        with pytest.raises(psycopg.OperationalError, match="client_encoding"):
+            narrow.connect(person, client_encoding="latin1")
+    with narrow.connect(DAVE, client_encoding="latin1", autocommit=True) as session, narrow.connect(DAVE) as other:
+        for _ in range(2):
+            assert session.execute("SELECT 'ü' = chr(252)").fetchone() == (True,)
+            assert other.execute("SELECT 'ü' = chr(252)").fetchone() == (True,)
+            other.commit()

@@ -262,6 +262,9 @@ CLUSTER_WIDE: Final = frozenset(
 )
 """Catalogs that show the whole cluster: guarded in a tenant's own database too."""
 
+PREPARED_STATEMENTS: Final = "pg_prepared_statements"
+GATEWAYS_STATEMENT: Final = "^(tg[0-9a-f]{16}_[0-9]+|tenantgate_copy_[0-9a-f]{16})$"  # proxy/postgres names them so
+
 DATABASE_ONLY: Final[Mapping[str, str]] = {
     **dict.fromkeys(("pg_stat_ssl", "pg_stat_gssapi"), "x.pid = pg_catalog.pg_backend_pid()"),
     "pg_stat_activity": "x.datname = pg_catalog.current_database()",
@@ -278,5 +281,9 @@ DATABASE_ONLY: Final[Mapping[str, str]] = {
         EVERYTHING,
     ),
     "pg_stat_user_functions": EVERYTHING,
+    "pg_prepared_xacts": "x.database = pg_catalog.current_database()",
+    "pg_cursors": EVERYTHING,
+    PREPARED_STATEMENTS: f"NOT x.name OPERATOR(pg_catalog.~) '{GATEWAYS_STATEMENT}'",
 }
-"""What a tenant with a database of its own may see besides: its own activity."""
+"""What a tenant with a database of its own may see besides: its own activity. A backend has no cursors but those of the
+session that holds it; its statements have names of the gateway's, of all sessions, but those that are the session's."""

@@ -95,6 +95,8 @@ def guard_catalog(reference: Reference, context: Context) -> tuple[Piece, ...] |
     except StatementRefused as error:
         error.position = reference.position
         raise
+    if reference.name == tables.PREPARED_STATEMENTS and not context.session_action:
+        context.session_action = ("show_prepared",)
     context.reach(schema, reference.name)
     context.note(f"{schema}.{reference.name}: only what the tenant may see")
     return pieces

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from policy.errors import AccessDenied, InvalidStatement, UnsupportedStatement
+from policy.model import Isolation
 from policy.sql import parse
 from policy.sql.catalog import Relation
 from policy.sql.context import Context
@@ -76,7 +77,7 @@ def _copy_out(node: Node, context: Context) -> None:
     resolved = resolve(reference, "copy", context)
     resolve(reference, "read", context)
     relation = resolved.relation
-    if relation is None:
+    if relation is None or (not resolved.is_guarded and not context.shared):
         context.reach(resolved.schema, resolved.name)
         put_name(reference, resolved, context)
         return
@@ -172,9 +173,9 @@ def _copy_in(node: Node, context: Context) -> None:
     reference, resolved = check_target(node, context)
     resolve(reference, "copy", context)
     relation = resolved.relation
-    if relation is None:
+    if relation is None or (context.access.isolation is Isolation.DATABASE and not resolved.is_guarded):
         put_name(reference, resolved, context)
-        return
+        return  # PostgreSQL knows the columns: this transaction may have changed them
     names = _columns(node, relation, reference)
     if must_be_staged(resolved):
         stage(names, reference, resolved, context)

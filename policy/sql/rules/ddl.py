@@ -13,6 +13,7 @@ from typing import Any
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql.context import Context
+from policy.sql.extensions import REVIEWED
 from policy.sql.guard import note_guard
 from policy.sql.parse import ast, enums
 from policy.sql.plan import StatementKind
@@ -125,6 +126,7 @@ _OWN_ALTERATIONS = ALTERATIONS | frozenset(
         _Alter.AT_NoForceRowSecurity,
     }
 )
+_OF_DATABASE = frozenset({_Object.OBJECT_SCHEMA, _Object.OBJECT_EXTENSION})
 _TABLESPACES = ("tablespacename", "tableSpace", "tableSpaceName")
 _STORAGE = (*_TABLESPACES, "accessMethod", "ofTypename")
 _INDEX_METHODS = frozenset({"btree", "hash", "gin", "gist", "brin", "spgist"})
@@ -179,13 +181,30 @@ def alter_table(node: Node, context: Context) -> None:
 
 def drop(node: Node, context: Context) -> None:
     is_code = context.access.code and node.removeType in _CODE
-    if node.removeType not in _objects(context) and not is_code:
+    is_ours = context.access.isolation is Isolation.DATABASE and node.removeType in _OF_DATABASE
+    if node.removeType not in _objects(context) and not is_code and not is_ours:
         raise _unsupported("DROP of this kind of object", "Tables, views, indexes and sequences can be.", context)
     _check_cascade(node, context)
     context.command = f"DROP {node.removeType.name.removeprefix('OBJECT_')}"
+    if is_ours:
+        for name in node.objects:
+            _check_own(name.sval, node.removeType, context)
     if node.removeType in _OBJECTS or is_code:
         parts = 3 if node.removeType == _Object.OBJECT_TRIGGER else 2
         check_listed((_parts(o) for o in node.objects), parts, context)
+
+
+def _check_own(name: str, kind: Any, context: Context) -> None:
+    if kind == _Object.OBJECT_EXTENSION:
+        check_extension(name, context)
+    else:
+        check_schema(name, name, context.statement.start + 1, context)
+
+
+def check_extension(name: str, context: Context) -> None:
+    """Refuse (0A000) extensions whose code nobody has read."""
+    if name not in REVIEWED:
+        raise _unsupported(f"extension {name}", f"Those that are: {', '.join(sorted(REVIEWED))}.", context)
 
 
 def _objects(context: Context) -> frozenset[Any]:

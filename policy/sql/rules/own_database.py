@@ -1,4 +1,4 @@
-"""What stays within a database of a tenant's own: schemas, types, operators, casts, rules, row policies …
+"""What stays within a database of a tenant's own: types, operators, casts, rules, row policies …
 
 They are for who may store code there (`Context.has_own_code`), which could run every one of them from a DO block; so
 to name them here gives nobody more than they have. What reaches further stays refused, whoever asks: roles,
@@ -75,12 +75,6 @@ def rule(node: Node, context: Context) -> None:
     refuse_guarded("CREATE RULE", context)
 
 
-def schema(node: Node, context: Context) -> None:
-    """With the objects that it may begin with: those that a statement of their own could make."""
-    checked(node, context)
-    refuse_guarded("CREATE SCHEMA", context)
-
-
 def reindex(node: Node, context: Context) -> None:
     if node.kind not in _REINDEXED:
         raise _unsupported("REINDEX of a whole database", context)
@@ -123,12 +117,10 @@ OWN_DATABASE_RULES: dict[type, Callable[[Any, Context], None]] = {
             ast.CreateOpClassStmt,
             ast.CreateOpFamilyStmt,
             ast.CreatePolicyStmt,
-            ast.CreateRangeStmt,
             ast.CreateStatsStmt,
         ),
         checked,
     ),
-    ast.CreateSchemaStmt: schema,
     ast.DefineStmt: define,
     ast.GrantStmt: grant,
     ast.ReindexStmt: reindex,

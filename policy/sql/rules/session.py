@@ -8,7 +8,7 @@ from typing import Any
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
-from policy.sql.classify import TRANSACTION_COMMANDS
+from policy.sql.classify import TRANSACTION_COMMANDS, TWO_PHASE_COMMANDS
 from policy.sql.context import Context
 from policy.sql.parse import ast, enums
 from policy.sql.plan import SettingChange
@@ -19,14 +19,15 @@ Node = Any
 
 
 def transaction(node: Node, context: Context) -> None:
+    """Prepared transactions have names that are one server's, and outlive their session: for who is alone there."""
     command = TRANSACTION_COMMANDS.get(node.kind)
-    if command is None:
+    if command is None and not context.access.code:
         raise UnsupportedStatement(
             "two-phase commit is not supported through this gateway",
             hint="Use COMMIT.",
             position=context.statement.start + 1,
         )
-    context.command = command
+    context.command = command or TWO_PHASE_COMMANDS[node.kind]
 
 
 def show_variable(node: Node, context: Context) -> None:

@@ -1,14 +1,15 @@
 """The session's own settings: SET, RESET, and set_config in a query.
 
-They are an allow-list: what a client may change must neither change how its text is read (client_encoding,
-standard_conforming_strings), nor what names mean (search_path), nor who it is, nor take memory from others. A
-setting's value is read, so these statements hold for their exact text. What changes is told in `Context.settings`.
+They are an allow-list: what a client may change must neither change how its text is read (standard_conforming_strings;
+client_encoding only in a database of its own), nor what names mean (search_path), nor who it is, nor take memory from
+others. A setting's value is read, so these statements hold for their exact text. What changes is told in
+`Context.settings`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from policy.access import Access
@@ -113,8 +114,6 @@ OF_OWN_CODE: dict[str, Values] = dict.fromkeys(
 )  # fmt: skip
 _CUSTOM = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")  # of extensions, and of nobody: `SET app.user = 7`
 _GATEWAYS_OWN = "tenantgate."
-_DATE_FORMATS = frozenset({"iso", "sql", "postgres", "german"})
-_DATE_ORDERS = frozenset({"mdy", "dmy", "ymd", "us", "european", "noneuropean", "euro", "noneuro"})
 _OF_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
 _IDENTITY = frozenset({"role", "session_authorization"})
 _HINTS = {
@@ -161,6 +160,8 @@ def check_setting(name: str, values: list[str | None], position: int, context: C
         raise _refused(name, position, context)
     if name == "row_security" and context.has_own_code:  # row policies are the tenant's own there
         return
+    if name == "client_encoding" and context.access.isolation is Isolation.DATABASE:
+        return  # the gateway reads what comes as it says; what it cannot read it refuses
     allowed = SETTINGS.get(name)
     if allowed is not None and not all(v is not None and v.strip().lower() in allowed for v in values):
         raise _refused(name, position, context)
@@ -220,6 +221,8 @@ def _set_config(call: Node, certain: bool, context: Context) -> None:
     position = call.location + 1
     arguments: tuple[Node, ...] = call.args or ()
     name = text_constant(arguments[0]) if len(arguments) == 3 else None
+    if name is None and context.access.code:
+        return  # as a DO could
     if name is None or any(isinstance(a, ast.NamedArgExpr) for a in arguments):
         raise AccessDenied(
             "set_config needs the setting's name as a constant",
@@ -237,14 +240,8 @@ def _set_config(call: Node, certain: bool, context: Context) -> None:
     if _keeps_path(name.lower(), context):
         _put_path(call, context)
     local = _boolean(arguments[2])
-    if certain and local is not None and value is not None and _stands_alone(name.lower(), [value]):
+    if certain and local is not None and value is not None:
         _record(name.lower(), quote_literal(value), local=local, context=context)
-
-
-def _stands_alone(name: str, values: Sequence[str | None]) -> bool:
-    """Whether the setting comes out the same whatever it was before; DateStyle keeps the half that is not named."""
-    words = {word.strip().lower() for value in values for word in (value or "").split(",")}
-    return name != "datestyle" or (bool(words & _DATE_FORMATS) and bool(words & _DATE_ORDERS))
 
 
 def _bare(node: Node) -> Node:
@@ -339,9 +336,6 @@ def _put_path(call: Node, context: Context) -> None:
 
 
 def _set_value(name: str, node: Node, context: Context) -> None:
-    if not _stands_alone(name, [_setting_value(argument) for argument in node.args]):
-        context.pins = "setting"
-        return
     values = [_setting_sql(argument) for argument in node.args]
     known = [value for value in values if value is not None]
     if len(known) == len(values):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 
 from proxy.pool.pool import Pool
 from proxy.postgres.backend import BackendConnection
+from proxy.postgres.encodings import is_utf8
 from proxy.postgres.lanes.group import Lanes
 from proxy.postgres.settings import Settings, lane_key
 from proxy.postgres.statements import StatementBook
@@ -35,7 +36,10 @@ class Place:
         pool.on_pressure = self._yield
 
     def lanes_for(self, settings: Settings) -> Lanes | None:
-        """The lanes of sessions with these settings; None when the target is to have none, or has too many kinds."""
+        """The lanes of sessions with these settings; None when the target is to have none, or has too many kinds, or
+        when their texts are not UTF-8."""
+        if not is_utf8(settings.get("client_encoding", "UTF8")):
+            return None
         key = lane_key(settings)
         lanes = self._groups.get(key)
         if lanes is None and self.pool.target.lanes and len(self._groups) < MAX_GROUPS:

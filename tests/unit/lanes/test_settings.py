@@ -7,7 +7,7 @@ from proxy.postgres.settings import SessionSettings, Settings, lane_key, setting
 
 
 def end(settings: SessionSettings, backend: Settings, *, failed: bool = False, committed: bool = True) -> Settings:
-    return settings.transaction_ended(backend, failed=failed, committed_last=committed)
+    return settings.transaction_ended(backend, "ISO, DMY", failed=failed, committed_last=committed)
 
 
 def test_a_difference_is_made_of_resets_and_sets() -> None:
@@ -22,6 +22,12 @@ def test_a_change_counts_when_its_transaction_commits() -> None:
     assert settings.current == {"datestyle": "'German'"}
     assert end(settings, settings.current) is settings.current
     assert settings.current == {"datestyle": "'German'", "timezone": "'UTC'"}
+
+
+def test_half_of_a_date_style_is_carried_with_the_other_half() -> None:
+    settings = SessionSettings({})
+    settings.changed((SettingChange("datestyle", "'iso'"),))
+    assert end(settings, {}) == settings.current == {"datestyle": "'ISO, DMY'"}
 
 
 def test_a_change_that_is_rolled_back_does_not() -> None:

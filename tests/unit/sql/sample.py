@@ -71,7 +71,8 @@ SCHEMA = Access("schema", Isolation.SCHEMA, "main", EVERYTHING, {}, {})
 SCHEMA_DDL = replace(SCHEMA, id="schema-ddl", ddl=True)
 SCHEMA_CODE = replace(SCHEMA_DDL, id="schema-code", code=True)
 DATABASE = Access("database", Isolation.DATABASE, "main", EVERYTHING, {}, {})
-DATABASE_CODE = replace(DATABASE, id="database-code", ddl=True, code=True)
+DATABASE_DDL = replace(DATABASE, id="database-ddl", ddl=True)
+DATABASE_CODE = replace(DATABASE_DDL, id="database-code", code=True)
 VALUES = SlotValues(quote_literal("acme"), '"initech"', quote_literal("alice"), {"region": "'EU'"})
 
 

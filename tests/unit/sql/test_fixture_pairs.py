@@ -25,6 +25,8 @@ ACCESS: dict[str, Access] = {
     "schema-ddl": sample.SCHEMA_DDL,
     "schema-code": sample.SCHEMA_CODE,
     "database": sample.DATABASE,
+    "database-ddl": sample.DATABASE_DDL,
+    "database-code": sample.DATABASE_CODE,
 }
 _TITLE = re.compile(r"^-- (.+?)(?: \[([a-z-]+)\])?$", re.MULTILINE)
 

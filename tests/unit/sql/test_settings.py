@@ -14,6 +14,8 @@ from tests.unit.sql.sample import DATABASE, DATABASE_CODE, SCHEMA, SCHEMA_CODE, 
     [
         ("SET TimeZone = 'Europe/Berlin'", [("timezone", "'Europe/Berlin'", False)]),
         ("SET SESSION DateStyle TO ISO, MDY", [("datestyle", "'iso', 'mdy'", False)]),
+        ("SET DateStyle = 'German'", [("datestyle", "'German'", False)]),
+        ("SELECT set_config('DateStyle', 'DMY', false)", [("datestyle", "'DMY'", False)]),
         ("SET LOCAL statement_timeout = 5000", [("statement_timeout", "5000", True)]),
         ("SET extra_float_digits = -3", [("extra_float_digits", "-3", False)]),
         ("SET geqo = off", [("geqo", "'off'", False)]),
@@ -61,9 +63,6 @@ def test_a_plan_tells_what_it_changes(sql: str, changes: list[tuple[str, str | N
         "PREPARE p AS SELECT set_config('TimeZone', 'UTC', false)",
         "DECLARE c CURSOR FOR SELECT set_config('TimeZone', 'UTC', false)",
         "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
-        "SET DateStyle = 'German'",
-        "SET DateStyle TO iso",
-        "SELECT set_config('DateStyle', 'DMY', false)",
         "SELECT set_config('TimeZone', 'UTC', false) WHERE false",
         "SELECT set_config('TimeZone', 'UTC', false) FROM orders",
         "SELECT set_config('TimeZone', 'UTC', false) LIMIT 0",
@@ -88,7 +87,6 @@ def test_what_the_text_does_not_tell_pins_the_session(sql: str) -> None:
         "SET search_path TO globex",
         "SET ROLE postgres",
         "SET SESSION AUTHORIZATION postgres",
-        "SET client_encoding TO 'SJIS'",
         "SET standard_conforming_strings = off",
         "SET row_security = off",
         "SET work_mem = '10GB'",
@@ -174,7 +172,6 @@ def test_a_database_of_ones_own_has_its_own_plans(
         'SET "app.a b" = 1',
         "SET session_replication_role = replica",
         "SET standard_conforming_strings = off",
-        "SET client_encoding = 'LATIN1'",
         "SET log_statement = 'all'",
         "SET default_tablespace = 'x'",
         "SET ROLE postgres",
@@ -182,3 +179,16 @@ def test_a_database_of_ones_own_has_its_own_plans(
 )
 def test_nor_does_ones_own_code_set_what_the_gateway_relies_on(sql: str) -> None:
     assert denial(sql, DATABASE_CODE).sqlstate == "42501"
+
+
+@pytest.mark.parametrize("sql", ["SET client_encoding TO 'SJIS'", "SELECT set_config('client_encoding', $1, false)"])
+def test_encodings_are_for_databases_of_ones_own(sql: str) -> None:
+    for access in (SHARED, SCHEMA):
+        assert denial(sql, access).sqlstate == "42501"
+    assert plan_of(sql, DATABASE).denial is None
+
+
+def test_who_may_run_code_may_name_settings_by_parameters() -> None:
+    sql = "SELECT set_config($1, $2, false)"
+    assert denial(sql, DATABASE).sqlstate == "42501"
+    assert plan_of(sql, DATABASE_CODE).pins == "setting"

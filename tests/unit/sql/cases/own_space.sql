@@ -62,3 +62,28 @@ CREATE FUNCTION f(a int DEFAULT 1) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$; C
 SELECT newest_secret(), f.x FROM mine.f(1) f(x)
 =>
 SELECT newest_secret(), f.x FROM mine.f(1) f(x)
+
+-- database: schemas, reviewed extensions, range types [database-ddl]
+CREATE SCHEMA IF NOT EXISTS s; CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA s; CREATE TYPE s.r AS RANGE (SUBTYPE = text, COLLATION = "C"); DROP SCHEMA s, t CASCADE; DROP EXTENSION hstore
+=>
+CREATE SCHEMA IF NOT EXISTS s; CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA s; CREATE TYPE s.r AS RANGE (SUBTYPE = text, COLLATION = "C"); DROP SCHEMA s, t CASCADE; DROP EXTENSION hstore
+
+-- database: a table may be called pg_… [database-ddl]
+CREATE TABLE pg_pipeline (id int)
+=>
+CREATE TABLE pg_pipeline (id int)
+
+-- database: COPY is PostgreSQL's matter, which knows the columns of now [database]
+COPY orders (id, added_in_this_transaction) FROM STDIN; COPY orders TO STDOUT
+=>
+COPY orders (id, added_in_this_transaction) FROM STDIN; COPY orders TO STDOUT
+
+-- database: the session's own statements, cursors and prepared transactions [database]
+SELECT name FROM pg_catalog.pg_prepared_statements; SELECT name FROM pg_catalog.pg_cursors; SELECT gid FROM pg_catalog.pg_prepared_xacts
+=>
+SELECT name FROM (SELECT x.* FROM pg_catalog."pg_prepared_statements" AS x WHERE NOT x.name OPERATOR(pg_catalog.~) '^(tg[0-9a-f]{16}_[0-9]+|tenantgate_copy_[0-9a-f]{16})$' OFFSET 0) AS "pg_prepared_statements"; SELECT name FROM (SELECT x.* FROM pg_catalog."pg_cursors" AS x WHERE true OFFSET 0) AS "pg_cursors"; SELECT gid FROM (SELECT x.* FROM pg_catalog."pg_prepared_xacts" AS x WHERE x.database OPERATOR(pg_catalog.=) pg_catalog.current_database() OFFSET 0) AS "pg_prepared_xacts"
+
+-- two-phase commit of who is alone on the target [database-code]
+PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x'; ROLLBACK PREPARED 'x'
+=>
+PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x'; ROLLBACK PREPARED 'x'

@@ -177,3 +177,63 @@ VACUUM orders
 SELECT 1 AS id INTO x
 =>
 42501 permission denied: SELECT INTO
+
+-- a schema where others have theirs [schema-ddl]
+CREATE SCHEMA s
+=>
+0A000 CREATE SCHEMA is not supported through this gateway
+
+-- a schema needs the permission [database]
+CREATE SCHEMA s
+=>
+42501 permission denied: CREATE SCHEMA
+
+-- a schema of the server [database-ddl]
+DROP SCHEMA information_schema CASCADE
+=>
+42501 permission denied for schema information_schema
+
+-- a schema for somebody else [database-ddl]
+CREATE SCHEMA s AUTHORIZATION postgres
+=>
+0A000 CREATE SCHEMA with an owner or with its tables is not supported through this gateway
+
+-- a schema together with its tables [database-ddl]
+CREATE SCHEMA s CREATE TABLE t (id int)
+=>
+0A000 CREATE SCHEMA with an owner or with its tables is not supported through this gateway
+
+-- an extension that nobody has read [database-ddl]
+CREATE EXTENSION dblink
+=>
+0A000 extension dblink is not supported through this gateway
+
+-- an extension of another version, or with others [database-ddl]
+CREATE EXTENSION earthdistance CASCADE
+=>
+0A000 CREATE EXTENSION … CASCADE is not supported through this gateway
+
+-- an extension among the server's own [database-ddl]
+CREATE EXTENSION hstore SCHEMA pg_catalog
+=>
+42501 permission denied for schema pg_catalog
+
+-- a range type with code of its own, where others are on the target [database-ddl]
+CREATE TYPE r AS RANGE (SUBTYPE = float8, SUBTYPE_DIFF = f)
+=>
+0A000 a range type with SUBTYPE_DIFF is not supported through this gateway
+
+-- two-phase commit where others are on the target [database-ddl]
+PREPARE TRANSACTION 'x'
+=>
+0A000 two-phase commit is not supported through this gateway
+
+-- a relation called pg_… that may be an extension's view of the whole server [database]
+SELECT * FROM pg_stat_statements
+=>
+42501 permission denied for relation pg_stat_statements
+
+-- an extension that somebody else put there [database-ddl]
+DROP EXTENSION hstore, dblink
+=>
+0A000 extension dblink is not supported through this gateway
