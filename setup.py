@@ -46,6 +46,8 @@ COMPILED = [
     "proxy/postgres/wire/messages.py",
     "proxy/quotas.py",
     "proxy/session.py",
+    "proxy/workers/table.py",
+    "proxy/workers/usage.py",
 ]
 
 if os.environ.get("TENANTGATE_COMPILE") == "1":

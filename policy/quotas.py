@@ -44,6 +44,15 @@ class TokenBucket:
         bucket._level = max(0, bucket._capacity - ceil(used * bucket._cost))
         return bucket
 
+    def state(self) -> tuple[int, int, int, int, int]:
+        """Gain, cost, capacity, ticks and level: all that there is to it, as numbers for `resume`."""
+        return self._gain, self._cost, self._capacity, self._ticks, self._level
+
+    def resume(self, gain: int, cost: int, capacity: int, ticks: int, level: int) -> None:
+        """Be the bucket that had this state."""
+        self._gain, self._cost, self._capacity = gain, cost, capacity
+        self._ticks, self._level = ticks, level
+
     def _refill(self, now: float) -> None:
         ticks = round(now * _TICKS_PER_S)
         if ticks > self._ticks:  # a clock that steps back gives nothing and takes nothing

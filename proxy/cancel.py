@@ -20,6 +20,7 @@ from proxy.postgres.wire.startup import CANCEL_REQUEST
 
 CANCEL_TIMEOUT_S = 5.0
 MAX_PID = 2**31 - 1
+SEAT_BITS = 7  # of a pid that we hand out: which worker knows it
 
 logger = logging.getLogger(__name__)
 
@@ -74,25 +75,44 @@ async def _deliver(target: TargetConfig, packet: bytes) -> None:
         transport.abort()
 
 
+def seat_of(pid: int) -> int:
+    """The worker that has handed out this pid, if workers hand them out."""
+    return pid & ((1 << SEAT_BITS) - 1)
+
+
 class CancelKeys(Generic[S]):
-    """The keys that clients hold: random, unique, ours; a target's own never leave the gateway."""
+    """The keys that clients hold: random, unique, ours; a target's own never leave the gateway.
 
-    __slots__ = ("_entries",)
+    seat: this process's among workers, the low bits of its pids; None when there is one process only.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_entries", "_seat")
+
+    def __init__(self, seat: int | None = None) -> None:
         self._entries: dict[int, tuple[bytes, S]] = {}
+        self._seat = seat
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def register(self, session: S, length: int = 4) -> tuple[int, bytes]:
         """A new (pid, key) for `session`; `length` in bytes: 4 for protocol 3.0, 32 for 3.2."""
-        pid = secrets.randbelow(MAX_PID) + 1
+        pid = self._draw()
         while pid in self._entries:
-            pid = secrets.randbelow(MAX_PID) + 1
+            pid = self._draw()
         key = secrets.token_bytes(length)
         self._entries[pid] = (key, session)
         return pid, key
+
+    def _draw(self) -> int:
+        if self._seat is None:
+            return secrets.randbelow(MAX_PID) + 1
+        high = secrets.randbelow(1 << 31 - SEAT_BITS)
+        return high << SEAT_BITS | self._seat
+
+    def is_elsewhere(self, pid: int) -> bool:
+        """Another worker has handed it out."""
+        return self._seat is not None and seat_of(pid) != self._seat
 
     def lookup(self, pid: int, key: bytes) -> S | None:
         """The session that holds exactly this pair. Takes the same time whichever part of the key is wrong."""

@@ -151,9 +151,10 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """All of tenantgate.toml. `policy_file` is the policy document."""
+    """All of tenantgate.toml. `policy_file` is the policy document, `workers` how many processes serve."""
 
     policy_file: Path
+    workers: int = 1
     listen: ListenConfig = ListenConfig()
     tls: TlsConfig = TlsConfig()
     auth: AuthConfig = AuthConfig()

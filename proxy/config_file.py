@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from proxy.config_tls import check_authorities, read_tls
 from proxy.config_values import Reading, Table
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_WORKERS = 60
 _TARGET = TargetConfig(name="", host="", port=5432, database="", user="")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -111,6 +113,7 @@ def _read_all(table: Table) -> GatewayConfig:
     tls = read_tls(table.table("tls"))
     config = GatewayConfig(
         policy_file=_read_policy_path(table),
+        workers=_read_workers(table),
         listen=_read_listen(table.table("listen")),
         tls=tls,
         auth=read_auth(table.table("auth")),
@@ -122,8 +125,25 @@ def _read_all(table: Table) -> GatewayConfig:
     if not config.targets:
         table.problem("targets", "there is no target", "Add a [targets.NAME] with host, database and user.")
     _check_logins(table, config.listen, tls, config.auth)
+    _check_shares(table, config)
     table.finish()
     return config
+
+
+def _read_workers(table: Table) -> int:
+    """`auto`: one for each processor that this process may use."""
+    if table.raw("workers") == "auto":
+        return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    return table.integer("workers", 1, 1, MAX_WORKERS)
+
+
+def _check_shares(table: Table, config: GatewayConfig) -> None:
+    """Each worker has its share of a target's backends, and one without any could serve nobody."""
+    for name, item in table.named_tables("targets"):
+        whole = config.targets[name].max_backends
+        if whole < config.workers:
+            message = f"is {whole}, less than the {config.workers} workers that share it"
+            item.problem("max_backends", message, "Raise it, or have fewer workers.")
 
 
 def _read_policy_path(table: Table) -> Path:

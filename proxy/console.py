@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 
-from policy.errors import UnsupportedStatement
+from policy.errors import TenantGateError, UnsupportedStatement
 from policy.model import Principal
 from proxy.errors import LocalProtocolError, RemoteProtocolError
-from proxy.postgres.admin_console import ConsoleState, respond
+from proxy.postgres.admin_console import ConsoleState, rows_of, table, view_of
 from proxy.postgres.errors import error_reply
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
+from proxy.workers.peers import Peers
+from proxy.workers.rows import LOCAL_VIEWS, merge_rows
 
 MAX_COMMAND_BYTES = 10_000
+_MAX_WAITING = 100  # messages behind a command that other workers are asked for
 _EXTENDED = frozenset(b"PBDECHF")
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The other workers, whose rows are shown, too, and what a session needs that waits for them."""
+
+    peers: Peers
+    spawn: Callable[[Coroutine[object, object, None]], None]
+    fail: Callable[[BaseException], None]
 
 
 class ConsoleSession:
@@ -21,10 +35,19 @@ class ConsoleSession:
 
     mid_message = farewell = False
 
-    def __init__(self, principal: Principal, write: Callable[[bytes], None], state: ConsoleState) -> None:
+    def __init__(
+        self,
+        principal: Principal,
+        write: Callable[[bytes], None],
+        state: ConsoleState,
+        others: Others | None = None,
+    ) -> None:
         self.principal = principal
         self._write = write
         self._state = state
+        self._others = others
+        self._asking = False
+        self._waiting: deque[tuple[int, bytes]] = deque()
         self._reader = MessageReader(MAX_COMMAND_BYTES)
         self._skipping = False
         self.ended = False
@@ -32,7 +55,12 @@ class ConsoleSession:
 
     def client_data(self, data: bytes) -> None:
         for tag, message in self._reader.feed(data):
-            self._handle(tag, message)
+            if self._asking:
+                if len(self._waiting) >= _MAX_WAITING:
+                    raise RemoteProtocolError("too many messages behind a command")
+                self._waiting.append((tag, message))
+            else:
+                self._handle(tag, message)
             if self.ended:
                 return
 
@@ -51,8 +79,7 @@ class ConsoleSession:
         elif self._skipping:
             return
         elif tag == ord("Q"):
-            text = messages.decode_query(message).decode("utf-8", "replace")
-            self._reply(respond(text, self._state) + replies.READY_IDLE)
+            self._show(messages.decode_query(message).decode("utf-8", "replace"))
         elif tag in _EXTENDED:
             self._skipping = tag != ord("F")
             error = UnsupportedStatement(
@@ -61,6 +88,27 @@ class ConsoleSession:
             self._reply(error_reply(error) + (b"" if self._skipping else replies.READY_IDLE))
         else:
             raise RemoteProtocolError(f"invalid frontend message type {tag}")
+
+    def _show(self, text: str) -> None:
+        view = view_of(text)
+        if isinstance(view, bytes):
+            self._reply(view + replies.READY_IDLE)
+        elif self._others is None or view in LOCAL_VIEWS:
+            self._reply(table(view, rows_of(view, self._state)) + replies.READY_IDLE)
+        else:
+            self._asking = True
+            self._others.spawn(self._show_all(view, self._others))
+
+    async def _show_all(self, view: str, others: Others) -> None:
+        """Show the rows of all workers, then go on with what the client has sent meanwhile."""
+        rows = merge_rows(view, await others.peers.rows(view))
+        self._reply(table(view, rows) + replies.READY_IDLE)
+        self._asking = False
+        try:
+            while self._waiting and not self._asking and not self.ended:
+                self._handle(*self._waiting.popleft())
+        except TenantGateError as error:
+            others.fail(error)
 
     def _reply(self, data: bytes) -> None:
         self._write(data)

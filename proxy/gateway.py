@@ -37,6 +37,8 @@ from proxy.postgres.recorder import Recorder
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
 from proxy.tls import server_end_point
+from proxy.workers.peers import Peers
+from proxy.workers.usage import SharedUsage
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,9 @@ PoolKey = tuple[str, str, str, str]  # target name, database, search_path, the s
 class Gateway:
     """Lifetime: the process. Make it inside the running loop."""
 
-    def __init__(self, config: GatewayConfig, snapshot: Snapshot) -> None:
+    def __init__(self, config: GatewayConfig, snapshot: Snapshot, peers: Peers | None = None) -> None:
+        """peers: the other workers, when this is one of several."""
+        self.peers = peers
         self.loop = asyncio.get_running_loop()
         self.config = config
         self.snapshot = snapshot
@@ -59,7 +63,7 @@ class Gateway:
         self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation)
         self.catalogs = Catalogs(self._bump)
         self.plans = PlanCache(config.limits.plan_cache_bytes)
-        self.ahead = CompileAhead()
+        self.ahead = CompileAhead() if peers is None else CompileAhead(workers=1)
         self.pools: dict[PoolKey, Pool] = {}
         self._places: dict[PoolKey, Place] = {}
         self._slots: dict[tuple[str, str, int], TargetSlots] = {}  # by target: what its pools may have together
@@ -67,7 +71,7 @@ class Gateway:
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
         self._unswept: list[Frontend] = []
-        self.cancel_keys: CancelKeys[Frontend] = CancelKeys()
+        self.cancel_keys: CancelKeys[Frontend] = CancelKeys(peers.seat if peers else None)
         self.draining = False
         self._accesses: dict[tuple[str, frozenset[str]], Access] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +96,7 @@ class Gateway:
         for name, usage in self.usage.items():
             tenant = snapshot.tenants.get(name)
             if tenant is not None:
-                usage.set_limits(tenant.quotas, now)
+                usage.set_limits(tenant.quotas, now, snapshot.version)
         self._bump()
         for frontend in tuple(self.frontends):
             self._end_if_not_allowed(frontend)
@@ -179,8 +183,13 @@ class Gateway:
     def tenant_usage(self, tenant: Tenant) -> TenantUsage:
         usage = self.usage.get(tenant.id)
         if usage is None:
-            usage = self.usage[tenant.id] = TenantUsage(tenant.id, tenant.quotas, self.clock())
+            usage = self.usage[tenant.id] = self._new_usage(tenant, self.clock())
         return usage
+
+    def _new_usage(self, tenant: Tenant, now: float) -> TenantUsage:
+        if self.peers is None:
+            return TenantUsage(tenant.id, tenant.quotas, now)
+        return SharedUsage(tenant.id, tenant.quotas, now, self.peers.table, self.snapshot.version)
 
     def tenant_totals(self, tenant_id: str) -> TenantTotals:
         return self.totals.setdefault(tenant_id, TenantTotals())
@@ -272,8 +281,16 @@ class Gateway:
         except TenantGateError as error:
             logger.warning("catalog not reloaded: %s", error.message)
 
-    def cancel(self, pid: int, key: bytes) -> None:
-        """A CancelRequest. Whether the key is known cannot be told from outside."""
+    async def cancel(self, pid: int, key: bytes) -> None:
+        """A CancelRequest. Whether the key is known cannot be told from outside. It has been acted on when this
+        returns, so that what the client sends after seeing its end cannot be hit by it."""
+        if self.peers is not None and self.cancel_keys.is_elsewhere(pid):
+            await self.peers.cancel(pid, key)
+        else:
+            self.cancel_here(pid, key)
+
+    def cancel_here(self, pid: int, key: bytes) -> None:
+        """A CancelRequest for a session of this process."""
         frontend = self.cancel_keys.lookup(pid, key)
         if frontend is not None:
             self.cancel_statement(frontend, "cancel request")

@@ -15,7 +15,7 @@ from policy.errors import AuthenticationError, TenantGateError, TenantRefused
 from policy.model import Isolation, Tenant, TenantStatus
 from policy.rbac import may_read_gateway
 from proxy.audit.errors import AuditUnavailable
-from proxy.console import ConsoleSession
+from proxy.console import ConsoleSession, Others
 from proxy.console_state import GatewayConsoleState
 from proxy.errors import RemoteProtocolError, ShuttingDown
 from proxy.gateway import Gateway, database_of
@@ -53,7 +53,7 @@ async def open_session(gateway: Gateway, frontend: Frontend) -> None:
         packet = await frontend.read_startup()
         if is_cancel_request(packet):  # under TLS, as libpq's PQcancelBlocking sends it
             request = decode_cancel(packet)
-            gateway.cancel(request.pid, request.key)
+            await gateway.cancel(request.pid, request.key)
             frontend.close()
             return
         startup = decode_startup(packet)
@@ -152,7 +152,8 @@ def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> 
         reason="admin database",
     )
     frontend.write(greeting + replies.backend_key_data(0, b"\0\0\0\0") + replies.READY_IDLE)
-    frontend.begin(ConsoleSession(result.principal, frontend.write, GatewayConsoleState(gateway)))
+    others = None if gateway.peers is None else Others(gateway.peers, gateway.spawn, frontend.fatal)
+    frontend.begin(ConsoleSession(result.principal, frontend.write, GatewayConsoleState(gateway), others))
 
 
 async def _open_tenant_session(

@@ -1,7 +1,8 @@
 """What one tenant uses of its quotas, in memory: connections, running statements, statements per second,
 backends.
 
-One per tenant and worker, made when the tenant first logs in; plain arithmetic on the event loop, never awaits.
+One per tenant and process, made when the tenant first logs in; plain arithmetic on the event loop, never awaits. Of
+several workers `proxy/workers/usage.py` counts the others' part, too.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class TenantUsage:
         self.backends = 0
         self.max_backends = limits.backends or UNLIMITED
         self._limits = limits
-        self._bucket = _make_bucket(limits, now)
+        self._bucket = make_bucket(limits, now)
 
     @property
     def limits(self) -> QuotaLimits:
@@ -78,8 +79,7 @@ class TenantUsage:
         """Count a connection. Raises QuotaExceeded (53300)."""
         limit = self._limits.connections
         if limit is not None and self.connections >= limit:
-            message = f'too many connections for tenant "{self.tenant}" (limit {limit})'
-            raise QuotaExceeded(message, quota="connections", sqlstate="53300")
+            raise too_many_connections(self.tenant, limit)
         self.connections += 1
 
     def release_connection(self) -> None:
@@ -95,14 +95,9 @@ class TenantUsage:
         """
         limit = self._limits.concurrent_statements
         if limit is not None and self.statements >= limit and not pipelined:
-            message = f'too many concurrent statements for tenant "{self.tenant}" (limit {limit})'
-            raise QuotaExceeded(message, quota="concurrent_statements", retry_after_s=CONCURRENCY_RETRY_S)
+            raise too_many_statements(self.tenant, limit)
         if self._bucket is not None and (wait_s := self._bucket.take(now)):
-            message = (
-                f'too many statements per second for tenant "{self.tenant}" (limit {self._limits.statements_per_s:g})'
-            )
-            retry_after_s = ceil(wait_s * 1000) / 1000  # the detail shows milliseconds
-            raise QuotaExceeded(message, quota="statements_per_s", retry_after_s=retry_after_s)
+            raise too_fast(self.tenant, self._limits, wait_s)
         self.statements += not pipelined
 
     def readmit_statement(self) -> None:
@@ -114,25 +109,43 @@ class TenantUsage:
             raise LocalProtocolError("a statement ended that had not been admitted")
         self.statements -= 1
 
-    def set_limits(self, limits: QuotaLimits, now: float) -> None:
-        """Take new limits at a reload. Whoever is in stays in; tokens that are used up stay used up."""
+    def set_limits(self, limits: QuotaLimits, now: float, version: int = 0) -> None:
+        """Take new limits at a reload. Whoever is in stays in; tokens that are used up stay used up. version: of the
+        policy that has them, for workers that hear of it one after the other."""
         old = self._limits
         self._limits = limits
         self.max_backends = limits.backends or UNLIMITED
         if (limits.statements_per_s, limits.burst) == (old.statements_per_s, old.burst):
             return
         if self._bucket is None or limits.statements_per_s is None:
-            self._bucket = _make_bucket(limits, now)
+            self._bucket = make_bucket(limits, now)
         else:
-            self._bucket = self._bucket.resized(limits.statements_per_s, _burst(limits), now)
+            self._bucket = self._bucket.resized(limits.statements_per_s, burst_of(limits), now)
 
 
-def _make_bucket(limits: QuotaLimits, now: float) -> TokenBucket | None:
+def too_many_connections(tenant: str, limit: int) -> QuotaExceeded:
+    message = f'too many connections for tenant "{tenant}" (limit {limit})'
+    return QuotaExceeded(message, quota="connections", sqlstate="53300")
+
+
+def too_many_statements(tenant: str, limit: int) -> QuotaExceeded:
+    message = f'too many concurrent statements for tenant "{tenant}" (limit {limit})'
+    return QuotaExceeded(message, quota="concurrent_statements", retry_after_s=CONCURRENCY_RETRY_S)
+
+
+def too_fast(tenant: str, limits: QuotaLimits, wait_s: float) -> QuotaExceeded:
+    message = f'too many statements per second for tenant "{tenant}" (limit {limits.statements_per_s:g})'
+    retry_after_s = ceil(wait_s * 1000) / 1000  # the detail shows milliseconds
+    return QuotaExceeded(message, quota="statements_per_s", retry_after_s=retry_after_s)
+
+
+def make_bucket(limits: QuotaLimits, now: float) -> TokenBucket | None:
+    """The bucket of these limits, full; None: without one."""
     if limits.statements_per_s is None:
         return None
-    return TokenBucket(limits.statements_per_s, _burst(limits), now)
+    return TokenBucket(limits.statements_per_s, burst_of(limits), now)
 
 
-def _burst(limits: QuotaLimits) -> int:
+def burst_of(limits: QuotaLimits) -> int:
     """One second's worth unless configured."""
     return limits.burst or max(1, ceil(limits.statements_per_s or 1))

@@ -18,7 +18,8 @@ from typing import BinaryIO, TextIO
 from admin.cli.options import add_command
 from proxy.audit.chain import MAX_LINE_BYTES
 from proxy.audit.errors import MalformedLine
-from proxy.audit.verify import Problem, VerifyResult, read_head, verify_files
+from proxy.audit.verify import Problem, VerifyResult, read_head
+from proxy.audit.worker_logs import verify_with_workers
 
 EXIT_OK, EXIT_TAMPERED, EXIT_UNUSABLE = 0, 1, 2
 
@@ -40,6 +41,7 @@ examples:
 `tenantgate audit COMMAND --help` has more.
 """
 _VERIFY_EPILOG = """\
+With workers, the file of the configuration names those of the workers, and they are checked, too.
 exit status: 0 all is well, 1 tampered with (or cut), 2 a file cannot be read
 
 examples:
@@ -118,7 +120,7 @@ def run_verify(args: argparse.Namespace) -> int:
     """Check the files; 0 well, 1 tampered with, 2 unreadable."""
     show_progress = sys.stderr.isatty() and not args.json
     try:
-        result = verify_files(
+        result, workers = verify_with_workers(
             args.files,
             _show_progress if show_progress else None,
             expect_last=args.expect_last,
@@ -130,10 +132,13 @@ def run_verify(args: argparse.Namespace) -> int:
         if show_progress:
             print("\r\x1b[K", end="", file=sys.stderr)
     if args.json:
-        print(json.dumps(_as_json(result)))
+        logs = [{"file": str(path), **_as_json(log)} for path, log in workers]
+        print(json.dumps({**_as_json(result), "workers": logs}))
     else:
         print(_as_text(result))
-    return EXIT_OK if result.ok else EXIT_TAMPERED
+        for path, log in workers:
+            print(f"{path.name}: {_as_text(log)}")
+    return EXIT_OK if all(log.ok for log in (result, *(log for _, log in workers))) else EXIT_TAMPERED
 
 
 def run_head(args: argparse.Namespace) -> int:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.config
     reading = read_config(path, os.environ)
     snapshot, policy_problems = _read_policy(reading)
-    problems = [*reading.problems, *policy_problems]
+    problems = [*reading.problems, *policy_problems, *_shares(reading, snapshot)]
     warnings = [*reading.warnings, *_cross_check(reading, snapshot)]
     if arguments.json:
         print(json.dumps({"ok": not problems, "problems": _dicts(problems), "warnings": _dicts(warnings)}, indent=2))
@@ -69,6 +69,12 @@ def _read_policy(reading: ConfigReading) -> tuple[Snapshot | None, list[Problem]
         name = reading.policy_file.name
         return None, [(f"{name}: {key}", message, hint) for key, message, hint in error.problems]
     return snapshot, []
+
+
+def _shares(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:
+    from proxy.workers.orders import share_problems
+
+    return [] if snapshot is None or reading.config is None else share_problems(reading.config.workers, snapshot)
 
 
 def _cross_check(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:

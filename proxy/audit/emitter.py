@@ -98,6 +98,11 @@ class AuditEmitter:
         """The last line on the file."""
         return self._head
 
+    @property
+    def chain(self) -> str:
+        """The chain's id, which the first line of each of its files has."""
+        return self._chain
+
     def start(self) -> None:
         """Open the file, begin or continue its chain. Raises AuditUnavailable; call it in the running loop."""
         self._loop = asyncio.get_running_loop()
@@ -127,6 +132,19 @@ class AuditEmitter:
             self._flush()
             if self._failure is not None:
                 raise AuditUnavailable(self._failure)
+
+    def note(self, fields: dict[str, str | int | float]) -> None:
+        """Write a line of another kind than what clients do, at once. Raises AuditUnavailable: it is not written."""
+        self._flush()
+        self.check()
+        assert self._sink is not None
+        try:
+            self._append(self._sink, fields)
+        except OSError as error:
+            self._on_failure(error)
+            self._schedule(_RETRY_S)
+            raise AuditUnavailable(self._failure or "") from error
+        self._on_success()
 
     def check(self) -> None:
         """Raise AuditUnavailable if a statement that starts now could not be recorded."""

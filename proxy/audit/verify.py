@@ -125,7 +125,7 @@ def verify_file(
     expect: str | None = None,
 ) -> VerifyResult:
     """Check one file, as `verify_files`."""
-    return verify_files([path], progress, expect_last=expect_last, expect=expect)
+    return verify_files([path], progress, expect_last=expect_last, expected=() if expect is None else (expect,))
 
 
 def verify_files(
@@ -133,15 +133,16 @@ def verify_files(
     progress: Progress | None = None,
     *,
     expect_last: str | None = None,
-    expect: str | None = None,
+    expected: Iterable[str] = (),
+    watch: Callable[[bytes], None] | None = None,
 ) -> VerifyResult:
     """Check files of one chain, oldest first; raises OSError when one cannot be read.
 
-    `expect_last` is the hash that the last line must have, `expect` one that some line must have: a head noted
-    earlier. `progress` gets bytes done and bytes in all of the file at hand, now and then.
+    `expect_last` is the hash that the last line must have, `expected` those that some line must have: heads noted
+    earlier. `progress` gets bytes done and bytes in all of the file at hand, now and then; `watch` every good line.
     """
     verifier = ChainVerifier()
-    anchor = expect.encode() if expect else None
+    anchors = {noted.encode() for noted in expected}
     path, number = Path(), 0
     for path in paths:
         number = 0
@@ -150,15 +151,17 @@ def verify_files(
             problem = verifier.check(line[:-1]) if line.endswith(b"\n") else _unended(line)
             if problem is not None:
                 return _result(verifier, Problem(path, number, *problem))
-            if verifier.head_hash == anchor:
-                anchor = None
+            if watch is not None:
+                watch(line)
+            if anchors:
+                anchors.discard(verifier.head_hash)
         if number == 0:
             return _result(verifier, Problem(path, 1, "header", "the file is empty"))
     if expect_last is not None and verifier.head.hash != expect_last:
         text = f"the last line's hash is {verifier.head.hash}: lines were cut off or added since it was noted"
         return _result(verifier, Problem(path, number, "anchor", text))
-    if anchor is not None:
-        text = f"no line has the hash {expect}: lines were cut off, or the chain was computed anew"
+    if anchors:
+        text = f"no line has the hash {min(anchors).decode()}: lines were cut off, or the chain was computed anew"
         return _result(verifier, Problem(path, number, "anchor", text))
     return _result(verifier, None)
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-Route = Callable[[], tuple[int, str, bytes]]
+from proxy.observe.health import Answer
+
+Route = Callable[[], Awaitable[Answer]]
 
 _MAX_HEAD_BYTES = 8 * 1024
 _MAX_CONNECTIONS = 64
@@ -21,13 +24,21 @@ _log = logging.getLogger(__name__)
 
 
 async def serve_http(
-    host: str, port: int, routes: Mapping[str, Route], *, timeout_s: float = _TIMEOUT_S
+    host: str,
+    port: int,
+    routes: Mapping[str, Route],
+    *,
+    timeout_s: float = _TIMEOUT_S,
+    sock: socket.socket | None = None,
 ) -> asyncio.Server:
     """Serve `routes` (path to a function that gives status, content type, body) until the server is closed.
 
-    `timeout_s` bounds one whole exchange. Raises OSError when the address cannot be had.
+    `timeout_s` bounds one whole exchange. `sock` listens already, instead of host and port. Raises OSError when the
+    address cannot be had.
     """
     handler = _Handler(routes, timeout_s)
+    if sock is not None:
+        return await asyncio.start_server(handler.serve, sock=sock, limit=_MAX_HEAD_BYTES)
     return await asyncio.start_server(handler.serve, host, port, limit=_MAX_HEAD_BYTES)
 
 
@@ -68,16 +79,16 @@ class _Handler:
         parts = head.partition(b"\r\n")[0].split(b" ")
         if len(parts) != 3 or not parts[2].startswith(b"HTTP/1.") or not parts[1].startswith(b"/"):
             return _refusal(HTTPStatus.BAD_REQUEST)
-        return self._answer(parts[0], parts[1].partition(b"?")[0].decode("latin-1"))
+        return await self._answer(parts[0], parts[1].partition(b"?")[0].decode("latin-1"))
 
-    def _answer(self, method: bytes, path: str) -> bytes:
+    async def _answer(self, method: bytes, path: str) -> bytes:
         route = self._routes.get(path)
         if route is None:
             return _refusal(HTTPStatus.NOT_FOUND)
         if method not in (b"GET", b"HEAD"):
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "Allow: GET, HEAD\r\n")
         try:
-            status, content_type, body = route()
+            status, content_type, body = await route()
         except Exception:
             _log.exception("admin route failed", extra={"path": path})
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -43,13 +43,18 @@ _COLOURS = {"DEBUG": "2", "INFO": "32", "WARN": "33", "ERROR": "31", "FATAL": "1
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
-def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
-    """Send the process's log to `stream` (standard error) as `config` says. May be called again (SIGHUP)."""
+def configure_logging(config: LogConfig, stream: TextIO | None = None, worker: int | None = None) -> None:
+    """Send the process's log to `stream` (standard error) as `config` says. May be called again (SIGHUP).
+
+    worker: the seat that every line names, when this process is one of several.
+    """
     stream = stream or sys.stderr
     human = config.format == "human" or (config.format == "auto" and stream.isatty())
     handler = _GatewayHandler(stream)
     handler.setFormatter(HumanFormatter(colour=stream.isatty()) if human else JsonFormatter())
     handler.addFilter(RedactingFilter())
+    if worker is not None:
+        handler.addFilter(_named(worker))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _GatewayHandler)]:
         root.removeHandler(old)
@@ -68,6 +73,14 @@ def redact(text: str) -> str:
     text = _AUTHORIZATION.sub(rf"\g<1>{REDACTED}", text)
     text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
     return _KEYED.sub(rf"\g<1>{REDACTED}", text)
+
+
+def _named(worker: int) -> Callable[[logging.LogRecord], bool]:
+    def name(record: logging.LogRecord) -> bool:
+        record.worker = worker
+        return True
+
+    return name
 
 
 class _GatewayHandler(logging.StreamHandler[TextIO]):

@@ -57,8 +57,13 @@ class Compiled:
 
 def encode(message: object) -> bytes:
     """One frame."""
-    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    body = encode_body(message)
     return HEADER.pack(len(body)) + body
+
+
+def encode_body(message: object) -> bytes:
+    """What stands in a frame behind its length."""
+    return pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
 
 
 def decode(body: bytes) -> Any:

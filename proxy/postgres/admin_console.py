@@ -141,20 +141,20 @@ class _HelpRow:
     description: str
 
 
-_Row = PoolRow | TenantRow | ClientRow | ServerRow | StatsRow | _VersionRow | _HelpRow
+Row = PoolRow | TenantRow | ClientRow | ServerRow | StatsRow | _VersionRow | _HelpRow
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
     """One SHOW command: the type of its rows, where they come from, and its line in the help."""
 
-    row: type[_Row]
-    rows: Callable[[ConsoleState], Iterable[_Row]]
+    row: type[Row]
+    rows: Callable[[ConsoleState], Iterable[Row]]
     description: str
 
 
-def respond(sql: str, state: ConsoleState) -> bytes:
-    """Answer one simple query: all reply bytes up to, not including, ReadyForQuery."""
+def view_of(sql: str) -> str | bytes:
+    """The view that a command wants to see, or the reply to a text that is no command."""
     words = _words(sql)
     if words is None:
         return _refused("more than one command at a time, or quotes, which no command needs")
@@ -162,10 +162,17 @@ def respond(sql: str, state: ConsoleState) -> bytes:
         return replies.EMPTY_QUERY
     if words[0] != "SHOW":
         return _refused(f'unknown command "{words[0]}"')
-    view = _VIEWS.get(words[1]) if len(words) == 2 else None
-    if view is None:
+    if len(words) != 2 or words[1] not in _VIEWS:
         return _refused(f'unknown command "{" ".join(words)}"')
-    return _table(view.row, view.rows(state))
+    return words[1]
+
+
+def rows_of(view: str, state: ConsoleState) -> Iterable[Row]:
+    return _VIEWS[view].rows(state)
+
+
+def row_type(view: str) -> type[Row]:
+    return _VIEWS[view].row
 
 
 def _words(sql: str) -> list[str] | None:
@@ -180,8 +187,9 @@ def _refused(message: str) -> bytes:
     return replies.error_response("ERROR", "42601", f"admin console: {message}", hint=_HINT)
 
 
-def _table(row_type: type[_Row], rows: Iterable[_Row]) -> bytes:
-    columns = fields(row_type)
+def table(view: str, rows: Iterable[Row]) -> bytes:
+    """The reply that shows these rows."""
+    columns = fields(row_type(view))
     names = [column.name for column in columns]
     parts = [replies.row_description([(column.name, _OIDS[str(column.type)]) for column in columns])]
     moments = frozenset(column.name for column in columns if column.type == "Moment")
@@ -191,7 +199,7 @@ def _table(row_type: type[_Row], rows: Iterable[_Row]) -> bytes:
     return b"".join(parts)
 
 
-def _values(row: _Row, names: Sequence[str], moments: frozenset[str]) -> list[bytes | None]:
+def _values(row: Row, names: Sequence[str], moments: frozenset[str]) -> list[bytes | None]:
     return [_value(getattr(row, name), name in moments) for name in names]
 
 

@@ -22,9 +22,9 @@ Section = Mapping[str, object]
 class GatewayProcess:
     """`tenantgate serve` on loopback. `start()` returns when /readyz is 200; `stop()` checks how it went.
 
-    targets: by name, the keys of [targets.NAME]. settings: further keys by section ("limits", "tls", …), which
-    replace the harness's own. The certificate is for localhost and 127.0.0.1, its CA in `ca_file`. `issuer` is the
-    one trusted issuer (attribute claim: region).
+    targets: by name, the keys of [targets.NAME]. settings: further keys by section ("limits", "tls", …; "":
+    of no section), which replace the harness's own. The certificate is for localhost and 127.0.0.1, its CA in
+    `ca_file`. `issuer` is the one trusted issuer (attribute claim: region).
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class GatewayProcess:
         }
         merged = {name: {**own.get(name, {}), **settings.get(name, {})} for name in {**own, **settings}}
         lines = [f"policy = {json.dumps(str(self.policy_path))}"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in merged.pop("", {}).items()]
         for name, section in [*merged.items(), *((f"targets.{t}", s) for t, s in self._targets.items())]:
             lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
         lines += ["", "[[auth.issuers]]", f"issuer = {json.dumps(self.issuer.issuer)}"]

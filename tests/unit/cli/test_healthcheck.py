@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from admin.cli.main import main
+from proxy.observe.health import Answer
 from proxy.observe.http import serve_http
 
 
 @pytest.mark.parametrize(("code", "status"), [(200, 0), (503, 1)])
 async def test_ready_or_not(tmp_path: Path, code: int, status: int) -> None:
-    server = await serve_http("127.0.0.1", 0, {"/readyz": lambda: (code, "text/plain", b"state\n")})
+    async def state() -> Answer:
+        return code, "text/plain", b"state\n"
+
+    server = await serve_http("127.0.0.1", 0, {"/readyz": state})
     port = server.sockets[0].getsockname()[1]
     config = tmp_path / "tenantgate.toml"
     config.write_text(f'[listen]\nadmin_host = "0.0.0.0"\nadmin_port = {port}\n')

@@ -17,6 +17,7 @@ from tests.unit.config.conftest import ENVIRON, MINIMAL, Write
 
 EVERYTHING = """
 policy = "policy.yaml"
+workers = 2
 [listen]
 host = "0.0.0.0"
 port = 7000

@@ -88,6 +88,10 @@ drain_s = true
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
+        ('workers = "many"', "workers", "whole number"),
+        ("workers = 0", "workers", "from 1 to 60"),
+        ("workers = 9\n[targets.b]\nhost='h'\ndatabase='d'\nuser='u'\nmax_backends = 8\ntls = 'require'\n",
+         "targets.b.max_backends", "less than the 9 workers"),
         ("[listen]\nport = true", "listen.port", "a boolean"),
         ("[listen]\nport = -1", "listen.port", "from 0 to 65535"),
         ("[listen]\nport = 9632", "listen.admin_port", "same as port"),
@@ -122,7 +126,7 @@ drain_s = true
 )  # fmt: skip
 def test_one_problem(read: Write, text: str, key: str, words: str) -> None:
     base = MINIMAL.replace("[auth]\nplaintext_loopback = true\n", "") if "[auth]" in text else MINIMAL
-    base = text + "\n" + base if text.startswith("listen =") else base + text + "\n"
+    base = text + "\n" + base if text.startswith(("listen =", "workers")) else base + text + "\n"
     found, message, hint = _only(read(base))
     assert (found, words in message) == (key, True), message
     assert hint

@@ -14,8 +14,10 @@ from proxy.postgres.admin_console import (
     ServerRow,
     StatsRow,
     TenantRow,
-    respond,
+    rows_of,
+    view_of,
 )
+from proxy.postgres.admin_console import table as table_of
 
 
 class State:
@@ -42,6 +44,11 @@ class State:
 
 
 STATE: ConsoleState = State()
+
+
+def respond(sql: str, state: ConsoleState) -> bytes:
+    view = view_of(sql)
+    return view if isinstance(view, bytes) else table_of(view, rows_of(view, state))
 
 
 def messages(data: bytes) -> list[tuple[bytes, bytes]]:

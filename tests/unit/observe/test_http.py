@@ -9,18 +9,26 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.observe import http
-from proxy.observe.http import serve_http
+from proxy.observe.health import Answer
+from proxy.observe.http import Route, serve_http
 
 Port = int
 
 
-def failing() -> tuple[int, str, bytes]:
+async def failing() -> Answer:
     raise RuntimeError("secret detail")
 
 
+def always(status: int, body: bytes) -> Route:
+    async def route() -> Answer:
+        return status, "text/plain", body
+
+    return route
+
+
 ROUTES = {
-    "/healthz": lambda: (200, "text/plain", b"ok\n"),
-    "/readyz": lambda: (503, "text/plain", b"no target\n"),
+    "/healthz": always(200, b"ok\n"),
+    "/readyz": always(503, b"no target\n"),
     "/fails": failing,
 }
 

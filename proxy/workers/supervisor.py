@@ -1,0 +1,478 @@
+"""The process that owns the listeners and keeps the workers: starts them, starts a dead one again, reloads, drains.
+
+It never looks at a client's bytes. It holds every listener itself, so that connections in the queue of a worker that
+was killed wait for the next one. On SIGUSR2 it becomes the image that is installed now, which starts workers of its own
+on the same listeners and lets the old ones drain when those are ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from policy.errors import ConfigurationError, TenantGateError
+from policy.snapshot import Snapshot
+from proxy.cancel import seat_of
+from proxy.config import GatewayConfig
+from proxy.config_file import load_config
+from proxy.listeners import bind_admin, bind_shared
+from proxy.observe.http import serve_http
+from proxy.observe.logs import configure_logging
+from proxy.snapshots import load_snapshot
+from proxy.tls import server_context
+from proxy.workers.channel import Answer, Message
+from proxy.workers.diary import Diary
+from proxy.workers.merged import Merged
+from proxy.workers.orders import decode_orders, encode_orders, keep_fixed, refuse_small_shares
+from proxy.workers.overview import Overview
+from proxy.workers.process import Process, environment, start_process
+from proxy.workers.table import SEATS, QuotaTable, create_table, is_table
+from proxy.workers.takeover import hand_over, settle, take_over
+
+logger = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 60.0
+_TAKE_TIMEOUT_S = 60.0
+_KILL_AFTER_S = 15.0  # beyond the drain time
+_STEADY_S = 10.0  # one that has lived so long is started again at once
+_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 10.0
+
+
+def run(config_path: Path, config: GatewayConfig) -> int:
+    """Serve until told to stop. Returns the process's exit code: 0 stopped, 2 it cannot serve."""
+    return _run(Supervisor(config_path).serve(config))
+
+
+def resume(config_path: Path) -> int:
+    """The same, in the place of an image of this process that has served so far."""
+    left = take_over()
+    assert left is not None
+    return _run(Supervisor(config_path).serve_on(left))
+
+
+def _run(serving: Coroutine[object, object, None]) -> int:
+    try:
+        asyncio.run(serving)
+    except (ConfigurationError, TenantGateError, OSError) as error:
+        logger.error("cannot serve: %s", error)
+        return 2
+    return 0
+
+
+class CannotStart(TenantGateError):
+    """A worker has not come up; its own log line says why."""
+
+
+class Supervisor:
+    """Lifetime: the process, until it is replaced. `_processes`: by seat, those of all generations."""
+
+    def __init__(self, config_path: Path) -> None:
+        self._config_path = config_path
+        self._processes: dict[int, Process] = {}
+        self._listeners: list[socket.socket] = []
+        self._failures: dict[int, int] = {}  # by seat: how often in a row it ended soon
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._version = 1
+        self._restarts = 0
+        self._merged = Merged()
+        self._changing = False
+
+    # Start
+
+    async def serve(self, config: GatewayConfig) -> None:
+        """Start all workers, serve, stop. Raises OSError or TenantGateError when it cannot start."""
+        snapshot = await _read_policy(config, self._version)
+        server_context(config.tls)
+        self._config, self._orders = config, encode_orders(config, snapshot)
+        self._listeners = bind_shared(config.listen, config.workers)
+        self._admin = bind_admin(config.listen)
+        self._table_descriptor = create_table()
+        self._diary = Diary(config.audit)
+        self._begin()
+        try:
+            await self._start_all(config, self._orders, self._listeners)
+        except BaseException:
+            await self._stop_all(0)
+            raise
+        self._assign_listeners()
+        await self._serve_until_stopped()
+
+    async def serve_on(self, left: Message) -> None:
+        """Go on with what another image has left, then renew all workers."""
+        fields = left.fields
+        self._orders = left.payload
+        self._config = self._config_of_old(left)
+        configure_logging(self._config.log)
+        self._diary = Diary(self._config.audit)
+        self._listeners = [_inherited(number) for number in fields["listeners"]]
+        self._admin = _inherited(fields["admin"])
+        self._table_descriptor = fields["table"]
+        if not is_table(self._table_descriptor):
+            self._table_descriptor = create_table()
+        os.set_inheritable(self._table_descriptor, False)
+        self._version, self._restarts = fields["version"], fields["restarts"]
+        self._merged = Merged(fields["retired"])
+        for state in fields["workers"]:
+            os.set_inheritable(state["control"], False)
+            rest = bytes.fromhex(state.pop("rest"))
+            process = self._processes[state["seat"]] = Process(**state)
+            await process.connect(partial(self._handle, process), rest)
+        self._begin()
+        self._spawn(self._renew())
+        await self._serve_until_stopped()
+
+    def _config_of_old(self, left: Message) -> GatewayConfig:
+        """The configuration that the old workers go by: as it is now, but for what they cannot have changed. If it has
+        just become unusable, their own, which an older program may have written."""
+        try:
+            config = load_config(self._config_path, os.environ)
+        except ConfigurationError:
+            config = decode_orders(left.payload)[0]
+        host, port = left.fields["address"]
+        return replace(
+            config,
+            workers=left.fields["count"],
+            listen=replace(config.listen, host=host, port=port),
+            audit=replace(config.audit, path=Path(left.fields["audit_path"])),
+        )
+
+    def _begin(self) -> None:
+        self._table = QuotaTable(self._table_descriptor, 0)
+        self._stop = asyncio.Event()
+        self._diary.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
+        loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._restart()))
+        settle()
+        self._on_child()
+
+    async def _serve_until_stopped(self) -> None:
+        overview = Overview(self._processes, self._merged, lambda: self._restarts, self._stop.is_set)
+        listen = self._config.listen
+        http = await serve_http(listen.admin_host, listen.admin_port, overview.routes(), sock=self._admin)
+        address, admin = self._listeners[0].getsockname(), self._admin.getsockname()
+        logger.info(
+            "serving",
+            extra={
+                "address": f"{address[0]}:{address[1]}",
+                "admin": f"{admin[0]}:{admin[1]}",
+                "workers": len(self._current()),
+                "tls": self._config.tls.mode,
+            },
+        )
+        await self._stop.wait()
+        await self._stop_all(self._config.limits.drain_s)
+        http.close()
+        logger.info("stopped")
+
+    async def _stop_all(self, drain_s: float) -> None:
+        """No more connections; every worker drains; those that take too long are killed."""
+        self._stop.set()
+        for listener in self._listeners:
+            listener.close()
+        await self._end(tuple(self._processes.values()), drain_s)
+        await self._diary.close()
+
+    async def _end(self, processes: Sequence[Process], drain_s: float) -> None:
+        """Let these drain, kill those that take too long, and return when they are gone."""
+        for process in processes:
+            process.leaving = True
+            process.signal(signal.SIGTERM)
+        deadline = time.monotonic() + drain_s + _KILL_AFTER_S
+        while left := [process for process in processes if self._processes.get(process.seat) is process]:
+            if time.monotonic() > deadline:
+                deadline = math.inf
+                for process in left:
+                    logger.error("a worker does not stop and is killed", extra={"worker": process.seat})
+                    process.signal(signal.SIGKILL)
+            await asyncio.sleep(0.02)
+
+    # Workers
+
+    def _current(self) -> list[Process]:
+        return [process for process in self._processes.values() if not process.leaving]
+
+    def _free_seats(self) -> Iterable[int]:
+        return (seat for seat in range(1, SEATS) if seat not in self._processes)
+
+    def _assign_listeners(self) -> None:
+        """Each listener has one worker that accepts from it. Those of a worker that has ended go to others, so that
+        nobody waits in its queue until the next one is ready."""
+        serving = sorted((p for p in self._current() if p.serving), key=lambda process: process.index)
+        for listener in self._listeners if serving else ():
+            listener.listen(self._config.listen.backlog)  # one more than before would be given connections from now on
+        for number, process in enumerate(serving):
+            own = [listener.fileno() for at, listener in enumerate(self._listeners) if at % len(serving) == number]
+            process.tell("accept", listeners=own)
+
+    async def _start_all(self, config: GatewayConfig, orders: bytes, listeners: Sequence[socket.socket]) -> None:
+        """Start a whole generation. Raises CannotStart when not all of it comes up; it is stopped again then."""
+        started: list[Process] = []
+        try:
+            for seat, index in list(zip(self._free_seats(), range(config.workers), strict=False)):
+                started.append(await self._start(seat, index, config.workers, orders, listeners))
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                ready = all(await asyncio.gather(*(process.arrived for process in started)))
+        except (TimeoutError, OSError) as error:
+            logger.error("cannot start workers: %s", error or "they take too long")
+            ready = False
+        if not ready:
+            await self._end(started, 0)
+            raise CannotStart("a worker did not start")
+        for process in started:
+            process.serving = True
+
+    async def _start(
+        self, seat: int, index: int, count: int, orders: bytes, listeners: Sequence[socket.socket]
+    ) -> Process:
+        """Start one worker. Raises OSError."""
+        table, numbers = self._table_descriptor, [listener.fileno() for listener in listeners]
+        process = start_process(seat, index, [table, *numbers])
+        self._processes[seat] = process
+        await process.connect(partial(self._handle, process))
+        process.tell("begin", orders, seat=seat, index=index, count=count, table=table, listeners=numbers)
+        return process
+
+    def _on_child(self) -> None:
+        for process in tuple(self._processes.values()):
+            status = None if process.ended else process.status()
+            if status is not None:
+                process.ended = True
+                self._spawn(self._bury(process, status))
+
+    async def _bury(self, process: Process, status: int) -> None:
+        """A worker has ended: keep what it counted, and start another in its place unless it was to leave."""
+        process.serving = False
+        self._assign_listeners()
+        self._table.clear_seat(process.seat)
+        if process.channel is not None:
+            await process.channel.wait_lost(1.0)
+        self._merged.retire(process.report)
+        del self._processes[process.seat]
+        process.forget()
+        unexpected = not process.leaving and not self._stop.is_set()
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        self._diary.ended(process, how, expected=not unexpected)
+        was_ready = process.ready
+        process.arrive(False)
+        if not unexpected:
+            logger.info("worker stopped", extra={"worker": process.seat, "pid": process.pid})
+        elif was_ready:
+            logger.error("worker ended, starting another", extra={"worker": process.seat, "reason": how})
+            await self._start_again(process)
+        else:
+            logger.error("worker did not start", extra={"worker": process.seat, "reason": how})
+            if process.again:
+                await self._start_again(process)
+
+    async def _start_again(self, dead: Process) -> None:
+        """Another worker on the same seat: at once, or after a while when the last ones ended soon."""
+        if time.monotonic() - dead.started_at > _STEADY_S:
+            self._failures.pop(dead.seat, None)
+        failures = self._failures.get(dead.seat, 0)
+        self._failures[dead.seat] = failures + 1
+        if failures:
+            await asyncio.sleep(min(_MAX_BACKOFF_S, _BACKOFF_S * 2**failures))
+        if self._stop.is_set():
+            return
+        self._restarts += 1
+        process = await self._start(dead.seat, dead.index, self._config.workers, self._orders, self._listeners)
+        process.again = True
+
+    async def _handle(self, process: Process, message: Message) -> Answer:
+        """What a worker says or asks."""
+        if message.kind == "ready":
+            process.chain = message.fields
+            self._diary.started(process)
+            process.arrive(True)
+            if process.again:
+                process.serving = True
+                self._assign_listeners()
+        elif message.kind == "bye":
+            process.chain, process.report = message.fields, message.fields["families"]
+        elif message.kind == "cancel":
+            await self._hand_cancel_on(message)
+        elif message.kind == "rows":
+            return {"rows": await self._rows(message.fields["view"])}
+        return {}
+
+    async def _hand_cancel_on(self, message: Message) -> None:
+        process = self._processes.get(seat_of(message.fields["pid"]))
+        if process is not None and process.channel is not None:
+            await process.channel.ask("cancel", pid=message.fields["pid"], key=message.fields["key"])
+
+    async def _rows(self, view: str) -> list[object]:
+        channels = [p.channel for p in self._processes.values() if p.channel is not None and p.ready]
+        answers = await asyncio.gather(*(c.ask("rows", view=view) for c in channels), return_exceptions=True)
+        return [answer["rows"] for answer in answers if not isinstance(answer, BaseException)]
+
+    # Changes
+
+    async def _reload(self) -> None:
+        """SIGHUP: read configuration, policy and certificates again and give them to all workers; all or nothing."""
+        if self._changing:
+            logger.warning("a reload or restart is under way: this one comes after it")
+        while self._changing:
+            await asyncio.sleep(0.02)
+        self._changing = True
+        try:
+            config = await asyncio.to_thread(load_config, self._config_path, os.environ)
+            config = keep_fixed(config, self._config)
+            snapshot = await _read_policy(config, self._version + 1)
+            server_context(config.tls)
+        except TenantGateError as error:
+            logger.error("reload refused, nothing changed: %s", error.message)
+            return
+        finally:
+            self._changing = False
+        self._version += 1
+        self._config, self._orders = config, encode_orders(config, snapshot)
+        refused = await self._tell_all(self._orders)
+        self._diary.reopen(self._current())
+        if refused:
+            logger.error("reload refused by a worker", extra={"refused": refused})
+        logger.info("reloaded", extra={"policy_version": self._version, "tenants": len(snapshot.tenants)})
+
+    async def _tell_all(self, orders: bytes) -> list[str]:
+        """Give new orders to every worker that serves; what those said that did not take them."""
+        channels = [process.channel for process in self._current() if process.channel is not None]
+        answers = await asyncio.gather(
+            *(c.ask("take", orders, timeout_s=_TAKE_TIMEOUT_S) for c in channels), return_exceptions=True
+        )
+        return [
+            "no answer" if isinstance(answer, BaseException) else str(answer["error"])
+            for answer in answers
+            if isinstance(answer, BaseException) or "error" in answer
+        ]
+
+    async def _restart(self) -> None:
+        """SIGUSR2: become the image that is installed now, if that one can serve."""
+        if self._changing or any(process.leaving or not process.ready for process in self._processes.values()):
+            logger.error("restart refused: workers of the last one are still draining, or one is not ready")
+            return
+        self._changing = True
+        try:
+            problem = await self._check_image()
+            if problem is not None:
+                logger.error("restart refused, nothing changed: %s", problem)
+                return
+            await self._hand_over()
+        finally:
+            self._changing = False
+
+    async def _check_image(self) -> str | None:
+        """What is wrong with the image and the configuration that are there now."""
+        check = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "proxy.workers.check", str(self._config_path),
+            stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=environment(),
+        )  # fmt: skip
+        _, said = await check.communicate()
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        return None if check.returncode == 0 else (lines[-1] if lines else f"exit status {check.returncode}")
+
+    async def _hand_over(self) -> None:
+        channels = [process.channel for process in self._processes.values() if process.channel is not None]
+        for channel in channels:
+            channel.pause()
+        while not all(channel.is_flushed or channel.lost for channel in channels):
+            await asyncio.sleep(0.01)
+        await self._diary.close()
+        logger.info("handing over", extra={"pid": os.getpid()})
+        state = {
+            "listeners": [listener.fileno() for listener in self._listeners],
+            "admin": self._admin.fileno(),
+            "table": self._table_descriptor,
+            "count": self._config.workers,
+            "address": (self._config.listen.host, self._config.listen.port),
+            "audit_path": str(self._config.audit.path),
+            "version": self._version,
+            "restarts": self._restarts,
+            "retired": self._merged.retired,
+            "workers": [process.state() for process in self._processes.values()],
+        }
+        sockets = [*self._listeners, self._admin]
+        controls = [process.control for process in self._processes.values()]
+        try:
+            hand_over(state, self._orders, [*(s.fileno() for s in sockets), self._table_descriptor, *controls])
+        except OSError as error:
+            logger.error("restart failed, nothing changed: %s", error)
+            self._diary.start()
+            for channel in channels:
+                channel.resume()
+
+    async def _renew(self) -> None:
+        """Workers of this image instead of those that another has left; when it cannot, those go on."""
+        self._changing = True
+        old, diary = tuple(self._processes.values()), self._diary
+        try:
+            config = await asyncio.to_thread(load_config, self._config_path, os.environ)
+            snapshot = await _read_policy(config, self._version + 1)
+            listeners = self._listeners_for(config)
+            orders = encode_orders(config, snapshot)
+            if config.audit.path != diary.path:
+                self._diary = Diary(config.audit)
+                self._diary.start()
+            await self._start_all(config, orders, listeners)
+        except (TenantGateError, OSError) as error:
+            logger.error("restart failed, the old workers go on: %s", error)
+            diary, self._diary = self._diary, diary
+            return
+        finally:
+            self._changing = False
+            if diary is not self._diary:
+                await diary.close()
+        self._version += 1
+        stale = [listener for listener in self._listeners if listener not in listeners]
+        self._config, self._orders, self._listeners = config, orders, listeners
+        for listener in stale:
+            listener.close()
+        for process in old:
+            process.leaving = True
+        self._assign_listeners()
+        for process in old:
+            process.tell("leave")
+        logger.info("restarted", extra={"workers": config.workers, "policy_version": self._version})
+
+    def _listeners_for(self, config: GatewayConfig) -> list[socket.socket]:
+        """The listeners that are there, and more for more workers; others for another address."""
+        listen = self._config.listen
+        if (config.listen.host, config.listen.port) != (listen.host, listen.port):
+            return bind_shared(config.listen, config.workers)
+        port = int(self._listeners[0].getsockname()[1])
+        missing = max(0, config.workers - len(self._listeners))
+        return [*self._listeners, *bind_shared(config.listen, missing, port)]
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("unexpected error", exc_info=error)
+
+
+async def _read_policy(config: GatewayConfig, version: int) -> Snapshot:
+    """Raises ConfigurationError, also for what leaves a worker nothing."""
+    snapshot = await load_snapshot(config, version)
+    refuse_small_shares(config, snapshot)
+    return snapshot
+
+
+def _inherited(number: int) -> socket.socket:
+    os.set_inheritable(number, False)
+    return socket.socket(fileno=number)
