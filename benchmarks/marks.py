@@ -13,6 +13,7 @@ def marks_of(points: list[dict[str, Any]], works: dict[str, Ways], bulk: Ways, m
     for point in points:
         name = f"{point['mode']}, {point['clients']} clients"
         marks += _point_marks(name, point["mode"], point["clients"], point["ways"])
+    marks += _literals(works["literals"])
     marks.append(_least("TPC-B, 16 clients: tps", works["transactions"], "tps", 0.85))
     marks.append(_most("fixed rate, 70 % of PgBouncer's peak: p99", works["rate"], "p99_ms", 1.0))
     marks.append(_least("new connections per second", works["connections"], "tps", 0.5))
@@ -34,6 +35,28 @@ def _point_marks(name: str, mode: str, clients: int, ways: Ways) -> list[dict[st
             _most(f"{name}: CPU", ways, "proxy_us", 1.0),
         ]
     return [_least(f"{name}: tps", ways, "tps", 1.3), _most(f"{name}: CPU", ways, "proxy_us", 1.1)]
+
+
+def _literals(ways: Ways) -> list[dict[str, Any]]:
+    name = "ever-changing literals, 64 clients"
+    hits = ways["simple"]["plan_cache_hits"]
+    assert hits is not None
+    return [
+        {"name": f"{name}: plan cache hits", "ratio": hits, "mark": 0.99, "sign": "at least", "met": hits >= 0.99},
+        _mark_by_prepared(f"{name}: CPU by that of prepared statements", ways, "proxy_us", most=1.1),
+        _mark_by_prepared(f"{name}: tps by that of prepared statements", ways, "tps", least=0.9),
+    ]
+
+
+def _mark_by_prepared(
+    name: str, ways: Ways, key: str, *, most: float = float("inf"), least: float = 0.0
+) -> dict[str, Any]:
+    texts, prepared = ways["simple"][key], ways["prepared"][key]
+    assert texts is not None
+    assert prepared is not None
+    ratio = texts / prepared
+    sign, mark = ("at least", least) if least else ("at most", most)
+    return {"name": name, "ratio": ratio, "mark": mark, "sign": sign, "met": least <= ratio <= most}
 
 
 def _most(name: str, ways: Ways, key: str, mark: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from benchmarks.marks import marks_of
 from benchmarks.measure import SELECT_ONLY, BulkSample, Sample, copy_out, select_only
 from benchmarks.report import render_svg, table
 from benchmarks.stage import Stage, Way
-from benchmarks.works import at_rate, connections, in_turn, medians, million_rows, transactions
+from benchmarks.works import at_rate, connections, in_turn, literals, medians, million_rows, transactions
 from proxy.postgres import engine
 
 MODES = ("simple", "extended", "prepared")
@@ -101,6 +101,7 @@ def _works(
     return {
         "transactions": in_turn(ways, rounds, lambda way: transactions(stage, way, seconds)),
         "connections": in_turn(ways, rounds, lambda way: connections(stage, way, seconds)),
+        "literals": literals(stage, rounds, seconds),
         "rate": in_turn(ways, rounds, lambda way: at_rate(stage, way, SELECT_ONLY, int(0.7 * peak), seconds)),
     }
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from benchmarks.measure import BulkSample, Sample, cpu_s, run_pgbench, way_environment
+from benchmarks.measure import BulkSample, Sample, cpu_s, run_pgbench, select_only, way_environment
 from benchmarks.stage import Stage, Way
 
 TPC_B = r"""\set aid random(1, 100000 * :scale)
@@ -56,6 +57,36 @@ def million_rows(stage: Stage, way: Way) -> BulkSample:
         size = (Path(directory) / "rows").stat().st_size
     wall = time.perf_counter() - begin
     return BulkSample(wall, None if way.pid is None else cpu_s(way.pid) - before, size)
+
+
+def literals(stage: Stage, rounds: int, seconds: int) -> dict[str, dict[str, float | None]]:
+    """64 clients through the gateway, texts with ever-changing literals and prepared statements in turn.
+
+    plan_cache_hits: of the plans that the texts needed, the part that was found.
+    """
+    gateway, way = stage.gateway, stage.ways[-1]
+    assert gateway is not None
+    samples: dict[str, list[Sample]] = {"simple": [], "prepared": []}
+    found = needed = 0.0
+    for _ in range(rounds):
+        hits, misses = plan_cache_counts(gateway.admin_port)
+        samples["simple"].append(select_only(stage, way, "simple", 64, seconds))
+        more_hits, more_misses = plan_cache_counts(gateway.admin_port)
+        found += more_hits - hits
+        needed += more_hits + more_misses - hits - misses
+        samples["prepared"].append(select_only(stage, way, "prepared", 64, seconds))
+    return {
+        "simple": medians(samples["simple"]) | {"plan_cache_hits": found / needed},
+        "prepared": medians(samples["prepared"]),
+    }
+
+
+def plan_cache_counts(admin_port: int) -> tuple[float, float]:
+    """Hits and misses of a gateway's plan cache since its start."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    values = dict(line.split(" ", 1) for line in lines if line.startswith("tenantgate_plan_cache_"))
+    return float(values["tenantgate_plan_cache_hits_total"]), float(values["tenantgate_plan_cache_misses_total"])
 
 
 def in_turn(ways: list[Way], rounds: int, measure: Callable[[Way], Sample]) -> dict[str, dict[str, float | None]]:
