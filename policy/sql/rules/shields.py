@@ -24,7 +24,7 @@ from policy.sql.guard import Pieces, filter_is_leaky, has_grouping_sets, needs_b
 from policy.sql.leakproof import leaks, statement_is_leakproof
 from policy.sql.parse import ast, walk
 from policy.sql.plan import quote_identifier
-from policy.sql.references import Place, Reference, Scope, names_of
+from policy.sql.references import Place, Reference, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.catalogs import names_system_catalog
 from policy.sql.rules.conjuncts import operands_in_text
@@ -45,13 +45,14 @@ def shield_operands(context: Context) -> None:
     if not needs_barrier(context) or has_grouping_sets(node, context):
         return
     scope = next((scope for scope in context.references.scopes if scope.node is node), None)
-    if scope is None or not scope.references:
+    references = [] if scope is None else [r for r in scope.references if r.place is Place.FROM]
+    if not references:
         return
-    operands = _operands(scope, context)
+    operands = _operands(references[0], context)
     shielded: dict[int, Reference] = {}
     for operand, leaky in zip(operands, leaks(node, operands, context), strict=True):
         if leaky:
-            reference = _only_relation(operand, scope)
+            reference = _only_relation(operand, references)
             if reference is None or not _takes_shields(reference, context):
                 return
             shielded[id(operand)] = reference
@@ -59,25 +60,25 @@ def shield_operands(context: Context) -> None:
         context.shielded, context.leakproof = shielded, True
 
 
-def _operands(scope: Scope, context: Context) -> list[Node]:
-    """Those of AND in WHERE that the text shows, too."""
+def _operands(reference: Reference, context: Context) -> list[Node]:
+    """Those of AND in the WHERE of the relation's level that the text shows, too."""
     tokens = context.tokens
-    clause = clause_after(from_keyword(scope.references[0].start, tokens) + 1, tokens)
+    clause = clause_after(from_keyword(reference.start, tokens) + 1, tokens)
     if tokens.name(clause) != "WHERE":
         return []
     span = clause + 1, clause_after(clause + 1, tokens)
-    return [operand for operand, _ in operands_in_text(scope.node.whereClause, *span, tokens)]
+    return [operand for operand, _ in operands_in_text(reference.scope.node.whereClause, *span, tokens)]
 
 
-def _only_relation(operand: Node, scope: Scope) -> Reference | None:
+def _only_relation(operand: Node, references: Sequence[Reference]) -> Reference | None:
     """The relation of this level that an operand names columns of and nothing else; None when there is none such."""
     parts = list(walk(operand))
     if any(isinstance(part, ast.SubLink) for part in parts):
         return None
-    if (scope.node.fromClause or ()) == (scope.references[0].node,):
-        return scope.references[0]
+    if references[0].scope.node.fromClause == (references[0].node,):
+        return references[0]
     qualifiers = {names_of(part.fields)[:-1] for part in parts if isinstance(part, ast.ColumnRef)}
-    named = [r for r in scope.references if qualifiers == {(r.visible_name,)}]
+    named = [r for r in references if qualifiers == {(r.visible_name,)}]
     return named[0] if len(named) == 1 else None
 
 

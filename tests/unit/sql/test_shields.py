@@ -65,3 +65,8 @@ def test_what_is_the_same_for_all_needs_no_shield() -> None:
     sent = rewritten("SELECT o.id FROM orders o JOIN countries c ON c.code = o.status WHERE lower(c.name) = 'x'")
     assert "OFFSET 0" not in sent
     assert "CASE" not in sent
+
+
+def test_a_table_that_is_made_stands_before_from() -> None:
+    sent = rewritten("SELECT o.id INTO TEMP made FROM orders o WHERE 1 / o.id < 5 AND o.id > 0", catalog=SORTING)
+    assert "COALESCE((1 / o.id < 5), CASE WHEN" in sent
