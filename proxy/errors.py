@@ -12,6 +12,14 @@ class RemoteProtocolError(TenantGateError):
     default_sqlstate = "08P01"
 
 
+class LoginTimedOut(TenantGateError):
+    """The login was not done in time (57014, as PostgreSQL's authentication_timeout)."""
+
+    kind = "login_timeout"
+    default_sqlstate = "57014"
+    retryable = True
+
+
 class LocalProtocolError(TenantGateError):
     """We are about to break the protocol ourselves: a bug (XX000)."""
 

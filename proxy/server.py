@@ -15,6 +15,7 @@ from policy.errors import TenantGateError
 from policy.snapshot import Snapshot
 from policy.sql.crosscheck import COUNTS
 from proxy.config import GatewayConfig
+from proxy.errors import LoginTimedOut
 from proxy.gateway import Gateway
 from proxy.login_steps import open_session
 from proxy.observe.health import Readiness
@@ -154,8 +155,12 @@ class Server:
         except TenantGateError as error:
             with contextlib.suppress(OSError):
                 sock.send(error_reply(error, "FATAL"))
-        except (OSError, TimeoutError):
-            pass  # the peer is gone, too slow, or no TLS client: there is nobody to tell
+        except TimeoutError:
+            if not handed_over:
+                with contextlib.suppress(OSError):
+                    sock.send(error_reply(LoginTimedOut("the login took too long"), "FATAL"))
+        except OSError:
+            pass  # the peer is gone, or no TLS client: there is nobody to tell
         finally:
             self._opening -= 1
             if not handed_over:
@@ -178,8 +183,7 @@ class Server:
                 ssl_handshake_timeout=self._config.auth.login_timeout_s if opened.tls else None,
             )
         except BaseException as error:
-            if frontend.transport is None:
-                self.gateway.frontends.discard(frontend)
+            frontend.connection_lost(None)  # uvloop does not say so of a transport that it gave up on the way
             sock.close()
             if not isinstance(error, OSError):  # TimeoutError is one, too
                 raise

@@ -54,8 +54,7 @@ async def is_alive(backend: BackendConnection, *, timeout_s: float = CHECK_TIMEO
 
 class Circuit:
     """Remembers that the target could not be reached, so that thousands of clients fail at once instead of each
-    waiting for its own time-out. Open from `trip` until `close`; `asked` says that somebody wanted in since, `full`
-    that the target is up and only has no connection left."""
+    waiting for its own time-out. Open from `trip` until `close`; `asked` says that somebody wanted in since."""
 
     __slots__ = ("_error", "asked")
 
@@ -68,8 +67,11 @@ class Circuit:
         return self._error is not None
 
     @property
-    def full(self) -> bool:
-        return isinstance(self._error, TargetFull)
+    def doubtful(self) -> bool:
+        """It may be up: it only has no connection left, or it, or we, had too much to do to answer in time."""
+        return isinstance(self._error, TargetFull) or (
+            self._error is not None and isinstance(self._error.__cause__, TimeoutError)
+        )
 
     def trip(self, error: TargetUnavailable) -> None:
         self._error = error

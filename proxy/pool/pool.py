@@ -101,7 +101,8 @@ class Pool:
     @property
     def is_well(self) -> bool:
         """The target has been reached, and still has backends of this pool."""
-        return not self._closed and not self._circuit.open and bool(self._idle or self._in_use)
+        down = self._closed or (self._circuit.open and not self._circuit.doubtful)
+        return not down and bool(self._idle or self._in_use)
 
     @property
     def failing(self) -> bool:
@@ -185,8 +186,8 @@ class Pool:
         return await self._waiters.wait(holder, future, self._give_back)
 
     def _worth_waiting(self) -> bool:
-        """A target without free connections may still get one back from a session; one that is down may not."""
-        return self._circuit.full and bool(self._in_use)
+        """While the target may be up, a session may give one back."""
+        return self._circuit.doubtful and bool(self._in_use)
 
     async def _usable(self, backend: BackendConnection) -> bool:
         """Check a leased backend that was idle for long or has something to say; drop it when it is dead."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from policy.errors import TenantGateError
-from proxy.errors import BackendLost, RemoteProtocolError
+from proxy.errors import BackendLost, LoginTimedOut, RemoteProtocolError
 from proxy.postgres.errors import error_reply
 from proxy.postgres.wire.startup import check_packet_length, unpack_int
 from proxy.tls import ALPN_PROTOCOL, PeerIdentity, peer_identity
@@ -188,7 +188,7 @@ class Frontend:
         except asyncio.CancelledError:
             raise
         except TimeoutError:
-            self.close()
+            self.fatal(LoginTimedOut("the login took too long"))
         except Exception as error:
             self.fatal(error)
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from admin.demo.people import ALICE, BOB, OLGA
+from proxy.postgres.wire.startup import encode_startup
 from tests.harness.demo_business import DemoGateway, demo_gateway
 from tests.harness.postgres import PostgresServer
 from tests.harness.wire_client import SSL_REQUEST, WireClient
@@ -315,6 +316,15 @@ def test_a_login_that_stalls_is_ended(impatient_gateway: DemoGateway, sent: byte
             while client.sock.recv(64):
                 pass
         assert time.monotonic() - started < 8
+
+
+def test_a_login_that_is_late_is_told_so(impatient_gateway: DemoGateway) -> None:
+    with WireClient(impatient_gateway.port) as client:
+        client.tls()
+        client.send(encode_startup({"user": "alice", "database": "acme"}, 0))
+        answer = client.receive(timeout_s=8)
+        assert answer.closed
+        assert answer.sqlstates == ["57014"]
 
 
 def test_half_a_message_and_silence_ends_the_session(impatient_gateway: DemoGateway) -> None:

@@ -268,6 +268,21 @@ def test_a_target_that_nobody_wants_is_not_probed_forever(loop: StillLoop) -> No
     assert sessions.target.connects == 1
 
 
+def test_a_connection_that_takes_too_long_does_not_fail_those_who_can_have_another(loop: StillLoop) -> None:
+    """The target, or the gateway, may only have been busy."""
+    target = FakeTarget(acquire_timeout_s=10.0)
+    sessions = Sessions(loop, target)
+    backend = sessions.get()
+    slow = TargetUnavailable("did not answer")
+    slow.__cause__ = TimeoutError()
+    target.failure = slow
+    (waiting,) = sessions.ask()
+    assert not waiting.done()
+    assert sessions.pool.is_well
+    sessions.put(backend)
+    assert waiting.result() is backend
+
+
 def test_a_full_target_lets_sessions_wait_for_each_other(loop: StillLoop) -> None:
     """max_connections of the server is below our max_backends: what is there is shared."""
     target = FakeTarget(acquire_timeout_s=10.0)
