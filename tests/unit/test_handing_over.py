@@ -42,7 +42,7 @@ class HalfWay:
 
 async def test_a_transport_that_is_given_up_on_the_way() -> None:
     server, gateway, loop = Server.__new__(Server), Gateway(), HalfWay()
-    server._gateway = cast(Any, gateway)
+    server.gateway = cast(Any, gateway)
     server._loop = cast(Any, loop)
     server._open_session = cast(Any, None)  # the login is cancelled before it begins
     server._config = cast(Any, SimpleNamespace(limits=LimitsConfig(), auth=SimpleNamespace(login_timeout_s=1.0)))
