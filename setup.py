@@ -44,6 +44,7 @@ COMPILED = [
     "proxy/postgres/statements.py",
     "proxy/postgres/wire/framing.py",
     "proxy/postgres/wire/messages.py",
+    "proxy/postgres/wire/replies.py",
     "proxy/quotas.py",
     "proxy/session.py",
     "proxy/workers/table.py",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
+from typing import Final
 
-_TICKS_PER_S = 1_000_000  # times are kept in whole microseconds: floats hold those exactly until the year 2255
+_TICKS_PER_S: Final = 1_000_000  # times are kept in whole microseconds: floats hold those exactly until the year 2255
 
 
 class TokenBucket:

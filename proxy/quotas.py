@@ -8,14 +8,15 @@ several workers `proxy/workers/usage.py` counts the others' part, too.
 from __future__ import annotations
 
 from math import ceil
+from typing import Final
 
 from policy.errors import QuotaExceeded
 from policy.model import QuotaLimits
 from policy.quotas import TokenBucket
 from proxy.errors import LocalProtocolError
 
-UNLIMITED = 1 << 30
-CONCURRENCY_RETRY_S = 0.1  # nobody knows when a neighbour's statement ends; a short pause is fair advice
+UNLIMITED: Final = 1 << 30
+CONCURRENCY_RETRY_S: Final = 0.1  # nobody knows when a neighbour's statement ends; a short pause is fair advice
 
 
 class LoopShare:

@@ -7,6 +7,7 @@ life; its permission set and plan scope change when the gateway's generation doe
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from policy.model import Principal, Tenant
 from policy.sql.namespaces import lock_key_of, namespace_of
@@ -28,7 +29,7 @@ from proxy.audit.statement import StatementFrame
 from proxy.plans.cache import PlanScope
 from proxy.quotas import TenantUsage
 
-_MAX_TEMPLATES = 256
+_MAX_TEMPLATES: Final = 256
 
 
 class Template:
@@ -181,7 +182,7 @@ class Session:
         return template
 
 
-NO_VALUES = SlotValues("", "", "", {})
+NO_VALUES: Final = SlotValues("", "", "", {})
 
 
 def slot_values(principal: Principal, tenant: Tenant, salt: str) -> SlotValues:

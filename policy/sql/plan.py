@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from policy.errors import StatementRefused
 from policy.sql.namespaces import target_channel
@@ -95,11 +96,12 @@ class SettingChange:
     local: bool = False
 
 
-AFTER_PATH = ", pg_temp"
+AFTER_PATH: Final = ", pg_temp"
 """Behind a session's search_path: code of the database's owner does not take a temporary table, which PostgreSQL would
 look for first, nor its row type, for what it means. Sessions name theirs by pg_temp (rules/temporary.py)."""
 
-NUMBERS, ANYTHING = 1, 3
+NUMBERS: Final = 1
+ANYTHING: Final = 3
 """What a statement may leave on its backend that its text does not tell: numbers taken from sequences; whatever code of
 the database's owner makes (a trigger, a function that the policy lists): temporary tables, settings, numbers, too."""
 

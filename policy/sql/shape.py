@@ -12,16 +12,16 @@ can be mistaken for anything else, since strings and numbers are always taken ou
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-MAX_SHAPED_CHARS = 16_384
+MAX_SHAPED_CHARS: Final = 16_384
 
 # PostgreSQL's identifiers take every byte from 0x80 on, so \w would not do.
-_START = r"A-Za-z_\x80-\U0010ffff"
-_WORD = "0-9$" + _START
+_START: Final = r"A-Za-z_\x80-\U0010ffff"
+_WORD: Final = "0-9$" + _START
 
 # Everything before the next literal, then the literal. Possessive throughout: one pass, no way back.
-_SCANNER = re.compile(
+_SCANNER: Final = re.compile(
     rf"""
     ((?:
         [^'"$0-9{_START}\-/.\0]++
@@ -39,9 +39,12 @@ _SCANNER = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_STRING, _INTEGER, _NUMBER, _UNREADABLE = 2, 3, 4, 5
+_STRING: Final = 2
+_INTEGER: Final = 3
+_NUMBER: Final = 4
+_UNREADABLE: Final = 5
 
-_LARGEST_INTEGER = 2_147_483_647
+_LARGEST_INTEGER: Final = 2_147_483_647
 
 
 class Shape(NamedTuple):

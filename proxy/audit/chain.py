@@ -22,21 +22,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring as _quote
+from typing import Final
 
 from policy.audit_event import AuditEvent
 from proxy.audit.statement import StatementEvent, encode_statement
 
-FORMAT = 1
-NO_HASH = "0" * 64
-MAX_TEXT_BYTES = 16 * 1024
-MAX_LINE_BYTES = 1024 * 1024  # no line of ours is longer, so a reader may give up there
+FORMAT: Final = 1
+NO_HASH: Final = "0" * 64
+MAX_TEXT_BYTES: Final = 16 * 1024
+MAX_LINE_BYTES: Final = 1024 * 1024  # no line of ours is longer, so a reader may give up there
 
-_SURELY_SHORT = MAX_TEXT_BYTES // 4  # characters: at most four bytes each
-_LARGE_PART_CHARS = 192 * 1024  # more than two cut texts can be: some other field is out of all bounds
-_MAX_FIELD_CHARS = 1024
-_KEPT_CHARS = 2048  # of the texts of a run, kept encoded for the next one
-_MAX_RELATIONS = 200
-_MAX_RELATION_CHARS = 256
+_SURELY_SHORT: Final = MAX_TEXT_BYTES // 4  # characters: at most four bytes each
+_LARGE_PART_CHARS: Final = 192 * 1024  # more than two cut texts can be: some other field is out of all bounds
+_MAX_FIELD_CHARS: Final = 1024
+_KEPT_CHARS: Final = 2048  # of the texts of a run, kept encoded for the next one
+_MAX_RELATIONS: Final = 200
+_MAX_RELATION_CHARS: Final = 256
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
 
 
@@ -128,7 +129,7 @@ def bounded(event: AuditEvent) -> AuditEvent:
     )
 
 
-_SHORT_FIELDS = (
+_SHORT_FIELDS: Final = (
     "application", "client", "command", "decision", "event", "fingerprint", "outcome", "protocol", "reason",
     "session", "sqlstate", "subject", "tenant",
 )  # fmt: skip

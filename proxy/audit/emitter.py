@@ -17,6 +17,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from typing import Final
 
 from policy.audit_event import AuditEvent
 from proxy.audit.chain import FORMAT, ChainHead, chain_event, chain_fields
@@ -29,12 +30,12 @@ from proxy.observe.version import product_version
 
 __all__ = ["AuditEmitter", "AuditUnavailable"]
 
-_SOON_EVENTS = 24  # some 0.1 ms of encoding
-_BATCH_EVENTS = 512
-_BATCH_CHARS = 4 * 1024 * 1024
-_KEPT_CHARS = 64 * 1024 * 1024  # of statement text while the file fails
-_RETRY_S = 0.5
-_TORN_TEXT_BYTES = 4096
+_SOON_EVENTS: Final = 24  # some 0.1 ms of encoding
+_BATCH_EVENTS: Final = 512
+_BATCH_CHARS: Final = 4 * 1024 * 1024
+_KEPT_CHARS: Final = 64 * 1024 * 1024  # of statement text while the file fails
+_RETRY_S: Final = 0.5
+_TORN_TEXT_BYTES: Final = 4096
 _log = logging.getLogger(__name__)
 
 

@@ -11,6 +11,7 @@ import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -26,8 +27,8 @@ from proxy.observe.version import product_version
 
 Family = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # name, type, help, samples
 
-METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OUTCOMES = ("ok", "error", "refused", "cancelled", "lost")
+METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OUTCOMES: Final = ("ok", "error", "refused", "cancelled", "lost")
 _SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,

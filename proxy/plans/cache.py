@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Final
 
 from policy.access import Access
 from policy.errors import StatementRefused
@@ -23,8 +24,8 @@ from policy.sql.plan import CompiledQuery
 from policy.sql.shape import shape_of, without_literals
 from proxy.plans.room import KeptPlan, PlanRoom, bytes_of
 
-NO_LITERALS: tuple[str, ...] = ()
-MAX_KEPT_CHARACTERS = 16_384  # longer texts are compiled each time: what is kept must stay bounded
+NO_LITERALS: Final[tuple[str, ...]] = ()
+MAX_KEPT_CHARACTERS: Final = 16_384  # longer texts are compiled each time: what is kept must stay bounded
 
 
 class CompilationFailed(StatementRefused):

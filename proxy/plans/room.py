@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from typing import Protocol
+from typing import Final, Protocol
 
 from policy.sql.lanes import ParameterForm
 from policy.sql.plan import ClientText, CompiledQuery, CopyStamp, Plan, SettingChange, Slot
 
-_ENTRY_BYTES = 300  # of a `KeptPlan` and its places in three dictionaries
-_SMALL_INTEGERS = range(-5, 257)  # which Python has once
-_FIELDS: dict[type, tuple[str, ...]] = {
+_ENTRY_BYTES: Final = 300  # of a `KeptPlan` and its places in three dictionaries
+_SMALL_INTEGERS: Final = range(-5, 257)  # which Python has once
+_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     cls: tuple(cls.__dataclass_fields__)
     for cls in (ClientText, CompiledQuery, CopyStamp, ParameterForm, Plan, SettingChange, Slot)
 }

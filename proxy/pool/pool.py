@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from policy.errors import QuotaExceeded, TenantGateError
 from proxy.cancel import send_cancel
@@ -24,10 +25,10 @@ from proxy.pool.slots import TargetSlots
 from proxy.pool.waiter import Holder, WaitQueue
 from proxy.postgres.backend import BackendConnection, connect_backend
 
-MAX_WAITERS = 10_000
-SWEEP_INTERVAL_S = 10.0
-TRUST_IDLE_S = 1.0  # one that was used a moment ago is not asked whether it lives
-DEFAULT_OPTIONS: Mapping[str, str] = {"application_name": "tenantgate"}
+MAX_WAITERS: Final = 10_000
+SWEEP_INTERVAL_S: Final = 10.0
+TRUST_IDLE_S: Final = 1.0  # one that was used a moment ago is not asked whether it lives
+DEFAULT_OPTIONS: Final[Mapping[str, str]] = {"application_name": "tenantgate"}
 
 Connect = Callable[[], Awaitable[BackendConnection]]
 Cancel = Callable[[TargetConfig, int, bytes], Awaitable[object]]

@@ -11,7 +11,7 @@ import select
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from proxy.config import TargetConfig
 from proxy.errors import BackendLost, LocalProtocolError, RemoteProtocolError
@@ -31,9 +31,9 @@ from proxy.postgres.wire.messages import TERMINATE, encode_query
 from proxy.postgres.wire.sasl import SaslRejected
 from proxy.postgres.wire.scram import tls_server_end_point
 
-IDLE = ord("I")
-QUERY_TIMEOUT_S = 30.0
-WRITE_HIGH_BYTES = 256 * 1024
+IDLE: Final = ord("I")
+QUERY_TIMEOUT_S: Final = 30.0
+WRITE_HIGH_BYTES: Final = 256 * 1024
 
 _unpack_count = struct.Struct("!H").unpack_from
 _unpack_int = struct.Struct("!i").unpack_from

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Final
 
 from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
@@ -38,12 +39,12 @@ from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
 from proxy.session import Session, Template
 
-IDLE = ord("I")
-REFUSALS = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
-SESSION_POOLING = "session pooling"
-SQL_PREPARED = "statement prepared in SQL"
-TEMPORARY_TABLE = "temporary table"  # as policy/sql has it: a statement that fails has made and found none
-_QUERY = ord("Q")
+IDLE: Final = ord("I")
+REFUSALS: Final = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
+SESSION_POOLING: Final = "session pooling"
+SQL_PREPARED: Final = "statement prepared in SQL"
+TEMPORARY_TABLE: Final = "temporary table"  # as policy/sql has it: a statement that fails has made and found none
+_QUERY: Final = ord("Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Conversation:
         self.queue: expected.ExpectedQueue = deque()
         self.status = IDLE
         self.skipping = False
-        self.wait = Wait.NOTHING
+        self.wait: int = Wait.NOTHING
         self.ended = False
         self.ddl_pending = False
         limit = session.tenant.quotas.statement_timeout_ms
@@ -193,10 +194,10 @@ class Conversation:
         try:
             backend = await self.lease.take()
         except TenantGateError as error:
-            if self.wait is Wait.BACKEND and not self.ended:
+            if self.wait == Wait.BACKEND and not self.ended:
                 self.unserved(error)
             return
-        if self.ended or self.wait is not Wait.BACKEND:
+        if self.ended or self.wait != Wait.BACKEND:
             if backend is not self.backend:  # what waited was cancelled meanwhile
                 self.lease.let_go()
             return
@@ -243,7 +244,7 @@ class Conversation:
             or not self.relay.is_clean
             or self._in_request
             or self._out
-            or self.wait is not Wait.NOTHING
+            or self.wait != Wait.NOTHING
             or self._copy is not None
             or self.skipping
         ):
@@ -280,7 +281,7 @@ class Conversation:
 
     # Waiting
 
-    def _wait_with(self, message: bytes, wait: Wait) -> None:
+    def _wait_with(self, message: bytes, wait: int) -> None:
         """Handle this message again, and those behind it, when what it waits for is there."""
         self.wait = wait
         self._held.put_back(message)
@@ -291,7 +292,7 @@ class Conversation:
             return
         try:
             self.wait = Wait.NOTHING
-            while len(self._held) and self.wait is Wait.NOTHING and not self.ended:
+            while len(self._held) and self.wait == Wait.NOTHING and not self.ended:
                 self._dispatch(*self._held.take())
             self._flush()
         except Exception as error:

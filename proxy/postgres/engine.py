@@ -12,6 +12,7 @@ Messages are named as in the protocol ("Message Flow", PostgreSQL documentation 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from policy.errors import TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
@@ -34,10 +35,10 @@ from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages, replies
 from proxy.session import Session, Template, client_position
 
-_MAX_QUEUE = 4096  # answers to come, before the client is no longer read
-_CURSOR_COMMANDS = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
-_ROLLBACK = b"ROLLBACK"
-_NO_RELATION = ("42P01", "3F000")
+_MAX_QUEUE: Final = 4096  # answers to come, before the client is no longer read
+_CURSOR_COMMANDS: Final = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
+_ROLLBACK: Final = b"ROLLBACK"
+_NO_RELATION: Final = ("42P01", "3F000")
 
 
 class Engine(SharedRuns):
@@ -64,7 +65,7 @@ class Engine(SharedRuns):
     def _take(self, data: bytes) -> None:
         try:
             for tag, message in self.reader.feed(data):
-                if self.wait is not Wait.NOTHING:
+                if self.wait != Wait.NOTHING:
                     self._held.append(tag, message)
                 elif self._copy is not None:
                     self._on_message_in_copy(tag, message)
@@ -135,7 +136,7 @@ class Engine(SharedRuns):
         self._out.append(messages.encode_query(sent))
         if self._settle_next:
             self._settle_next = False
-            if self.wait is Wait.NOTHING:
+            if self.wait == Wait.NOTHING:
                 self.wait = Wait.SETTLED
 
     def _hangs_on_answers(self, template: Template) -> bool:
@@ -243,7 +244,7 @@ class Engine(SharedRuns):
     def backend_data(self, data: bytes) -> None:
         """Bytes from the backend. Raises LocalProtocolError when it is out of step: end both connections."""
         self.relay.feed(data)
-        if self.wait is not Wait.NOTHING and self._may_go_on():
+        if self.wait != Wait.NOTHING and self._may_go_on():
             self.go_on()
         if self._crowded and len(self.queue) < _MAX_QUEUE // 2 and not self._held.is_full:
             self._crowded = False
@@ -253,11 +254,11 @@ class Engine(SharedRuns):
 
     def _may_go_on(self) -> bool:
         """What is waited for is there."""
-        if self.wait is Wait.ANSWERS:
+        if self.wait == Wait.ANSWERS:
             return self._answered == self._request
-        if self.wait is Wait.SETTLED:
+        if self.wait == Wait.SETTLED:
             return not self.queue
-        return self.wait is Wait.COPY and (self._copy is not None or not self._statement_runs())
+        return self.wait == Wait.COPY and (self._copy is not None or not self._statement_runs())
 
     def _statement_runs(self) -> bool:
         return any(entry.kind in (expected.QUERY, expected.EXECUTE) for entry in self.queue)
@@ -396,7 +397,7 @@ class Engine(SharedRuns):
     @property
     def is_active(self) -> bool:
         """A statement is under way, or waits for a backend."""
-        return bool(self.queue) or self.rides or self.wait is Wait.BACKEND
+        return bool(self.queue) or self.rides or self.wait == Wait.BACKEND
 
     def rest(self) -> None:
         """The client has said nothing for a while: let go of what is made anew in microseconds."""
@@ -415,7 +416,7 @@ class Engine(SharedRuns):
 
     def cancel_locally(self) -> bool:
         """Cancel a statement that no backend of this session runs: on a lane, or waiting. Whether there was one."""
-        if self.wait is Wait.BACKEND:
+        if self.wait == Wait.BACKEND:
             self.lease.stop_waiting()
             self.unserved(_cancelled())
             return True
@@ -444,10 +445,12 @@ def _cancelled() -> TenantGateError:
     return TenantGateError("canceling statement due to user request", sqlstate="57014")
 
 
-_SYNC, _FLUSH, _TERMINATE = b"SHX"
+_SYNC: Final = ord("S")
+_FLUSH: Final = ord("H")
+_TERMINATE: Final = ord("X")
 
 
-_HANDLERS: dict[int, Callable[[Engine, bytes], None]] = {
+_HANDLERS: Final[dict[int, Callable[[Engine, bytes], None]]] = {
     ord("Q"): Engine._on_query,
     ord("P"): Engine._on_parse,
     ord("B"): Engine._on_bind,

@@ -7,6 +7,7 @@ server skips to Sync, and so do the entries.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from policy.errors import TenantGateError
 from policy.sql.plan import Plan
@@ -14,7 +15,17 @@ from proxy.postgres.prepared import Prepared
 from proxy.postgres.statements import SharedStatement
 from proxy.session import Template
 
-PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, QUERY, SYNC, REFUSED, REFUSED_QUERY, PREFIX, SIMULATED = range(11)
+PARSE: Final = 0
+BIND: Final = 1
+DESCRIBE: Final = 2
+CLOSE: Final = 3
+EXECUTE: Final = 4
+QUERY: Final = 5
+SYNC: Final = 6
+REFUSED: Final = 7
+REFUSED_QUERY: Final = 8
+PREFIX: Final = 9
+SIMULATED: Final = 10
 
 
 class Expected:
@@ -120,11 +131,11 @@ class Running(Expected):
         self.plan = plans[self.index] if self.index < len(plans) else None
 
 
-EXPECT_DESCRIBE = Expected(DESCRIBE)
-EXPECT_SYNC = Expected(SYNC)
-EXPECT_CLOSE = Expected(CLOSE)
-SWALLOW_CLOSE = Expected(CLOSE, forward=False)
-SWALLOW_BIND = Expected(BIND, forward=False)
-SWALLOW_PREFIX = Expected(PREFIX, forward=False)
+EXPECT_DESCRIBE: Final = Expected(DESCRIBE)
+EXPECT_SYNC: Final = Expected(SYNC)
+EXPECT_CLOSE: Final = Expected(CLOSE)
+SWALLOW_CLOSE: Final = Expected(CLOSE, forward=False)
+SWALLOW_BIND: Final = Expected(BIND, forward=False)
+SWALLOW_PREFIX: Final = Expected(PREFIX, forward=False)
 
 ExpectedQueue = deque[Expected]

@@ -7,6 +7,8 @@ protocol ("Extended Query", PostgreSQL documentation chapter 55).
 
 from __future__ import annotations
 
+from typing import Final
+
 from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
 from proxy.errors import RemoteProtocolError
@@ -25,13 +27,15 @@ from proxy.postgres.statements import MAX_SHARED_BYTES, SharedStatement, private
 from proxy.postgres.wire import messages, replies
 from proxy.session import Session, Template
 
-_MAX_KNOWN_PARSES, _MAX_KNOWN_BYTES = 64, 4096
-_UNNAMED_ALL = messages.Execute(b"", 0)
-_DESCRIBE_UNNAMED_PORTAL = messages.encode(b"D", b"P\0")
-_EXECUTE_UNNAMED = messages.encode(b"E", b"\0\0\0\0\0")
-_STATEMENT = ord("S")
-_FAILED = ord("E")  # the transaction status
-_SHARED_PREFIX = SHARED_PREFIX.encode()
+_MAX_KNOWN_PARSES: Final = 64
+_MAX_KNOWN_BYTES: Final = 4096
+_UNNAMED_ALL: Final = messages.Execute(b"", 0)
+_DESCRIBE_UNNAMED_PORTAL: Final = messages.encode(b"D", b"P\0")
+_EXECUTE_UNNAMED: Final = messages.encode(b"E", b"\0\0\0\0\0")
+_COPY_IN: Final = StatementKind.COPY_IN
+_STATEMENT: Final = ord("S")
+_FAILED: Final = ord("E")  # the transaction status
+_SHARED_PREFIX: Final = SHARED_PREFIX.encode()
 
 
 class KnownParse:
@@ -315,7 +319,7 @@ class ExtendedConversation(Conversation):
             return
         plan = portal.template.first
         self._in_request = True
-        if plan is not None and plan.kind is StatementKind.COPY_IN:
+        if plan is not None and plan.kind is _COPY_IN:
             self._execute_copy(portal)
             return
         running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from policy.errors import TenantGateError
 from proxy.errors import BackendLost, LoginTimedOut, RemoteProtocolError
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from proxy.lease import Lease
 
 logger = logging.getLogger(__name__)
-_MAX_UNREAD_BYTES = 64 * 1024
-_AUTHENTICATION_RESPONSE = ord("p")
+_MAX_UNREAD_BYTES: Final = 64 * 1024
+_AUTHENTICATION_RESPONSE: Final = ord("p")
 
 # Why a client is not read from, as bits: it is read again when every reason is gone.
-PAUSE_HELD, PAUSE_BACKEND, PAUSE_CATALOG = 1, 2, 4
+PAUSE_HELD: Final = 1
+PAUSE_BACKEND: Final = 2
+PAUSE_CATALOG: Final = 4
 
 
 class ClientHandler(Protocol):
@@ -300,4 +302,4 @@ class Frontend:
             self.transport.abort()
 
 
-_LINGER_S = 10.0
+_LINGER_S: Final = 10.0

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
+from typing import Final
 
-MAX_HELD_BYTES = 1024 * 1024  # then the client is no longer read
+MAX_HELD_BYTES: Final = 1024 * 1024  # then the client is no longer read
 
 
-class Wait(Enum):
-    """Why messages are held back."""
+class Wait:
+    """Why messages are held back. Numbers, since they are compared several times per statement: Python 3.11 takes as
+    long for a member of an Enum as for a message's whole header."""
 
-    NOTHING = "nothing"
-    COPY = "copy"  # until the target asks for the data of a COPY FROM, or the statement has ended
-    ANSWERS = "answers"  # until all requests that were sent are answered: what a name means hangs on them
-    COMPILATION = "compilation"  # until a long text has been compiled
-    BACKEND = "backend"  # until the pool has one
-    LANE = "lane"  # until the reply has come that a lane brings
-    SETTLED = "settled"  # until all that was sent is answered: settings hang on it
+    NOTHING: Final = 0
+    COPY: Final = 1  # until the target asks for the data of a COPY FROM, or the statement has ended
+    ANSWERS: Final = 2  # until all requests that were sent are answered: what a name means hangs on them
+    COMPILATION: Final = 3  # until a long text has been compiled
+    BACKEND: Final = 4  # until the pool has one
+    LANE: Final = 5  # until the reply has come that a lane brings
+    SETTLED: Final = 6  # until all that was sent is answered: settings hang on it
 
 
 class HeldMessages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from policy.errors import InvalidStatement, UnsupportedStatement
 from policy.sql.plan import CompiledQuery
@@ -13,8 +14,8 @@ from proxy.plans.cache import MAX_KEPT_CHARACTERS, NO_LITERALS, PlanScope
 from proxy.postgres.encodings import decode_text, encode_text
 from proxy.session import Session, Template
 
-_TELLING_CHARACTERS = 32
-_MAX_KNOWN = 64
+_TELLING_CHARACTERS: Final = 32
+_MAX_KNOWN: Final = 64
 
 
 class KnownText:

@@ -5,12 +5,14 @@ Like names of statements, a portal that an earlier request bound can only be rel
 
 from __future__ import annotations
 
+from typing import Final
+
 from policy.errors import UnsupportedStatement
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.postgres.prepared import ANY_GENERATION, Prepared
 from proxy.session import NO_VALUES, Template
 
-_NOTHING: tuple[Prepared | None, int] = (None, 0)
+_NOTHING: Final[tuple[Prepared | None, int]] = (None, 0)
 
 
 class Portals:

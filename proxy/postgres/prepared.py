@@ -6,11 +6,13 @@ them (`_announced`). Backends know them by other names (statements.py), and are 
 
 from __future__ import annotations
 
+from typing import Final
+
 from policy.errors import InvalidStatement, UnsupportedStatement
 from proxy.postgres.statements import SharedStatement
 from proxy.session import Template
 
-ANY_GENERATION = -2  # of what no policy can make old
+ANY_GENERATION: Final = -2  # of what no policy can make old
 
 
 class Prepared:

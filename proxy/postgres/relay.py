@@ -7,7 +7,7 @@ forwarded, usually the chunk itself. Only messages that end something or that mu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from policy.errors import AccessDenied, TenantGateError
 from policy.sql.plan import StatementKind
@@ -28,18 +28,25 @@ from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
-_DATA_ROW, _COPY_DATA, _READY, _PARAMETER_STATUS, _ERROR, _NO_DATA, _ROW_DESCRIPTION = b"DdZSEnT"
-_MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
-_OUTCOMES = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
-_FAREWELLS = (b"FATAL", b"PANIC")
-_STALE = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
-TABLE_CHANGED = TenantGateError(
+_DATA_ROW: Final = ord("D")
+_COPY_DATA: Final = ord("d")
+_READY: Final = ord("Z")
+_PARAMETER_STATUS: Final = ord("S")
+_ERROR: Final = ord("E")
+_NO_DATA: Final = ord("n")
+_ROW_DESCRIPTION: Final = ord("T")
+_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
+_OUTCOMES: Final = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
+_TRANSACTION: Final = StatementKind.TRANSACTION  # a member of an Enum costs 0.1 us each time
+_FAREWELLS: Final = (b"FATAL", b"PANIC")
+_STALE: Final = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
+TABLE_CHANGED: Final = TenantGateError(
     "could not serialize access: a table of the statement was altered meanwhile",
     sqlstate="40001",
     hint="Run the transaction again.",
 )
-_ENDED_BY_READY = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
-_HIDDEN_PARAMETERS = frozenset({"session_authorization", "is_superuser"})
+_ENDED_BY_READY: Final = frozenset({expected.SYNC, expected.QUERY, expected.REFUSED_QUERY})
+_HIDDEN_PARAMETERS: Final = frozenset({"session_authorization", "is_superuser"})
 
 
 class RelayListener(Protocol):
@@ -210,7 +217,7 @@ class ReplyRelay:
         word = tag.rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
         rows = int(word) if word.isdigit() else 0
         if isinstance(head, Running) and head.plan is not None:
-            if head.plan.kind is StatementKind.TRANSACTION:
+            if head.plan.kind is _TRANSACTION:
                 self._listener.transaction_command_ended(tag)
             elif head.plan.staged:
                 return self._on_stage_complete(head, rows, self.bytes_in + stop)
@@ -359,7 +366,7 @@ class ReplyRelay:
         return self.queue.popleft()
 
 
-_HANDLERS: dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]] = {
+_HANDLERS: Final[dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]]] = {
     ord("1"): ReplyRelay._on_parse_complete,
     ord("2"): ReplyRelay._on_bind_complete,
     ord("3"): ReplyRelay._on_close_complete,

@@ -8,11 +8,12 @@ committed. Where that cannot be told (a rollback to a savepoint) the session is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from policy.sql.plan import SettingChange
 
 Settings = dict[str, str]
-_NAMELESS = frozenset({"application_name"})  # says nothing about results
+_NAMELESS: Final = frozenset({"application_name"})  # says nothing about results
 
 
 def quote_setting(value: str) -> str:

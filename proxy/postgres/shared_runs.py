@@ -9,6 +9,7 @@ transaction is run this way. The client sees what it would see of its text, and 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from policy.sql.shape import literal_spans
 from proxy.lease import Lease
@@ -22,8 +23,8 @@ from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages
 from proxy.session import Session, Template
 
-_IN_TRANSACTION = ord("T")
-_PARAMETER = re.compile(rb"unnamed portal parameter \$([0-9]+)")
+_IN_TRANSACTION: Final = ord("T")
+_PARAMETER: Final = re.compile(rb"unnamed portal parameter \$([0-9]+)")
 
 
 class SharedRuns(LaneRider):

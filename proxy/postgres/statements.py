@@ -8,21 +8,23 @@ also knows how it does: what runs fast and answers little may go on a lane.
 from __future__ import annotations
 
 from itertools import count
+from typing import Final
 
 from proxy.postgres.reserved_names import SHARED_PREFIX
 from proxy.postgres.wire import messages
 
 _numbers = count(1)
-MAX_ON_BACKEND = 500
-MAX_KNOWN = 20_000
-MAX_SHARED_BYTES = 16_384  # longer texts are prepared for their session only
+MAX_ON_BACKEND: Final = 500
+MAX_KNOWN: Final = 20_000
+MAX_SHARED_BYTES: Final = 16_384  # longer texts are prepared for their session only
 
-PROBATION_RUNS = 2
-MAX_PROBATION_RUNS = 4096
-FAST_S = 0.025
-SMALL_BYTES = 32 * 1024
-_WEIGHT = 1 / 8
-_THERE, _NOWHERE = -1, -2  # instead of a request's number
+PROBATION_RUNS: Final = 2
+MAX_PROBATION_RUNS: Final = 4096
+FAST_S: Final = 0.025
+SMALL_BYTES: Final = 32 * 1024
+_WEIGHT: Final = 1 / 8
+_THERE: Final = -1  # instead of a request's number
+_NOWHERE: Final = -2
 
 
 class SharedStatement:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from typing import Final
 
 from policy.errors import TenantGateError
 from proxy.cancel import send_cancel
@@ -24,14 +25,14 @@ from proxy.postgres.statements import StatementBook
 
 logger = logging.getLogger(__name__)
 
-MAX_LANES = 2
-MAX_DEPTH = 64
-SLOW_HEAD_S = 0.010
-SHED_S = 0.050
-_TICK_S = 0.020
-_IDLE_S = 10.0
-_RETRY_S = 1.0
-_YIELD_S = 5.0
+MAX_LANES: Final = 2
+MAX_DEPTH: Final = 64
+SLOW_HEAD_S: Final = 0.010
+SHED_S: Final = 0.050
+_TICK_S: Final = 0.020
+_IDLE_S: Final = 10.0
+_RETRY_S: Final = 1.0
+_YIELD_S: Final = 5.0
 
 
 class Lanes:

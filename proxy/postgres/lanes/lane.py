@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from proxy.errors import LocalProtocolError
 from proxy.postgres.backend import BackendConnection
@@ -20,12 +21,22 @@ from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
 
 logger = logging.getLogger(__name__)
 
-HOLD_BYTES = 64 * 1024  # of a reply, before its first part is shown
-_MAX_REPLY_BYTES = 16 * 1024 * 1024  # of a message that must be seen whole
-_IDLE = ord("I")
-_DATA_ROW, _READY, _COMPLETE, _PARSED, _BOUND, _CLOSED, _DESCRIBED, _NO_DATA = b"DZC123Tn"
-_ERROR, _NOTICE, _PARAMETER, _NOTIFICATION = b"ENSA"
-_STALE = (b"0A000", b"26000")  # "cached plan must not change result type", and a statement that is not there
+HOLD_BYTES: Final = 64 * 1024  # of a reply, before its first part is shown
+_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024  # of a message that must be seen whole
+_IDLE: Final = ord("I")
+_DATA_ROW: Final = ord("D")
+_READY: Final = ord("Z")
+_COMPLETE: Final = ord("C")
+_PARSED: Final = ord("1")
+_BOUND: Final = ord("2")
+_CLOSED: Final = ord("3")
+_DESCRIBED: Final = ord("T")
+_NO_DATA: Final = ord("n")
+_ERROR: Final = ord("E")
+_NOTICE: Final = ord("N")
+_PARAMETER: Final = ord("S")
+_NOTIFICATION: Final = ord("A")
+_STALE: Final = (b"0A000", b"26000")  # "cached plan must not change result type", and a statement that is not there
 
 
 class Lane:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.postgres.expected import Running
 from proxy.postgres.statements import SharedStatement
@@ -127,4 +127,4 @@ class _Nobody:
         return b""
 
 
-_NOBODY = _Nobody()
+_NOBODY: Final = _Nobody()

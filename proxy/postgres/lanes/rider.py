@@ -6,6 +6,8 @@ backend is held, and its statement has shown to be fast and small. While it ride
 
 from __future__ import annotations
 
+from typing import Final
+
 from policy.errors import TenantGateError
 from proxy.errors import BackendLost
 from proxy.lease import Lease
@@ -25,10 +27,14 @@ from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import HEADER_BYTES, MessageReader, unpack_length
 from proxy.session import Session, Template
 
-_QUERY, _PARSE, _BIND = b"QPB"
-_MAX_BYTES = 16_384
-_ENDS = (EXECUTE_ALL + messages.SYNC, DESCRIBE_PORTAL + EXECUTE_ALL + messages.SYNC)
-_NOT_SEEN, _SEEN_ONCE, _NEVER = None, "seen once", "never"
+_QUERY: Final = ord("Q")
+_PARSE: Final = ord("P")
+_BIND: Final = ord("B")
+_MAX_BYTES: Final = 16_384
+_ENDS: Final = (EXECUTE_ALL + messages.SYNC, DESCRIBE_PORTAL + EXECUTE_ALL + messages.SYNC)
+_NOT_SEEN: Final = None
+_SEEN_ONCE: Final = "seen once"
+_NEVER: Final = "never"
 
 
 class LaneRider(ExtendedConversation):
@@ -49,7 +55,7 @@ class LaneRider(ExtendedConversation):
 
     def _rides(self, data: bytes) -> bool:
         """Send `data` to a lane, if it is a request for one."""
-        if self.backend is not None or self.wait is not Wait.NOTHING or self.skipping or self._in_request:
+        if self.backend is not None or self.wait != Wait.NOTHING or self.skipping or self._in_request:
             return False
         size = len(data)
         if not HEADER_BYTES < size <= _MAX_BYTES or self.reader.pending_bytes or self._client_full or len(self._held):

@@ -6,6 +6,7 @@ Literals of the client and values of the session are parameters in text format; 
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from policy.model import Principal, Tenant
 from policy.sql.lanes import UNKNOWN, ParameterForm, literal_type
@@ -16,12 +17,12 @@ from proxy.postgres.wire import messages
 _pack_count = struct.Struct("!H").pack
 _pack_oid = struct.Struct("!I").pack
 _pack_length = struct.Struct("!I").pack
-_NULL = b"\xff\xff\xff\xff"
-_ALL_TEXT = b"\0\0"
-DESCRIBE_PORTAL = messages.encode(b"D", b"P\0")
-EXECUTE_ALL = messages.encode(b"E", b"\0\0\0\0\0")
-_RUN = EXECUTE_ALL + messages.SYNC
-_DESCRIBE_AND_RUN = DESCRIBE_PORTAL + _RUN
+_NULL: Final = b"\xff\xff\xff\xff"
+_ALL_TEXT: Final = b"\0\0"
+DESCRIBE_PORTAL: Final = messages.encode(b"D", b"P\0")
+EXECUTE_ALL: Final = messages.encode(b"E", b"\0\0\0\0\0")
+_RUN: Final = EXECUTE_ALL + messages.SYNC
+_DESCRIBE_AND_RUN: Final = DESCRIBE_PORTAL + _RUN
 
 
 class SharedTemplate:
@@ -92,7 +93,7 @@ class SharedTemplate:
         return not all(types[at : at + 4] in _FIXED for at in range(2, len(types), 4))
 
 
-_FIXED = (_pack_oid(UNKNOWN), _pack_oid(23))
+_FIXED: Final = (_pack_oid(UNKNOWN), _pack_oid(23))
 
 
 def _constant(slot: Slot, principal: Principal, tenant: Tenant) -> bytes | int:

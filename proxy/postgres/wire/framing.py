@@ -9,19 +9,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Final
 
 from proxy.errors import RemoteProtocolError
 
-HEADER_BYTES = 5
+HEADER_BYTES: Final = 5
 unpack_length = struct.Struct("!I").unpack_from
 
-SMALL_MESSAGE_BYTES = 10_000  # as PostgreSQL's PQ_SMALL_MESSAGE_LIMIT
+SMALL_MESSAGE_BYTES: Final = 10_000  # as PostgreSQL's PQ_SMALL_MESSAGE_LIMIT
 
-SMALL_TAGS = frozenset(b"SHEDCcX")
-LARGE_TAGS = frozenset(b"QPBdfFp")
+SMALL_TAGS: Final = frozenset(b"SHEDCcX")
+LARGE_TAGS: Final = frozenset(b"QPBdfFp")
 
 
-_SMALL = dict.fromkeys(SMALL_TAGS, SMALL_MESSAGE_BYTES)
+_SMALL: Final = dict.fromkeys(SMALL_TAGS, SMALL_MESSAGE_BYTES)
 
 
 @lru_cache(8)

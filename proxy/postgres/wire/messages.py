@@ -7,7 +7,7 @@ would refuse: short or trailing bytes, missing terminators, parameter lengths be
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.errors import RemoteProtocolError
 from proxy.postgres.wire.framing import HEADER_BYTES
@@ -16,10 +16,10 @@ pack_length = struct.Struct("!I").pack
 _unpack_count = struct.Struct("!H").unpack_from
 _unpack_int = struct.Struct("!i").unpack_from
 
-SYNC = b"S\x00\x00\x00\x04"
-FLUSH = b"H\x00\x00\x00\x04"
-COPY_DONE = b"c\x00\x00\x00\x04"
-TERMINATE = b"X\x00\x00\x00\x04"
+SYNC: Final = b"S\x00\x00\x00\x04"
+FLUSH: Final = b"H\x00\x00\x00\x04"
+COPY_DONE: Final = b"c\x00\x00\x00\x04"
+TERMINATE: Final = b"X\x00\x00\x00\x04"
 
 
 class Parse(NamedTuple):

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 from proxy.postgres.wire.framing import HEADER_BYTES
 from proxy.postgres.wire.messages import encode
 
-READY_IDLE = b"Z\x00\x00\x00\x05I"
-PARSE_COMPLETE = b"1\x00\x00\x00\x04"
-BIND_COMPLETE = b"2\x00\x00\x00\x04"
-CLOSE_COMPLETE = b"3\x00\x00\x00\x04"
-EMPTY_QUERY = b"I\x00\x00\x00\x04"
-NO_DATA = b"n\x00\x00\x00\x04"
+READY_IDLE: Final = b"Z\x00\x00\x00\x05I"
+PARSE_COMPLETE: Final = b"1\x00\x00\x00\x04"
+BIND_COMPLETE: Final = b"2\x00\x00\x00\x04"
+CLOSE_COMPLETE: Final = b"3\x00\x00\x00\x04"
+EMPTY_QUERY: Final = b"I\x00\x00\x00\x04"
+NO_DATA: Final = b"n\x00\x00\x00\x04"
 
-_TEXT_OID = 25
+_TEXT_OID: Final = 25
 
 
 def error_response(
