@@ -107,7 +107,8 @@ OF_OWN_CODE: dict[str, Values] = dict.fromkeys(
         "effective_io_concurrency", "force_parallel_mode", "gin_fuzzy_search_limit", "gin_pending_list_limit",
         "hash_mem_multiplier", "maintenance_work_mem", "max_parallel_maintenance_workers", "max_parallel_workers",
         "max_parallel_workers_per_gather", "quote_all_identifiers", "restrict_nonsystem_relation_kind",
-        "synchronize_seqscans", "temp_buffers", "timezone_abbreviations", "transform_null_equals",
+        "synchronize_seqscans", "temp_buffers", "timezone_abbreviations", "transform_null_equals", "vacuum_cost_delay",
+        "vacuum_cost_limit", "vacuum_cost_page_dirty", "vacuum_cost_page_hit", "vacuum_cost_page_miss",
         "vacuum_freeze_min_age", "vacuum_freeze_table_age", "vacuum_multixact_freeze_min_age",
         "vacuum_multixact_freeze_table_age", "work_mem",
     )
