@@ -6,6 +6,7 @@
 # make memory          what 10,000 idle clients and 100,000 tenants take of the gateway's memory
 # make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
 # make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
+# make compat          psycopg's own test suite through the gateway and directly (docs/compatibility.md)
 # make compiled        a copy with the hot path compiled, in .build/compiled
 
 PYTHON ?= python3.11
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench memory plans regression compiled venv
+.PHONY: help demo test lint fmt bench compat memory plans regression compiled venv
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +50,9 @@ plans: $(VENV)/.dev-installed
 
 regression: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.regression.run $(ARGS)
+
+compat: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.compat.run
 
 # A copy of the tree with the hot path compiled by mypyc (setup.py says what); made anew when a source has changed.
 compiled: $(VENV)/.dev-installed

@@ -103,6 +103,10 @@ def test_cursors_of_the_session(client: Connection) -> None:
     assert rows(client, "SELECT name FROM pg_cursors WHERE name <> ''") == []
 
 
+def test_libpq_asks_how_passwords_are_encrypted(client: Connection) -> None:
+    assert client.pgconn.encrypt_password(b"secret", b"somebody").startswith(b"SCRAM-SHA-256$")
+
+
 def test_two_phase_commit(way: Way, client: Connection) -> None:
     assert rows(client, "SHOW max_prepared_transactions") == [("10",)]
     client.execute("CREATE TABLE two_phase (n int)")
