@@ -224,8 +224,8 @@ READABLE_SETTINGS = _names("""
     idle_in_transaction_session_timeout in_hot_standby integer_datetimes intervalstyle is_superuser jit lc_collate
     lc_ctype lc_messages lc_monetary lc_numeric lc_time lock_timeout max_function_args max_identifier_length
     max_index_keys max_prepared_transactions password_encryption role search_path server_encoding server_version
-    server_version_num session_authorization standard_conforming_strings statement_timeout timezone transaction_deferrable
-    transaction_isolation transaction_read_only work_mem xmlbinary xmloption
+    server_version_num session_authorization standard_conforming_strings statement_timeout timezone
+    transaction_deferrable transaction_isolation transaction_read_only work_mem xmlbinary xmloption
 """)
 
 # Why the rest is refused, by pattern of the name; the first that matches gives the hint.
