@@ -301,6 +301,9 @@ class Supervisor:
             if process.again:
                 process.serving = True
                 self._assign_listeners()
+        elif message.kind == "going":  # perhaps somebody else told it to
+            process.serving = False
+            self._assign_listeners()
         elif message.kind == "bye":
             process.chain, process.report = message.fields, message.fields["families"]
         elif message.kind == "cancel":

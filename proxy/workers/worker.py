@@ -94,6 +94,7 @@ class Worker:
         await channel.open(self._sock)
         channel.tell("ready", **self._chain())
         await self._stop.wait()
+        channel.tell("going")
         self._close_listeners()
         await self._server.shut_down()
         channel.tell("bye", **self._chain(), families=self._server.metrics().families())

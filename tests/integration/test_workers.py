@@ -412,6 +412,20 @@ def test_a_worker_that_is_killed_under_load(rough: DemoGateway) -> None:
     assert any(json.loads(line)["event"] == "recovered" for line in log.read_text().splitlines())
 
 
+def test_a_worker_that_is_told_to_stop_leaves_its_listener_to_the_others(rough: DemoGateway) -> None:
+    with ExitStack() as stack:
+        here, there = one_on_each(rough, stack)
+        here.execute("BEGIN")
+        pid, drains = worker_pids(rough)[seat(here)], rough.log.count('"draining"')
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: rough.log.count('"draining"') > drains, "it does not drain")
+        late = [stack.enter_context(rough.connect(ALICE, autocommit=True)) for _ in range(8)]
+        assert {seat(connection) for connection in late} == {seat(there)}
+        here.execute("COMMIT")
+        eventually(lambda: len(set(worker_pids(rough).values()) - {pid}) == 2, "not started again")
+        assert there.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_drain_lets_transactions_of_all_workers_finish(own_pair: DemoGateway) -> None:
     with ExitStack() as stack:
         both = one_on_each(own_pair, stack)
