@@ -168,30 +168,6 @@ def lane_pids(gateway: DemoGateway) -> list[str]:
     return [row["remote_pid"] for row in show(gateway, "SERVERS")["SERVERS"] if row["state"] == "lane"]
 
 
-def test_a_lane_that_ends_under_load_loses_nobody_s_read(faulty: DemoGateway) -> None:
-    """Nothing of these reads had been shown: all are run again, and their clients notice nothing."""
-    ended, stop = 0, threading.Event()
-
-    def read(person: Person) -> int:
-        done = 0
-        with faulty.connect(person, autocommit=True) as session:
-            while not stop.is_set():
-                assert session.execute("SELECT count(*) FROM orders").fetchone() == (ORDERS[person.name],)
-                done += 1
-        return done
-
-    with ThreadPoolExecutor(6) as threads:
-        jobs = [threads.submit(read, person) for person in (ALICE, BOB, CAROL) * 2]
-        deadline = time.monotonic() + 20
-        while ended < 8:
-            assert time.monotonic() < deadline
-            for pid in lane_pids(faulty):
-                ended += faulty.server.execute("SELECT pg_terminate_backend(%s::int)", parameters=(pid,)) == [(True,)]
-            time.sleep(0.05)
-        stop.set()
-        assert all(job.result(20) > 0 for job in jobs)
-
-
 def read_slowly_on_a_lane(gateway: DemoGateway) -> tuple[WireClient, str]:
     """A client that has read the beginning of a large reply of a lane, and the lane's pid."""
     big = "SELECT repeat('x', {n}) FROM orders LIMIT 1"
