@@ -26,7 +26,7 @@ from proxy.postgres.expected import Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
-from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
+from proxy.postgres.wire.framing import HEADER_BYTES, length_at
 
 _DATA_ROW: Final = ord("D")
 _COPY_DATA: Final = ord("d")
@@ -115,7 +115,7 @@ class ReplyRelay:
         changed: list[bytes] | None = None
         while size - position >= HEADER_BYTES:
             tag = data[position]
-            stop = position + 1 + unpack_length(data, position + 1)[0]
+            stop = position + 1 + length_at(data, position + 1)
             if tag == _DATA_ROW or tag == _COPY_DATA:
                 position = stop
                 continue

@@ -17,7 +17,7 @@ from proxy.errors import LocalProtocolError
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.lanes.request import LaneRequest
 from proxy.postgres.wire import messages, replies
-from proxy.postgres.wire.framing import HEADER_BYTES, unpack_length
+from proxy.postgres.wire.framing import HEADER_BYTES, length_at
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Lane:
         self._skip = 0
         while size - position >= HEADER_BYTES:
             tag = data[position]
-            stop = position + 1 + unpack_length(data, position + 1)[0]
+            stop = position + 1 + length_at(data, position + 1)
             if tag == _DATA_ROW:
                 if stop > size and size - position < HOLD_BYTES:
                     break

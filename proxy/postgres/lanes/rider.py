@@ -24,7 +24,7 @@ from proxy.postgres.prepared import Prepared
 from proxy.postgres.settings import SessionSettings
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages, replies
-from proxy.postgres.wire.framing import HEADER_BYTES, MessageReader, unpack_length
+from proxy.postgres.wire.framing import HEADER_BYTES, MessageReader, length_at
 from proxy.session import Session, Template
 
 _QUERY: Final = ord("Q")
@@ -68,7 +68,7 @@ class LaneRider(ExtendedConversation):
     # Simple query
 
     def _simple_rides(self, data: bytes, size: int) -> bool:
-        if unpack_length(data, 1)[0] + 1 != size:
+        if length_at(data, 1) + 1 != size:
             return False
         try:
             text = self._judge.decode(messages.decode_query(data))
@@ -128,12 +128,12 @@ class LaneRider(ExtendedConversation):
         prepared: Prepared | None = None
         start = 0
         if tag == _PARSE:
-            start = 1 + unpack_length(data, 1)[0]
+            start = 1 + length_at(data, 1)
             known = self._parses.get(data[:start])
             if known is None or size < start + HEADER_BYTES or data[start] != _BIND:
                 return False
             name, prepared = known.name, known.prepared
-        stop = start + 1 + unpack_length(data, start + 1)[0]
+        stop = start + 1 + length_at(data, start + 1)
         end = data[stop:]
         if end != _ENDS[0] and end != _ENDS[1]:
             return False
