@@ -122,12 +122,13 @@ def test_concurrent_statements(own_gateway: DemoGateway) -> None:
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_statement_timeout(own_gateway: DemoGateway) -> None:
+@pytest.mark.parametrize("values", [None, (10,)])  # a Query, and Parse to Sync
+def test_statement_timeout(own_gateway: DemoGateway, values: tuple[int] | None) -> None:
     set_quotas(own_gateway, "acme", "{statement_timeout: 500ms}")
     with own_gateway.connect(ALICE, autocommit=True) as connection:
         started = time.monotonic()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("SELECT pg_sleep(10)")
+            connection.execute("SELECT pg_sleep(10)" if values is None else "SELECT pg_sleep(%s)", values)
         assert time.monotonic() - started < 3
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
