@@ -235,19 +235,29 @@ class Conversation:
             self._out.append(messages.encode_query(statements.encode()))
         backend.settings = wanted
 
-    def _release_if_free(self) -> None:
-        """Give the backend back when nothing is under way and nothing of the session is on it."""
-        if (
-            self.backend is None
-            or self.pinned
+    def _is_free(self) -> bool:
+        """Nothing is under way and nothing of the session is on its backend."""
+        return not (
+            self.pinned
             or self.status != IDLE
-            or not self.relay.is_clean
             or self._in_request
             or self._out
             or self.wait != Wait.NOTHING
             or self._copy is not None
             or self.skipping
-        ):
+        )
+
+    def backend_leaves(self) -> bool:
+        """The target ends the connection behind the last answer. Whether the session does without: then it is not
+        told, and the next one is not lent it."""
+        if self.backend is None or self._real_names or not self._is_free():
+            return False
+        self.backend.close()
+        return True
+
+    def _release_if_free(self) -> None:
+        """Give the backend back when the session does without."""
+        if self.backend is None or not self.relay.is_clean or not self._is_free():
             return
         if self._real_names:  # what was to drop them failed: the next session would find them
             self._pin(SQL_PREPARED)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from policy.errors import AccessDenied, TenantGateError
 from policy.sql.plan import StatementKind
 from policy.sql.rules.copy_staged import STAGES
-from proxy.errors import LocalProtocolError, RemoteProtocolError
+from proxy.errors import BackendLost, LocalProtocolError, RemoteProtocolError
 from proxy.postgres import expected
 from proxy.postgres.errors import (
     FOREIGN_TENANT_MARKER,
@@ -56,6 +56,7 @@ class RelayListener(Protocol):
     def parse_ended(self, entry: Expected, done: bool) -> None: ...
     def copy_in_started(self, message: bytes) -> bytes | None: ...
     def request_failed(self, skipping: bool) -> None: ...
+    def backend_leaves(self) -> bool: ...
     def trial_failed(self, statement: SharedStatement) -> None: ...
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
     def ready(self, status: int, is_sync: bool) -> None: ...
@@ -173,6 +174,8 @@ class ReplyRelay:
         entry = self.queue[0]
         if tag == _READY:
             self.queue.popleft()
+        elif tag == _ERROR and replies.decode_error_fields(data[start:stop]).get("V") in _FAREWELLS:
+            raise BackendLost("the connection to the database was lost", hint="Try again.")
         elif entry.shared is not None:
             self._on_trial(entry.shared, tag, data, start, stop)
         elif tag == _PARAMETER_STATUS:
@@ -265,6 +268,8 @@ class ReplyRelay:
     def _on_error(self, data: bytes, start: int, stop: int) -> bytes | None:
         fields = replies.decode_error_fields(data[start:stop])
         if fields.get("V") in _FAREWELLS:
+            if not self.queue and self._listener.backend_leaves():
+                return b""
             self.farewell = True
         if not self.queue:
             return self._present(None, fields)

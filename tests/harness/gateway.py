@@ -88,7 +88,8 @@ class GatewayProcess:
     def assert_clean_log(self, since: int = 0) -> None:
         """Fail when an unexpected exception was logged after the first `since` characters."""
         new = self.log[since:]
-        assert "Traceback" not in new, new[-8000:]
+        bugs = [line for line in new.splitlines() if "Traceback" in line]
+        assert not bugs, "\n".join(bugs)[-8000:]
 
     def write_config(self, settings: Mapping[str, Section]) -> None:
         own: dict[str, Section] = {

@@ -222,6 +222,7 @@ def test_a_large_policy_is_loaded_while_statements_run_and_the_last_one_holds(ow
         while others + 701 not in served() and time.monotonic() < deadline:
             connection.execute("SELECT 1")
             answered += 1
+            time.sleep(0.01)  # the tenant may run 500 statements a second
         assert served()[-1] == others + 701
         assert answered > 1
         connection.execute("SELECT count(*) FROM notes")

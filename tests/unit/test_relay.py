@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from policy.errors import AccessDenied
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
-from proxy.errors import LocalProtocolError
+from proxy.errors import BackendLost, LocalProtocolError
 from proxy.postgres import expected
 from proxy.postgres.expected import EXPECT_SYNC, Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
@@ -31,6 +31,7 @@ class Story:
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
+        self.does_without = False  # a backend
 
     def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         self.told.append(("ended", outcome, sqlstate, rows, size))
@@ -43,6 +44,9 @@ class Story:
 
     def request_failed(self, skipping: bool) -> None:
         self.told.append(("failed", skipping))
+
+    def backend_leaves(self) -> bool:
+        return self.does_without
 
     def trial_failed(self, statement: SharedStatement) -> None:
         raise AssertionError
@@ -111,6 +115,27 @@ def test_one_chunk_is_forwarded_as_the_object_that_came() -> None:
     subject.feed(RESULT)
     assert len(writes) == 1
     assert writes[0] is RESULT
+
+
+@pytest.mark.parametrize("does_without", [False, True])
+def test_a_targets_farewell_behind_the_last_answer(does_without: bool) -> None:
+    """It is of the backend: a session that has none of its own there goes on, and is not told."""
+    out: list[bytes] = []
+    story = Story()
+    story.does_without = does_without
+    subject = ReplyRelay(deque([query()]), out.append, story, verbatim_errors=False)
+    subject.feed(RESULT + replies.error_response("FATAL", "57P01", "terminating connection"))
+    assert (b"terminating" in b"".join(out)) is not does_without
+    assert subject.farewell is not does_without
+    assert subject.is_clean
+
+
+def test_a_target_that_leaves_instead_of_being_made_ready_is_lost_and_no_bug() -> None:
+    prefix = Expected(expected.PREFIX, forward=False, error=LocalProtocolError("it could not be set"))
+    with pytest.raises(BackendLost):
+        relay([replies.error_response("FATAL", "57P01", "terminating connection")], [prefix, query()])
+    with pytest.raises(LocalProtocolError):
+        relay([replies.error_response("ERROR", "22023", "invalid value")], [prefix, query()])
 
 
 def test_a_refusal_takes_the_place_of_the_targets_failure() -> None:
