@@ -20,7 +20,8 @@ from policy.errors import QuotaExceeded
 from policy.sql.compile import refused_query
 from policy.sql.plan import CompiledQuery
 from policy.sql.shape import shape_of
-from proxy.plans.cache import CompilationFailed, PlanScope, TooComplex
+from proxy.plans.cache import PlanScope
+from proxy.plans.errors import CompilationFailed, TooComplex
 from proxy.plans.workers import Worker, WorkerLost
 
 logger = logging.getLogger(__name__)

@@ -16,31 +16,16 @@ from dataclasses import replace
 from typing import Final
 
 from policy.access import Access
-from policy.errors import StatementRefused
 from policy.sql.catalog import Catalog
 from policy.sql.compile import compile_query
 from policy.sql.lanes import ParameterForm, parameter_form
 from policy.sql.plan import CompiledQuery
 from policy.sql.shape import shape_of, without_literals
+from proxy.plans.errors import CompilationFailed, TooComplex
 from proxy.plans.room import KeptPlan, PlanRoom, bytes_of
 
 NO_LITERALS: Final[tuple[str, ...]] = ()
 MAX_KEPT_CHARACTERS: Final = 16_384  # longer texts are compiled each time: what is kept must stay bounded
-
-
-class CompilationFailed(StatementRefused):
-    """Compiling ended in an unexpected error: the statement is refused, the client gets an id, the log the cause."""
-
-    kind = "bug"
-    default_sqlstate = "XX000"
-    public = False
-
-
-class TooComplex(StatementRefused):
-    """Compiling went beyond its limits of time or memory (54001)."""
-
-    kind = "unsupported"
-    default_sqlstate = "54001"
 
 
 class PlanScope:

@@ -15,7 +15,8 @@ from policy.sql.compile import refused_query
 from policy.sql.plan import CompiledQuery
 from proxy.plans import workers as workers_module
 from proxy.plans.ahead import MAX_WAITING, CompileAhead
-from proxy.plans.cache import CompilationFailed, PlanScope, TooComplex
+from proxy.plans.cache import PlanScope
+from proxy.plans.errors import CompilationFailed, TooComplex
 from proxy.plans.room import PlanRoom
 from proxy.plans.transport import HEADER, decode, encode
 from proxy.plans.workers import Worker, WorkerLost

@@ -12,7 +12,8 @@ from policy.access import Access, TableAccess
 from policy.model import Isolation, Principal, TableClass, TableRule, Tenant
 from policy.sql.catalog import Catalog, Column, Relation
 from proxy.plans import cache as cache_module
-from proxy.plans.cache import MAX_KEPT_CHARACTERS, CompilationFailed, PlanCache, PlanScope
+from proxy.plans.cache import MAX_KEPT_CHARACTERS, PlanCache, PlanScope
+from proxy.plans.errors import CompilationFailed
 from proxy.plans.room import PlanRoom
 from proxy.session import Template, client_position, slot_values
 
