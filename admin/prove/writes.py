@@ -159,12 +159,13 @@ class Writes:
             return f"INSERT INTO {text} VALUES ({values}){self._returning(source)}"
         names = f"({', '.join(draw.ident(c.name) for c in columns)})"
         overriding = draw.pick((" OVERRIDING USER VALUE", " OVERRIDING SYSTEM VALUE")) if draw.chance(0.04) else ""
+        settled = kind == "values" or bool(table.keys)
+        conflict = self._on_conflict(table, source) if settled and draw.chance(0.25) else ""
         if kind == "values":
             rows = [self._row(table, columns) for _ in range(draw.weighted((4, 1), (2, 2), (1, 3)))]
             body = f"VALUES {', '.join(rows)}"
         else:
-            body = self._selected(table, columns, renumbered=bool(overriding))
-        conflict = self._on_conflict(table, source) if draw.chance(0.25) else ""
+            body = self._selected(table, columns, renumbered=bool(overriding), ordered=bool(conflict))
         returning = self._returning(source) if with_returning else ""
         return f"INSERT INTO {text} {names}{overriding} {body}{conflict}{returning}"
 
@@ -176,8 +177,8 @@ class Writes:
             values.append("DEFAULT" if can_default and draw.chance(0.08) else self.value(table, column))
         return f"({', '.join(values)})"
 
-    def _selected(self, table: Table, columns: list[Column], *, renumbered: bool) -> str:
-        """INSERT … SELECT: from the same table or from any query."""
+    def _selected(self, table: Table, columns: list[Column], *, renumbered: bool, ordered: bool) -> str:
+        """INSERT … SELECT: of the same table or any query. ordered: of rows that collide the first one stays."""
         draw = self._draw
         values = []
         written, source = self._selects.sources.table(table, sampled=False)
@@ -201,9 +202,8 @@ class Writes:
             values.append(value)
         where = f" WHERE {self._expressions.condition(scope, 2)}" if draw.chance(0.8) else ""
         key = ", ".join(source.key)
-        order = (
-            f" ORDER BY {key}" if key and (numbered or draw.chance(0.5)) else ""
-        )  # a sequence gives numbers in order
+        in_order = numbered or ordered or draw.chance(0.5)  # a sequence gives numbers in order
+        order = f" ORDER BY {key}" if key and in_order else ""
         limit = f" LIMIT {draw.number(1, 5)}" if order and draw.chance(0.6) else ""
         return f"SELECT {', '.join(values)} FROM {written}{where}{order}{limit}"
 

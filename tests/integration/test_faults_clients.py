@@ -23,7 +23,7 @@ from tests.harness.traces import assert_no_traces, leave_traces, session_of
 from tests.harness.wire_client import FLUSH, SYNC, WireClient, bind, execute, parse
 
 BACKENDS = 6
-STORM = 6000 if "TENANTGATE_CORPUS_FULL" in os.environ else 240  # cancel requests
+STORM = 6000 if "TENANTGATE_FAULTS_FULL" in os.environ else 240  # cancel requests
 RST = struct.pack("ii", 1, 0)  # SO_LINGER: the connection is reset, what is unsent is dropped
 INSERT = "INSERT INTO notes (customer_id, body) VALUES (1, 'of one who vanished')"
 MUCH = b"SELECT repeat('x', 1000) FROM generate_series(1, 100000)"

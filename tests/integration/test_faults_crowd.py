@@ -1,6 +1,6 @@
 """Thousands of connections at once: each is served or told why not, none hangs, and what they took is given back.
 
-200 of them; with TENANTGATE_CORPUS_FULL=1 it is 5,000.
+200 of them; with TENANTGATE_FAULTS_FULL=1 it is 5,000.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.harness.balance import assert_balanced
 from tests.harness.demo_business import DemoGateway
 from tests.harness.traces import assert_no_traces
 
-FULL = "TENANTGATE_CORPUS_FULL" in os.environ
+FULL = "TENANTGATE_FAULTS_FULL" in os.environ
 CONNECTIONS = 5000 if FULL else 200
 BACKENDS = 6
 ORDERS = {"alice": b"1900", "bob": b"1500", "carol": b"1300", "dave": b"1200"}
@@ -138,7 +138,7 @@ def test_connections_that_come_at_once(faulty: DemoGateway, stay: bool) -> None:
     assert_no_traces(faulty, BACKENDS)
 
 
-@pytest.mark.skipif(not FULL, reason="set TENANTGATE_CORPUS_FULL=1")
+@pytest.mark.skipif(not FULL, reason="set TENANTGATE_FAULTS_FULL=1")
 def test_memory_of_a_crowd_is_used_again(faulty: DemoGateway) -> None:
     """What one crowd needed is enough for the next ones."""
     sizes = []
