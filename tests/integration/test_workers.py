@@ -422,6 +422,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_listener_to_the_others(rough: 
         late = [stack.enter_context(rough.connect(ALICE, autocommit=True)) for _ in range(8)]
         assert {seat(connection) for connection in late} == {seat(there)}
         here.execute("COMMIT")
+        here.close()  # over TLS its worker would give it ten seconds to say goodbye
         eventually(lambda: len(set(worker_pids(rough).values()) - {pid}) == 2, "not started again")
         assert there.execute("SELECT 1").fetchone() == (1,)
 
@@ -440,6 +441,7 @@ def test_drain_lets_transactions_of_all_workers_finish(own_pair: DemoGateway) ->
         for connection in both:
             assert connection.execute("SELECT count(*) FROM orders").fetchone() == (1900,)
             connection.execute("COMMIT")
+            connection.close()
         stopper.join(20)
         assert not stopper.is_alive()
 
