@@ -103,7 +103,8 @@ class Engine(SharedRuns):
             judged = self._judge_query(message)
             if judged is None:
                 return
-            self._shared_template(judged[1])
+            if self._lanes is not None:
+                self._shared_template(judged[1])
         text, template, literals = judged
         try:
             if not template.plain:

@@ -268,7 +268,7 @@ class ReplyRelay:
     def _on_error(self, data: bytes, start: int, stop: int) -> bytes | None:
         fields = replies.decode_error_fields(data[start:stop])
         if fields.get("V") in _FAREWELLS:
-            if not self.queue and self._listener.backend_leaves():
+            if not self.queue and stop == len(data) and self._listener.backend_leaves():
                 return b""
             self.farewell = True
         if not self.queue:

@@ -130,6 +130,15 @@ def test_a_targets_farewell_behind_the_last_answer(does_without: bool) -> None:
     assert subject.is_clean
 
 
+def test_a_farewell_with_something_behind_it_is_told() -> None:
+    """The session's backend can be let go only where nothing of a message is left."""
+    story = Story()
+    story.does_without = True
+    subject = ReplyRelay(deque([query()]), lambda data: None, story, verbatim_errors=False)
+    subject.feed(RESULT + replies.error_response("FATAL", "57P01", "terminating connection") + b"N")
+    assert subject.farewell
+
+
 def test_a_target_that_leaves_instead_of_being_made_ready_is_lost_and_no_bug() -> None:
     prefix = Expected(expected.PREFIX, forward=False, error=LocalProtocolError("it could not be set"))
     with pytest.raises(BackendLost):
