@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
@@ -16,6 +17,7 @@ from admin.demo.people import ALICE, BOB, CAROL, Person
 from proxy.postgres.wire import messages
 from tests.harness.balance import assert_balanced, show
 from tests.harness.demo_business import DemoGateway
+from tests.harness.lanes import until_on_a_lane
 from tests.harness.traces import assert_no_traces, leave_traces, session_of
 from tests.harness.wire_client import SYNC, WireClient, bind, execute, parse
 
@@ -157,26 +159,17 @@ def test_a_backend_that_ends_in_the_middle_of_a_copy(faulty: DemoGateway) -> Non
         assert other.query("SELECT count(*) FROM notes WHERE body = 'copied in part'").rows == [["0"]]
 
 
-def ride(client: WireClient, statement: str) -> None:
-    """Run a statement until it is on a lane."""
-    for _ in range(6):
-        assert client.query(statement).errors == []
-        time.sleep(0.02)
-
-
 def lane_pids(gateway: DemoGateway) -> list[str]:
     return [row["remote_pid"] for row in show(gateway, "SERVERS")["SERVERS"] if row["state"] == "lane"]
 
 
 def read_slowly_on_a_lane(gateway: DemoGateway) -> tuple[WireClient, str]:
     """A client that has read the beginning of a large reply of a lane, and the lane's pid."""
-    big = "SELECT repeat('x', {n}) FROM orders LIMIT 1"
     at_work = "SELECT pid::text FROM pg_stat_activity WHERE usename = 'tenantgate' AND query LIKE '%repeat%'"
-    for _ in range(5):  # a busy machine is too slow for a lane at times
-        client = session_of(gateway, ALICE)
-        for number in range(12):
-            assert client.query(big.format(n=number + 1)).errors == []
-            time.sleep(0.02)
+    for attempt in range(10):  # a busy lane sends the last one elsewhere; each attempt is a statement of its own
+        big = f"SELECT repeat('x', {{n}}) AS attempt_{attempt} FROM orders LIMIT 1"
+        client, sizes = session_of(gateway, ALICE), count(1)
+        assert until_on_a_lane(gateway, lambda: client.query(big.format(n=next(sizes)))).errors == []  # noqa: B023
         client.send(messages.encode_query(big.format(n=20_000_000).encode()))
         assert client.receive(until="T").tags == "T"
         at_it = [pid for (pid,) in gateway.server.execute(at_work + " AND state = 'active'")]
@@ -189,7 +182,7 @@ def read_slowly_on_a_lane(gateway: DemoGateway) -> tuple[WireClient, str]:
 def test_a_lane_that_ends_in_the_middle_of_what_a_client_reads(faulty: DemoGateway) -> None:
     text = "SELECT count(*) FROM orders WHERE id < 10"
     with session_of(faulty, BOB) as other:
-        ride(other, text)
+        until_on_a_lane(faulty, lambda: other.query(text))
         before = other.query(text).rows
         client, pid = read_slowly_on_a_lane(faulty)
         end_backend(faulty, pid)

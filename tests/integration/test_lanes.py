@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -16,6 +16,7 @@ import pytest
 from admin.demo.people import ALICE, ANA, BOB, CAROL, DAVE, Person
 from tests.fix_postgres import serve_postgres
 from tests.harness.demo_business import DemoGateway, demo_gateway
+from tests.harness.lanes import lane_requests, until_on_a_lane
 from tests.harness.wire_client import SYNC, WireClient, bind, describe, execute, parse
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -31,26 +32,17 @@ def laned() -> Iterator[DemoGateway]:
         process.stop()
 
 
-def on_lanes(gateway: DemoGateway) -> int:
-    """Statements that lanes took since the start."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin_port}/metrics") as answer:
-        found = re.search(r"^tenantgate_lane_requests_total ([\d.]+)", answer.read().decode(), re.MULTILINE)
-    assert found is not None
-    return int(float(found[1]))
-
-
 def one(connection: Connection, statement: str, *values: Any, prepare: bool | None = None) -> Any:
     row = connection.execute(statement.encode(), values or None, prepare=prepare).fetchone()
     assert row is not None
     return row[0]
 
 
-def warm(connection: Connection, statement: str, *values: Any, prepare: bool | None = None) -> Any:
-    """Run it until it rides, and once more."""
-    for _ in range(WARM):
-        result = one(connection, statement, *values, prepare=prepare)
-        time.sleep(0.02)  # a lane is opened meanwhile
-    return result
+def warm(
+    gateway: DemoGateway, connection: Connection, statement: str, *values: Any, prepare: bool | None = None
+) -> Any:
+    """Run it until it rides, and give what it answered then."""
+    return until_on_a_lane(gateway, lambda: one(connection, statement, *values, prepare=prepare))
 
 
 def wire(gateway: DemoGateway, person: Person, **parameters: str) -> WireClient:
@@ -70,11 +62,11 @@ def wire(gateway: DemoGateway, person: Person, **parameters: str) -> WireClient:
 )
 def test_fast_reads_ride(laned: DemoGateway, statement: str, values: tuple[int, ...], prepare: bool | None) -> None:
     with laned.connect(ALICE, autocommit=True) as session:
-        warm(session, statement, *values, prepare=prepare)
-        before = on_lanes(laned)
+        warm(laned, session, statement, *values, prepare=prepare)
+        before = lane_requests(laned)
         for _ in range(20):
             one(session, statement, *values, prepare=prepare)
-        assert on_lanes(laned) - before > 10  # a busy machine may keep a lane waiting
+        assert lane_requests(laned) - before > 10  # a busy machine may keep a lane waiting
 
 
 def test_tenants_on_the_same_lanes_get_their_own_rows(laned: DemoGateway) -> None:
@@ -86,12 +78,12 @@ def test_tenants_on_the_same_lanes_get_their_own_rows(laned: DemoGateway) -> Non
                 assert one(session, f"SELECT {number} + count(*) FROM orders WHERE id = -1") == number
                 assert one(session, "SELECT %s::int + 1 FROM orders LIMIT 1", number, prepare=True) == number + 1
 
-    before = on_lanes(laned)
+    before = lane_requests(laned)
     who = ((ALICE, 1900), (BOB, 1500), (CAROL, 1300), (DAVE, 1200)) * 2
     with ThreadPoolExecutor(len(who)) as threads:
         for job in [threads.submit(work, *each) for each in who]:
             job.result(90)
-    assert on_lanes(laned) - before > 2000
+    assert lane_requests(laned) - before > 2000
 
 
 def test_a_shared_statement_takes_its_tenant_as_a_parameter(laned: DemoGateway) -> None:
@@ -102,7 +94,7 @@ def test_a_shared_statement_takes_its_tenant_as_a_parameter(laned: DemoGateway) 
                 row = session.execute(f"SELECT min(tenant_id), max(tenant_id), {number} FROM orders").fetchone()
                 assert row == (client, client, number)
     with laned.connect(ANA, autocommit=True) as ana:
-        assert all("*" in str(warm(ana, "SELECT max(email) FROM customers")) for _ in range(3))
+        assert all("*" in str(warm(laned, ana, "SELECT max(email) FROM customers")) for _ in range(3))
 
 
 @pytest.mark.parametrize(
@@ -154,9 +146,8 @@ def test_a_slow_statement_holds_nobody_up(laned: DemoGateway) -> None:
     """One that was fast becomes slow: those behind it run elsewhere, and it leaves the lanes."""
     slow = "SELECT count(*) FROM generate_series(1, {n}) a"
     with laned.connect(ALICE, autocommit=True) as dragging, laned.connect(BOB, autocommit=True) as quick:
-        for _ in range(WARM):
-            warm(dragging, slow.format(n=1))
-            warm(quick, "SELECT count(*) FROM notes WHERE id = 1")
+        warm(laned, dragging, slow.format(n=1))
+        warm(laned, quick, "SELECT count(*) FROM notes WHERE id = 1")
         thread = threading.Thread(target=dragging.execute, args=(slow.format(n=6_000_000),))
         thread.start()
         time.sleep(0.05)
@@ -184,7 +175,7 @@ def test_a_statement_on_a_lane_can_be_cancelled_and_hurts_no_neighbour(laned: De
     with ThreadPoolExecutor(3) as threads, laned.connect(ALICE, autocommit=True) as session:
         jobs = [threads.submit(neighbour) for _ in range(3)]
         for _ in range(4):
-            warm(session, slow.format(n=1))
+            warm(laned, session, slow.format(n=1))
             threading.Timer(0.3, session.cancel).start()
             with pytest.raises(psycopg.errors.QueryCanceled):
                 session.execute(slow.format(n=100_000_000).encode())
@@ -225,10 +216,9 @@ def test_lanes_that_lose_their_backend_lose_no_read(laned: DemoGateway) -> None:
 def test_a_client_that_does_not_read_holds_nobody_up(laned: DemoGateway) -> None:
     big = "SELECT repeat('x', {n}) FROM orders LIMIT 1"
     with wire(laned, ALICE) as sleepy, laned.connect(BOB, autocommit=True) as quick:
-        for number in range(2 * WARM):
-            assert sleepy.query(big.format(n=number + 1)).errors == []
-            time.sleep(0.01)
-        warm(quick, "SELECT count(*) FROM notes WHERE id = 1")
+        sizes = count(1)
+        assert until_on_a_lane(laned, lambda: sleepy.query(big.format(n=next(sizes)))).errors == []
+        warm(laned, quick, "SELECT count(*) FROM notes WHERE id = 1")
         sleepy.send(b"Q" + (len(text := big.format(n=4_000_000).encode()) + 5).to_bytes(4, "big") + text + b"\0")
         deadline, worst = time.monotonic() + 1.5, 0.0
         while time.monotonic() < deadline:
@@ -246,8 +236,8 @@ def test_sessions_with_other_settings_have_other_lanes(laned: DemoGateway) -> No
         german.execute("SET DateStyle TO 'German'")
         statement = "SELECT max(ordered_at)::date::text FROM orders WHERE id < 20"
         for _ in range(2):
-            assert re.fullmatch(r"\d{4}-\d\d-\d\d", warm(session, statement))
-            assert re.fullmatch(r"\d\d\.\d\d\.\d{4}", warm(german, statement))
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d", warm(laned, session, statement))
+            assert re.fullmatch(r"\d\d\.\d\d\.\d{4}", warm(laned, german, statement))
 
 
 def test_within_a_transaction_nothing_rides(laned: DemoGateway) -> None:
@@ -262,7 +252,7 @@ def test_within_a_transaction_nothing_rides(laned: DemoGateway) -> None:
 def test_a_session_sees_what_it_has_written(laned: DemoGateway) -> None:
     with laned.connect(ALICE, autocommit=True) as session:
         statement = "SELECT count(*) FROM notes WHERE body = 'written a moment ago'"
-        warm(session, statement)
+        warm(laned, session, statement)
         for number in range(1, 8):
             session.execute("INSERT INTO notes (customer_id, body) VALUES (1, 'written a moment ago')")
             assert one(session, statement) == number
@@ -313,9 +303,10 @@ def test_lanes_off_changes_no_result(laned: DemoGateway) -> None:
     try:
         time.sleep(1)
         with laned.connect(ALICE, autocommit=True) as session:
-            before = on_lanes(laned)
-            assert warm(session, "SELECT count(*) FROM orders") == 1900
-            assert on_lanes(laned) == before
+            before = lane_requests(laned)
+            for _ in range(WARM):
+                assert one(session, "SELECT count(*) FROM orders") == 1900
+            assert lane_requests(laned) == before
     finally:
         target["lanes"] = True
         laned.write_config({})
