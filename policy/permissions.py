@@ -13,7 +13,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "database": ("read", "write", "admin", "*"),
     "schema": ("ddl",),
     "table": ("read", "write", "admin", "copy", "*"),
-    "gateway": ("read",),
+    "gateway": ("read", "admin"),
 }
 
 

@@ -96,8 +96,14 @@ def _limits(access: TableAccess) -> bool:
 
 
 def may_read_gateway(snapshot: Snapshot, roles: frozenset[str]) -> bool:
-    """Whether these roles may use the admin console's SHOW commands (`gateway:*:read`)."""
-    return _holds((snapshot.roles[name] for name in roles if name in snapshot.roles), {("gateway", "read")})
+    """Whether these roles may use the admin console's SHOW commands (`gateway:*:read`, which admin implies)."""
+    known = (snapshot.roles[name] for name in roles if name in snapshot.roles)
+    return _holds(known, {("gateway", "read"), ("gateway", "admin")})
+
+
+def may_end_sessions(snapshot: Snapshot, roles: frozenset[str]) -> bool:
+    """Whether these roles may use the admin console's KILL (`gateway:*:admin`)."""
+    return _holds((snapshot.roles[name] for name in roles if name in snapshot.roles), {("gateway", "admin")})
 
 
 def unknown_roles(snapshot: Snapshot, roles: frozenset[str]) -> tuple[str, ...]:

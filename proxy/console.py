@@ -1,4 +1,4 @@
-"""Sessions of the admin database: SHOW commands by simple query, nothing else."""
+"""Sessions of the admin database: SHOW and KILL by simple query, nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from policy.errors import TenantGateError, UnsupportedStatement
 from policy.model import Principal
 from proxy.errors import LocalProtocolError, RemoteProtocolError
-from proxy.postgres.admin_console import ConsoleState, rows_of, table, view_of
+from proxy.postgres.admin_console import ConsoleState, kill_refused, killed, rows_of, session_to_kill, table, view_of
 from proxy.postgres.errors import error_reply
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
@@ -79,7 +79,7 @@ class ConsoleSession:
         elif self._skipping:
             return
         elif tag == ord("Q"):
-            self._show(messages.decode_query(message).decode("utf-8", "replace"))
+            self._run(messages.decode_query(message).decode("utf-8", "replace"))
         elif tag in _EXTENDED:
             self._skipping = tag != ord("F")
             error = UnsupportedStatement(
@@ -89,6 +89,17 @@ class ConsoleSession:
         else:
             raise RemoteProtocolError(f"invalid frontend message type {tag}")
 
+    def _run(self, text: str) -> None:
+        session = session_to_kill(text)
+        if session is None:
+            self._show(text)
+        elif not self._state.may_kill(self.principal.roles):
+            self._reply(kill_refused() + replies.READY_IDLE)
+        elif self._others is None:
+            self._reply(killed(self._state.kill(session), session) + replies.READY_IDLE)
+        else:
+            self._ask(self._kill_anywhere(session, self._others))
+
     def _show(self, text: str) -> None:
         view = view_of(text)
         if isinstance(view, bytes):
@@ -96,13 +107,24 @@ class ConsoleSession:
         elif self._others is None or view in LOCAL_VIEWS:
             self._reply(table(view, rows_of(view, self._state)) + replies.READY_IDLE)
         else:
-            self._asking = True
-            self._others.spawn(self._show_all(view, self._others))
+            self._ask(self._show_all(view, self._others))
 
-    async def _show_all(self, view: str, others: Others) -> None:
-        """Show the rows of all workers, then go on with what the client has sent meanwhile."""
-        rows = merge_rows(view, await others.peers.rows(view))
-        self._reply(table(view, rows) + replies.READY_IDLE)
+    def _ask(self, work: Coroutine[object, object, bytes]) -> None:
+        """Reply what the other workers say; until then what the client sends waits."""
+        assert self._others is not None
+        self._asking = True
+        self._others.spawn(self._answer(work, self._others))
+
+    async def _show_all(self, view: str, others: Others) -> bytes:
+        """The rows of all workers."""
+        return table(view, merge_rows(view, await others.peers.rows(view)))
+
+    async def _kill_anywhere(self, session: str, others: Others) -> bytes:
+        return killed(await others.peers.kill(session), session)
+
+    async def _answer(self, work: Coroutine[object, object, bytes], others: Others) -> None:
+        """Reply, then go on with what the client has sent meanwhile."""
+        self._reply(await work + replies.READY_IDLE)
         self._asking = False
         try:
             while self._waiting and not self._asking and not self.ended:

@@ -1,15 +1,20 @@
-"""What the admin database shows, gathered from the gateway when it is asked."""
+"""What the admin database shows, gathered from the gateway when it is asked, and the end of a session."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 
+from policy.rbac import may_end_sessions
+from proxy.errors import ShuttingDown
 from proxy.gateway import Gateway, database_of
 from proxy.postgres.admin_console import ClientRow, PoolRow, ServerRow, StatsRow, TenantRow
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
+
+logger = logging.getLogger(__name__)
 
 
 class GatewayConsoleState:
@@ -115,6 +120,19 @@ class GatewayConsoleState:
                 total_query_time=totals.query_us,
                 avg_query_time=totals.query_us // total if total else 0,
             )
+
+    def may_kill(self, roles: frozenset[str]) -> bool:
+        return may_end_sessions(self._gateway.snapshot, roles)
+
+    def kill(self, session: str) -> int:
+        """End the session of a tenant with this name, in whatever it does; how many there were: 0 or 1."""
+        for frontend in tuple(self._gateway.frontends):
+            engine = frontend.handler
+            if isinstance(engine, Engine) and engine.session.id == session and not frontend.closing:
+                logger.info("session ended by KILL", extra={"session": session, "tenant": engine.session.tenant.id})
+                frontend.fatal(ShuttingDown("the session was ended by an administrator"))
+                return 1
+        return 0
 
     def _wall(self, loop_time: float) -> float:
         return time.time() - self._gateway.loop.time() + loop_time

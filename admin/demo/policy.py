@@ -1,4 +1,4 @@
-"""The demo's policy: four tenants, five roles, and which tables are whose. Written to `.demo/policy.yaml`."""
+"""The demo's policy: four tenants, six roles, and which tables are whose. Written to `.demo/policy.yaml`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ roles:
     permissions: ["database:*"]
   operator:                   # psql -d tenantgate -c 'SHOW POOLS'
     permissions: ["gateway:*:read"]
+  gateway_admin:              # also KILL: what the admin API looks at and ends sessions with
+    permissions: ["gateway:*:admin"]
 
 tables:                       # shared tables of the target; one that is not listed is nobody's
   {TARGET}:

@@ -1,7 +1,7 @@
-"""The admin database `tenantgate`: PgBouncer-style SHOW commands, answered without any target.
+"""The admin database `tenantgate`: PgBouncer-style SHOW commands, answered without any target, and KILL.
 
 Columns have PgBouncer's names where they mean the same. Nothing secret is shown: no passwords, tokens, statement
-texts or cancel keys. Who may log in to it is decided elsewhere (`gateway:*:read`).
+texts or cancel keys. Who may log in to it (`gateway:*:read`) and who may KILL (`gateway:*:admin`) is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -129,6 +129,10 @@ class ConsoleState(Protocol):
 
     def stats_rows(self) -> Iterable[StatsRow]: ...
 
+    def may_kill(self, roles: frozenset[str]) -> bool: ...
+
+    def kill(self, session: str) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class _VersionRow:
@@ -165,6 +169,23 @@ def view_of(sql: str) -> str | bytes:
     if len(words) != 2 or words[1] not in _VIEWS:
         return _refused(f'unknown command "{" ".join(words)}"')
     return words[1]
+
+
+def session_to_kill(sql: str) -> str | None:
+    """The session that a KILL command names, as SHOW CLIENTS has it in column session; None: another command."""
+    words = _words(sql)
+    return words[1].lower() if words and len(words) == 2 and words[0] == "KILL" else None
+
+
+def kill_refused() -> bytes:
+    return replies.error_response("ERROR", "42501", "KILL needs permission gateway:*:admin", hint=_HINT)
+
+
+def killed(count: int, session: str) -> bytes:
+    """The reply to a KILL that ended so many sessions."""
+    if count:
+        return replies.command_complete(f"KILL {count}")
+    return replies.error_response("ERROR", "42704", f'no session "{session}"', hint="SHOW CLIENTS lists the sessions.")
 
 
 def rows_of(view: str, state: ConsoleState) -> Iterable[Row]:
@@ -226,4 +247,5 @@ _VIEWS = {
 
 
 def _help() -> list[_HelpRow]:
-    return [_HelpRow(f"SHOW {name}", view.description) for name, view in _VIEWS.items()]
+    shows = [_HelpRow(f"SHOW {name}", view.description) for name, view in _VIEWS.items()]
+    return [*shows, _HelpRow("KILL session", "end a session of a client, by its name in SHOW CLIENTS")]

@@ -35,3 +35,10 @@ class Peers:
             return list((await self.channel.ask("rows", view=view))["rows"])
         except PeerGone:
             return []
+
+    async def kill(self, session: str) -> int:
+        """End a session, whichever worker has it; how many had it: 0 or 1."""
+        try:
+            return int((await self.channel.ask("kill", session=session))["killed"])
+        except PeerGone:
+            return 0

@@ -310,6 +310,8 @@ class Supervisor:
             await self._hand_cancel_on(message)
         elif message.kind == "rows":
             return {"rows": await self._rows(message.fields["view"])}
+        elif message.kind == "kill":
+            return {"killed": sum(a["killed"] for a in await self._ask_all("kill", session=message.fields["session"]))}
         return {}
 
     async def _hand_cancel_on(self, message: Message) -> None:
@@ -318,9 +320,13 @@ class Supervisor:
             await process.channel.ask("cancel", pid=message.fields["pid"], key=message.fields["key"])
 
     async def _rows(self, view: str) -> list[object]:
+        return [answer["rows"] for answer in await self._ask_all("rows", view=view)]
+
+    async def _ask_all(self, kind: str, **fields: str) -> list[Answer]:
+        """The answers of all workers that give one."""
         channels = [p.channel for p in self._processes.values() if p.channel is not None and p.ready]
-        answers = await asyncio.gather(*(c.ask("rows", view=view) for c in channels), return_exceptions=True)
-        return [answer["rows"] for answer in answers if not isinstance(answer, BaseException)]
+        answers = await asyncio.gather(*(c.ask(kind, **fields) for c in channels), return_exceptions=True)
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
 
     # Changes
 

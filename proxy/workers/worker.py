@@ -76,6 +76,7 @@ class Worker:
             "leave": self._leave,
             "cancel": self._cancel,
             "rows": self._rows,
+            "kill": self._kill,
             "metrics": self._metrics,
             "readiness": self._readiness,
         }
@@ -154,6 +155,9 @@ class Worker:
     async def _rows(self, message: Message) -> Answer:
         rows = rows_of(message.fields["view"], GatewayConsoleState(self._server.gateway))
         return {"rows": [dataclasses.asdict(row) for row in rows]}
+
+    async def _kill(self, message: Message) -> Answer:
+        return {"killed": GatewayConsoleState(self._server.gateway).kill(message.fields["session"])}
 
     async def _metrics(self, message: Message) -> Answer:
         return {"families": self._server.metrics().families()}

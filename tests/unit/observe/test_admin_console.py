@@ -15,6 +15,7 @@ from proxy.postgres.admin_console import (
     StatsRow,
     TenantRow,
     rows_of,
+    session_to_kill,
     view_of,
 )
 from proxy.postgres.admin_console import table as table_of
@@ -41,6 +42,12 @@ class State:
 
     def stats_rows(self) -> Iterable[StatsRow]:
         return [StatsRow("acme", "acme", 1, 2, 3, 4, 5, 6, 7)]
+
+    def may_kill(self, roles: frozenset[str]) -> bool:
+        return "killer" in roles
+
+    def kill(self, session: str) -> int:
+        return int(session == "s-1")
 
 
 STATE: ConsoleState = State()
@@ -121,8 +128,8 @@ def test_stats_and_version() -> None:
 
 def test_every_command_of_the_help_works() -> None:
     commands = [row[0] for row in table("SHOW HELP")[1]]
-    assert len(commands) == 7
-    for command in commands:
+    assert len(commands) == 8
+    for command in commands[:-1]:
         assert command is not None
         assert table(command.decode())[0]
 
@@ -147,6 +154,16 @@ def test_anything_else_is_a_syntax_error_with_a_hint(sql: str) -> None:
     assert fields[b"C"] == b"42601"
     assert fields[b"H"].startswith(b"SHOW HELP")
     assert len(body) < 1000
+
+
+@pytest.mark.parametrize("sql", ["KILL s-1", "kill S-1;", " Kill\ts-1 -- now"])
+def test_kill_names_a_session_in_any_spelling(sql: str) -> None:
+    assert session_to_kill(sql) == "s-1"
+
+
+@pytest.mark.parametrize("sql", ["KILL", "KILL a b", "KILL 'a'", "KILL a; KILL b", "SHOW CLIENTS", ""])
+def test_what_names_no_one_session_kills_none(sql: str) -> None:
+    assert session_to_kill(sql) is None
 
 
 @pytest.mark.parametrize("sql", ["", ";", " -- nothing"])
