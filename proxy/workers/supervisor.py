@@ -19,6 +19,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from policy.errors import ConfigurationError, TenantGateError
 from policy.snapshot import Snapshot
@@ -322,7 +323,7 @@ class Supervisor:
     async def _rows(self, view: str) -> list[object]:
         return [answer["rows"] for answer in await self._ask_all("rows", view=view)]
 
-    async def _ask_all(self, kind: str, **fields: str) -> list[Answer]:
+    async def _ask_all(self, kind: str, **fields: Any) -> list[Answer]:
         """The answers of all workers that give one."""
         channels = [p.channel for p in self._processes.values() if p.channel is not None and p.ready]
         answers = await asyncio.gather(*(c.ask(kind, **fields) for c in channels), return_exceptions=True)
