@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import weakref
 from collections.abc import Mapping
@@ -17,6 +18,16 @@ from admin.demo.embedded import free_port, make_private_dir
 from tests.harness.tokens import Issuer
 
 Section = Mapping[str, object]
+
+
+def lanes_are_off() -> bool:
+    """TENANTGATE_TEST_LANES=off: every gateway of the tests goes without lanes, and nothing else may change."""
+    return os.environ.get("TENANTGATE_TEST_LANES") == "off"
+
+
+def _defaults() -> Section:
+    """What the harness says of each target that does not say it itself."""
+    return {"lanes": False} if lanes_are_off() else {}
 
 
 class GatewayProcess:
@@ -107,7 +118,8 @@ class GatewayProcess:
         merged = {name: {**own.get(name, {}), **settings.get(name, {})} for name in {**own, **settings}}
         lines = [f"policy = {json.dumps(str(self.policy_path))}"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in merged.pop("", {}).items()]
-        for name, section in [*merged.items(), *((f"targets.{t}", s) for t, s in self._targets.items())]:
+        targets = {name: {**_defaults(), **target} for name, target in self._targets.items()}
+        for name, section in [*merged.items(), *((f"targets.{t}", s) for t, s in targets.items())]:
             lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
         lines += ["", "[[auth.issuers]]", f"issuer = {json.dumps(self.issuer.issuer)}"]
         lines += [f"audience = {json.dumps(self.issuer.audience)}", 'attribute_claims = ["region"]']

@@ -174,13 +174,15 @@ def test_a_statement_on_a_lane_can_be_cancelled_and_hurts_no_neighbour(laned: De
 
     with ThreadPoolExecutor(3) as threads, laned.connect(ALICE, autocommit=True) as session:
         jobs = [threads.submit(neighbour) for _ in range(3)]
-        for _ in range(4):
-            warm(laned, session, slow.format(n=1))
-            threading.Timer(0.3, session.cancel).start()
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                session.execute(slow.format(n=100_000_000).encode())
-            assert one(session, "SELECT 1") == 1
-        stop.set()
+        try:
+            for _ in range(4):
+                warm(laned, session, slow.format(n=1))
+                threading.Timer(0.3, session.cancel).start()
+                with pytest.raises(psycopg.errors.QueryCanceled):
+                    session.execute(slow.format(n=100_000_000).encode())
+                assert one(session, "SELECT 1") == 1
+        finally:
+            stop.set()
         assert all(job.result(20) > 10 for job in jobs)
     assert not [e for e in laned.audit_events() if e.get("tenant") == "globex" and e.get("outcome") == "cancelled"]
 

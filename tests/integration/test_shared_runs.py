@@ -11,6 +11,7 @@ from admin.demo.people import ALICE, BOB, DAVE, Person
 from proxy.postgres.wire.messages import encode_query
 from tests.fix_postgres import serve_postgres
 from tests.harness.demo_business import DemoGateway, demo_gateway
+from tests.harness.gateway import lanes_are_off
 from tests.harness.wire_client import Answer, WireClient
 
 WARM = 6  # transactions after which a fast statement is prepared
@@ -73,7 +74,7 @@ def test_it_answers_as_its_text_does(shop: DemoGateway, statement: str, tag: str
         warm(client, statement.format(n=2))
         client.query("BEGIN")
         answer = client.query(statement.format(n=3))
-        assert "$1" in ran_last(shop)
+        assert ("$1" in ran_last(shop)) is not lanes_are_off()  # where lanes are off no text is prepared
         client.query("ROLLBACK")
     assert first.tags == answer.tags
     assert answer.statuses == "T"
@@ -90,7 +91,7 @@ def test_outside_a_transaction_what_answers_no_rows_is_prepared_and_keeps_its_ef
         for _ in range(3 * WARM):
             assert client.query("UPDATE products SET stock = stock + 1 WHERE id = 5").statuses == "I"
         last = shop.server.execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE%stock + %$1%'")
-        assert last[0][0] > 0
+        assert (last[0][0] > 0) is not lanes_are_off()
         seen = client.query("SELECT stock FROM products WHERE id = 5").rows[0][0]
         assert int(seen or 0) == int(before or 0) + 3 * WARM
         assert other.query("SELECT stock FROM products WHERE id = 5").rows == theirs
