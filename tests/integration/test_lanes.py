@@ -311,7 +311,7 @@ def test_lanes_off_changes_no_result(laned: DemoGateway) -> None:
                 assert one(session, "SELECT count(*) FROM orders") == 1900
             assert lane_requests(laned) == before
     finally:
-        target["lanes"] = True
+        del target["lanes"]
         laned.write_config({})
         laned.reload()
         time.sleep(0.5)
