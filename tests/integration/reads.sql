@@ -132,6 +132,8 @@ SELECT count(DISTINCT tableoid) FROM events
 SELECT tableoid IS NOT NULL, e.* FROM events e WHERE kind LIKE 'k%'
 SELECT o.id FROM orders o WHERE ctid IN (SELECT ctid FROM orders WHERE total > 50)
 SELECT count(*) FROM orders a JOIN orders b ON a.ctid = b.ctid
+SELECT count(*), min(id) FROM orders WHERE ctid > '(0,0)'
+SELECT id FROM orders o WHERE o.ctid >= '(0,0)'::tid AND total > 50 ORDER BY id
 SELECT id FROM items i, orders o WHERE i.order_id = o.id AND i.ctid = (SELECT min(ctid) FROM items x WHERE x.order_id = o.id)
 SELECT id FROM orders ORDER BY ctid DESC LIMIT 3
 SELECT o.id FROM public.orders p, orders o WHERE p.ctid = o.ctid

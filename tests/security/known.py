@@ -37,7 +37,6 @@ KNOWN_FULL: dict[str, str] = {
 """Attacks of the other categories (tests/security/test_gateway_corpus_full.py)."""
 
 KNOWN_CORRECTNESS: dict[str, str] = {
-    "COR-063": "a ctid compared with a value tells where rows stand among those of others: refused",
     "COR-077": "the column's default calls a function that reads all tenants: refused",
 }
 """Benign cases that a running gateway answers differently from a database with acme's rows only."""

@@ -2,7 +2,8 @@
 
 What they tell decides. `tableoid` names the table or partition that a row is in: harmless. `ctid` says where a row
 stands, and so how many rows of others stand before it: it may be compared with another `ctid` and sorted by, which
-is what it serves for (deleting in batches, removing duplicates), but not be shown or compared with a value.
+is what it serves for (deleting in batches, removing duplicates), but not be shown or compared with a value other than
+the one before all rows, `ctid > '(0,0)'`.
 `xmax` may be compared with 0, which tells whether an upsert inserted. `xmin`, `cmin`, `cmax` and all other uses
 are refused: transaction ids count the work of others. None of this holds in a schema or database of the tenant's own.
 """
@@ -29,6 +30,7 @@ _HINTS = {
     "xmax": "Compare it with 0, as in RETURNING (xmax = 0), or use a column of your own.",
 }
 _COMPARISONS = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
+_BEYOND = frozenset({"<>", "!=", ">", ">="})  # true of every row, after the place before all rows
 _Kind = enums.A_Expr_Kind
 
 
@@ -137,6 +139,9 @@ class _Harmless:
             right = _selected(right.subselect)
         if self._same_table(left, right):
             yield from (left, right)
+        if self._table(left) is not None and names_of(node.name)[-1] in _BEYOND and _is_before_all(right):
+            self.context.pin()
+            yield left
         if _is(left, "xmax") and isinstance(right, ast.A_Const):
             self.context.pin()
             if isinstance(right.val, ast.Integer) and not right.val.ival:
@@ -159,6 +164,13 @@ class _Harmless:
 
 def _is(node: Node, name: str) -> bool:
     return isinstance(node, ast.ColumnRef) and names_of(node.fields)[-1:] == (name,)
+
+
+def _is_before_all(node: Node) -> bool:
+    """Whether it is '(0,0)', or that as a tid: rows are numbered from 1 in each block."""
+    if isinstance(node, ast.TypeCast) and names_of(node.typeName.names)[-1:] == ("tid",):
+        node = node.arg
+    return isinstance(node, ast.A_Const) and isinstance(node.val, ast.String) and node.val.sval == "(0,0)"
 
 
 def _selected(query: Node) -> Node | None:

@@ -44,7 +44,12 @@ SELECT (SELECT o.ctid) FROM orders o FOR UPDATE
 0A000 system column ctid cannot be used so
 
 -- ctid compared with a value
-SELECT count(*) FROM orders WHERE ctid > '(0,0)'
+SELECT count(*) FROM orders WHERE ctid > '(0,1)'
+=>
+0A000 system column ctid cannot be used so
+
+-- ctid compared with the place before all rows, in a way that is true of no row
+SELECT count(*) FROM orders WHERE ctid < '(0,0)'
 =>
 0A000 system column ctid cannot be used so
 
