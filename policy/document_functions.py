@@ -15,20 +15,24 @@ _MOST_ARGUMENTS = 100
 
 def read_functions(problems: Problems, value: object, targets: Collection[str]) -> dict[str, tuple[FunctionRule, ...]]:
     """The functions by target."""
-    found: dict[str, tuple[FunctionRule, ...]] = {}
-    for target, body in as_mapping(problems, "functions", value).items():
-        path = join_key("functions", target)
-        if target not in targets:
-            problems.add(path, f"unknown target {target!r}", did_you_mean(target, targets))
-        rules: dict[tuple[str, str], FunctionRule] = {}
-        for key, rule_body in as_mapping(problems, path, body).items():
-            rule = _read_rule(problems, join_key(path, key), key, rule_body)
-            if rule is not None and (rule.schema, rule.name) in rules:
-                problems.add(join_key(path, key), "the same function stands twice", "Without a schema it is public.")
-            elif rule is not None:
-                rules[rule.schema, rule.name] = rule
-        found[target] = tuple(rules.values())
-    return found
+    bodies = as_mapping(problems, "functions", value)
+    return {t: read_functions_body(problems, join_key("functions", t), t, b, targets) for t, b in bodies.items()}
+
+
+def read_functions_body(
+    problems: Problems, path: str, target: str, body: object, targets: Collection[str]
+) -> tuple[FunctionRule, ...]:
+    """The functions of one target. Problems are noted below `path`."""
+    if target not in targets:
+        problems.add(path, f"unknown target {target!r}", did_you_mean(target, targets))
+    rules: dict[tuple[str, str], FunctionRule] = {}
+    for key, rule_body in as_mapping(problems, path, body).items():
+        rule = _read_rule(problems, join_key(path, key), key, rule_body)
+        if rule is not None and (rule.schema, rule.name) in rules:
+            problems.add(join_key(path, key), "the same function stands twice", "Without a schema it is public.")
+        elif rule is not None:
+            rules[rule.schema, rule.name] = rule
+    return tuple(rules.values())
 
 
 def _read_rule(problems: Problems, here: str, key: str, value: object) -> FunctionRule | None:

@@ -11,6 +11,8 @@ from enum import Enum
 from types import MappingProxyType
 
 NO_ITEMS: Mapping[str, str] = MappingProxyType({})
+NO_FLAGS: Mapping[str, bool] = MappingProxyType({})
+TRIAL_GRACE_S = 7 * 86_400.0
 
 
 class Isolation(Enum):
@@ -22,8 +24,13 @@ class Isolation(Enum):
 
 
 class TenantStatus(Enum):
+    """Where a tenant stands; what that lets it do at a given time is `standing.py`'s."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    TRIAL = "trial"  # as active until `trial_ends`, then read-only, then suspended
+    EXPIRED = "expired"  # reads only
+    DELETING = "deleting"  # nobody gets in; its places are still its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,13 @@ class Tenant:
 
     `schema` is set for `Isolation.SCHEMA`; `database` names the database on the target (all strategies; None: the
     target's own). pooling: `transaction` or `session`, how long a session keeps a backend. lanes: its fast reads may
-    share backends with those of other sessions.
+    share backends with those of other sessions. name: for people; slug: for host names, unique. parent: the id of the
+    tenant above it in the tree. flags: its own, over its tier's. attributes: for policies. trial_ends: seconds since
+    the epoch.
+
+    In a snapshot `quotas` and `lanes` are those in force (its own over its tier's, switches of flags applied),
+    `off` are the flags that are off for it and `trial_grace_s` is its tier's; `written` is then the tenant as its
+    body has it (None: no different). `settled.py` does this.
     """
 
     id: str
@@ -58,13 +71,46 @@ class Tenant:
     quotas: QuotaLimits = QuotaLimits()
     pooling: str = "transaction"
     lanes: bool = True
+    name: str = ""
+    slug: str = ""
+    owner: str = ""
+    parent: str | None = None
+    flags: Mapping[str, bool] = field(default_factory=lambda: NO_FLAGS)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ITEMS)
+    trial_ends: float | None = None
+    off: frozenset[str] = frozenset()
+    trial_grace_s: float = TRIAL_GRACE_S
+    written: Tenant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What tenants of a tier have unless they have their own: quotas, flags (name: on), days of grace after a trial."""
+
+    name: str
+    quotas: QuotaLimits = QuotaLimits()
+    flags: Mapping[str, bool] = field(default_factory=lambda: NO_FLAGS)
+    trial_grace_s: float = TRIAL_GRACE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A switch of the policy's own. While it is off for a tenant its sessions are denied `deny`, and `quotas` hold
+    where they are lower than the tenant's. default: on, for tenants where neither they nor their tier say."""
+
+    name: str
+    deny: frozenset[Permission] = frozenset()
+    quotas: QuotaLimits = QuotaLimits()
+    default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who a session belongs to. `tenants` are the tenant ids its credentials allow.
 
-    `attributes` are string claims that row filters may name; `expires_at` is seconds since the epoch.
+    roles: those that the credentials name. issuer: whose token it was, `local` for accounts and certificates of the
+    gateway's configuration. groups: the token's. `attributes` are string claims that row filters may name;
+    `expires_at` is seconds since the epoch.
     """
 
     subject: str
@@ -73,14 +119,17 @@ class Principal:
     method: str
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ITEMS)
     expires_at: float | None = None
+    issuer: str = ""
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`database:*`, `table:orders:read`, `table:sales.orders:write`, `schema:*:ddl`, `gateway:*:read`.
+    """`database:*`, `table:sales.orders:write`, `column:orders.card:read`, `tenant:children:use` (`permissions.py`).
 
-    kind: database | schema | table | gateway.  name: `*` or a name, for tables with an optional schema.
-    action: read | write | admin | ddl | copy | *.  admin implies write implies read.
+    kind: of the data plane (database, schema, table, column, function, gateway) or of the control plane (tenant, role,
+    …). name: `*`, a name (for tables and functions with an optional schema, for columns with their table) or, on the
+    control plane, a scope: own, children, *. action: `*` or a word of the kind; admin implies write implies read.
     """
 
     kind: str
@@ -92,6 +141,9 @@ class Permission:
 class Role:
     """A named set of permissions with at most one row filter per table and one mask per column.
 
+    name: `analyst`, or `acme/analyst` for a role of that tenant's own. inherits: names of roles whose permissions,
+    filters, masks and denials it has, too. deny: permissions that nobody with this role has, whoever gives them.
+
     Keys of `row_filters`, `masks` and `denied_columns` are table names as in permissions. Filters and masks are SQL
     expressions over the table's columns, where `:subject`, `:tenant` and `:attr_<name>` are values of the session.
     """
@@ -101,6 +153,39 @@ class Role:
     row_filters: Mapping[str, str] = field(default_factory=lambda: NO_ITEMS)
     masks: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     denied_columns: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    inherits: tuple[str, ...] = ()
+    deny: frozenset[Permission] = frozenset()
+    description: str = ""
+    replaces_builtin: bool = False
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant whose own role it is; None: everybody's."""
+        owner, slash, _ = self.name.rpartition("/")
+        return owner if slash else None
+
+
+EVERYWHERE = "*"
+LOCAL_ISSUER = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Gives roles to whom `kind` and `value` say.
+
+    kind: subject | group | role (one that the token names) | claim (`key` is its name, `value` its value).
+    tenant: an id, or `*`. issuer: only for principals of this issuer (`local`: the configuration's own accounts); "":
+    of any. expires: seconds since the epoch, None: never.
+    """
+
+    id: str
+    kind: str
+    value: str
+    roles: tuple[str, ...]
+    tenant: str
+    key: str = ""
+    issuer: str = ""
+    expires: float | None = None
 
 
 class TableClass(Enum):

@@ -2,100 +2,90 @@
 
 from __future__ import annotations
 
-import re
-import uuid
-from collections.abc import Mapping
-from decimal import Context, Decimal
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
 
-from policy.model import Isolation, TableRule, Tenant
+from policy.canonical_values import canonical_value
+from policy.model import Isolation, Tenant
 from policy.problems import Problems, join_key
-
-_K = TypeVar("_K")
-_Place = tuple[str, str]
-_LONGEST_NUMBER = 100  # digits; longer ones are compared as they are written
+from policy.snapshot import Snapshot
+from policy.snapshot_index import Place, index_of, place_of
 
 
-def check_places(
+def check_place(
     problems: Problems,
-    tenants: Mapping[str, Tenant],
-    tables: Mapping[str, tuple[TableRule, ...]],
+    after: Snapshot,
+    tenant: Tenant,
     databases: Mapping[str, str],
+    changed: Mapping[tuple[str, str], int],
 ) -> None:
-    """Note tenants that would see each other's rows. `databases`: each target's own, used when a tenant names none."""
-    owners: dict[_Place, Tenant] = {}
-    sharers: dict[_Place, Tenant] = {}
-    schemas: dict[tuple[_Place, str], Tenant] = {}
-    values: dict[tuple[_Place, str], Tenant] = {}
-    for tenant in tenants.values():
-        place = (tenant.target, tenant.database or databases.get(tenant.target, ""))
-        if tenant.isolation is Isolation.DATABASE:
-            _claim(problems, owners, place, tenant, "database", "has this database, too")
+    """Note what else is in the place of a tenant that was changed. `databases`: each target's own.
+
+    changed: (kind, id) of all that was, and its number. Of two changed tenants only one hears of the other: who has
+    the whole database, else the later one.
+    """
+    index = index_of(after)
+    path = join_key("tenants", tenant.id)
+    for place in _names_of(place_of(tenant), databases):
+        owner = index.databases.get(place)
+        taken, field = owner, "database"
+        if tenant.isolation is Isolation.SHARED:
+            taken, field = index.values.get((place, canonical_value(tenant.value))), "value"
         elif tenant.isolation is Isolation.SCHEMA:
-            sharers.setdefault(place, tenant)
-            if tenant.schema is not None:
-                _claim(problems, schemas, (place, tenant.schema), tenant, "schema", "has this schema, too")
-        else:
-            sharers.setdefault(place, tenant)
-            key = (place, canonical_value(tenant.value))
-            _claim(problems, values, key, tenant, "value", "has this value in the tenant column, too")
-    _check_owners(problems, owners, sharers)
-    _check_shared_schemas(problems, schemas, values, tables)
+            taken, field = index.schemas.get((place, tenant.schema or "")), "schema"
+        if taken is not None and not _hears(taken, tenant, changed):
+            _note_taken(problems, path, field, taken)
+        if tenant.isolation is not Isolation.DATABASE:
+            if owner is not None and ("tenant", owner) not in changed:
+                _note_owned(problems, path, owner)
+        elif index.sharing.get(place):
+            _note_owned(problems, path, next(t.id for t in _others(after, tenant) if place_of(t) == place))
 
 
-def canonical_value(value: str) -> str:
-    """Equal for texts that a number's, uuid, bytea or character column would take to be the same value."""
-    text = value.strip()
-    if re.fullmatch(r"\\x([0-9a-fA-F]{2})+", text):
-        return bytes.fromhex(text[2:]).decode("utf-8", "backslashreplace")
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        return _as_number(text)
+def _hears(other: str, tenant: Tenant, changed: Mapping[tuple[str, str], int]) -> bool:
+    """Whether it is the other one that hears of this one, or they are the same."""
+    return changed.get(("tenant", other), -1) >= changed.get(("tenant", tenant.id), 0)
 
 
-def _as_number(text: str) -> str:
-    """A number in one spelling: `1`, `+01`, `1.0`, `1e0`, `0x1` and `1_0` for 10 are read by PostgreSQL's types."""
-    plain = text.replace("_", "")
-    if len(plain) < _LONGEST_NUMBER and re.fullmatch(r"[+-]?0([xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)", plain):
-        plain = str(int(plain, 0))
-    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", plain, re.ASCII):
-        return text
-    if len(plain) > _LONGEST_NUMBER:
-        return plain.lstrip("+0")
-    number = Decimal(plain).normalize(Context(prec=_LONGEST_NUMBER))
-    return str(number or 0)
-
-
-def _claim(problems: Problems, taken: dict[_K, Tenant], key: _K, tenant: Tenant, field: str, message: str) -> None:
-    other = taken.setdefault(key, tenant)
-    if other is not tenant:
-        hint = f"Give each tenant a {field} of its own."
-        problems.add(f"{join_key('tenants', tenant.id)}.{field}", f"tenant {other.id} {message}", hint)
-
-
-def _check_owners(problems: Problems, owners: Mapping[_Place, Tenant], sharers: Mapping[_Place, Tenant]) -> None:
-    for place, owner in owners.items():
-        if place in sharers:
-            problems.add(
-                f"{join_key('tenants', owner.id)}.database",
-                f"tenant {sharers[place].id} keeps its rows in the same database",
-                "Isolation by database gives all of it to one tenant: name another database.",
-            )
-
-
-def _check_shared_schemas(
-    problems: Problems,
-    schemas: Mapping[tuple[_Place, str], Tenant],
-    values: Mapping[tuple[_Place, str], Tenant],
-    tables: Mapping[str, tuple[TableRule, ...]],
+def check_shared_schemas(
+    problems: Problems, after: Snapshot, places: Iterable[Place], databases: Mapping[str, str]
 ) -> None:
     """A tenant's own schema must not be one that holds shared tables: it would see all their rows."""
-    shared_places = {place for place, _ in values}
-    for (place, schema), tenant in schemas.items():
-        if place in shared_places and any(rule.schema == schema for rule in tables.get(place[0], ())):
-            problems.add(
-                f"{join_key('tenants', tenant.id)}.schema",
-                f"schema {schema} holds tables that other tenants share",
-                "Give the tenant a schema of its own.",
-            )
+    index = index_of(after)
+    schemas: dict[str, frozenset[str]] = {}
+    for target, names in {(place[0], _names_of(place, databases)): None for place in places}:
+        if target not in schemas:
+            schemas[target] = frozenset(rule.schema for rule in after.tables.get(target, ()))
+        if not any(index.rows.get(name) for name in names):
+            continue
+        for schema in sorted(schemas[target]):
+            for owner in filter(None, (index.schemas.get((name, schema)) for name in names)):
+                path = f"{join_key('tenants', owner)}.schema"
+                message = f"schema {schema} holds tables that other tenants share"
+                problems.add(path, message, "Give the tenant a schema of its own.")
+
+
+def _names_of(place: Place, databases: Mapping[str, str]) -> tuple[Place, ...]:
+    """A place by the names that tenants may give it: a target's own database needs none."""
+    target, database = place
+    own = databases.get(target)
+    if own is None or database not in ("", own):
+        return (place,)
+    return (target, ""), (target, own)
+
+
+def _others(after: Snapshot, tenant: Tenant) -> Iterator[Tenant]:
+    """Who else keeps rows on the same target beside others."""
+    for other in after.tenants.values():
+        if other.id != tenant.id and other.target == tenant.target and other.isolation is not Isolation.DATABASE:
+            yield other
+
+
+def _note_taken(problems: Problems, path: str, field: str, owner: str) -> None:
+    where = " in the tenant column" if field == "value" else ""
+    message = f"tenant {owner} has this {field}{where}, too"
+    problems.add(f"{path}.{field}", message, f"Give each tenant a {field} of its own.")
+
+
+def _note_owned(problems: Problems, path: str, other: str) -> None:
+    hint = "Isolation by database gives all of it to one tenant: name another database."
+    problems.add(f"{path}.database", f"tenant {other} keeps its rows in the same database", hint)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from policy.model import FunctionRule, Role, TableRule, Tenant
+from policy.model import Assignment, Flag, FunctionRule, Role, TableRule, Tenant, Tier
+
+if TYPE_CHECKING:
+    from policy.snapshot_index import SnapshotIndex
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """`tables` maps a target's name to its classified relations (shared strategy), `functions` to those of its owner's
-    functions that may be called."""
+    functions that may be called. Tenants are settled (`settled.py`). `index` is what `index_of` made of it, once
+    that was asked."""
 
     version: int
     tenants: Mapping[str, Tenant]
     roles: Mapping[str, Role]
     tables: Mapping[str, tuple[TableRule, ...]]
     functions: Mapping[str, tuple[FunctionRule, ...]] = field(default_factory=dict)
+    tiers: Mapping[str, Tier] = field(default_factory=dict)
+    flags: Mapping[str, Flag] = field(default_factory=dict)
+    assignments: Mapping[str, Assignment] = field(default_factory=dict)
+    index: SnapshotIndex | None = field(default=None, init=False, compare=False, repr=False)

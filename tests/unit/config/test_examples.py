@@ -7,10 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from policy import document, document_tenants
+from policy import document, document_quotas, document_tenants, document_tiers
+from policy.builtin_roles import BUILTIN_ROLES
 from policy.document import load_policy
-from policy.permissions import ACTIONS
+from policy.document_assignments import ASSIGNMENT_FIELDS
+from policy.document_roles import ROLE_FIELDS
+from policy.permissions import ACTIONS, SCOPES
+from policy.settled import BUILTIN_FLAGS
 from proxy import config
 from proxy.config_file import read_config
 from proxy.postgres.wire.scram import make_verifier
@@ -94,17 +99,27 @@ def _ways_to_write(value: object) -> set[str]:
 
 def test_policy_md_names_every_key_and_permission() -> None:
     text = _read("policy.md")
-    keys = {*document._SECTIONS, *document_tenants._FIELDS, *document_tenants._QUOTAS}
+    keys = {*document._SECTIONS, *document_tenants.TENANT_FIELDS, *document_quotas.QUOTAS}
+    keys |= {*document_tiers.TIER_FIELDS, *document_tiers.FLAG_FIELDS, *ASSIGNMENT_FIELDS, *ROLE_FIELDS, *BUILTIN_FLAGS}
+    keys |= {*BUILTIN_ROLES, *SCOPES}
     keys |= {"permissions", "row_filters", "masks", "tenant_column", "global", "denied"}
+    keys -= {"*"}
     keys |= {*ACTIONS, *(action for actions in ACTIONS.values() for action in actions if action != "*")}
     assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()
+
+
+_AROUND = {  # what an example may name without showing it
+    "tenants": {"acme": {"isolation": "shared", "target": "shop"}},
+    "roles": {"acme/boss": {}, "clerk": {}},
+}
 
 
 def test_examples_in_policy_md_are_policies() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", _read("policy.md"), re.DOTALL)
     assert len(blocks) >= 4
     for block in blocks:
-        assert document.parse_policy(block, version=1, targets={"shop"})
+        whole = yaml.safe_dump(_AROUND | yaml.safe_load(block))
+        assert document.parse_policy(whole, version=1, targets={"shop"})
 
 
 def _read(name: str) -> str:

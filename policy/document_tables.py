@@ -1,0 +1,62 @@
+"""The section `tables` of the policy document: which relations of a target's shared database are whose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from policy.document_roles import read_identifier
+from policy.model import TableClass, TableRule
+from policy.names import DEFAULT_SCHEMA, parse_table_name
+from policy.problems import Problems, did_you_mean, join_key
+from policy.yaml_values import as_mapping, as_text
+
+_FLAGS = {"global": TableClass.GLOBAL, "denied": TableClass.DENIED, "sequence": TableClass.SEQUENCE}
+
+
+def read_tables(problems: Problems, value: object, targets: Collection[str]) -> dict[str, tuple[TableRule, ...]]:
+    """The classified relations, by target."""
+    bodies = as_mapping(problems, "tables", value)
+    return {t: read_tables_body(problems, join_key("tables", t), t, body, targets) for t, body in bodies.items()}
+
+
+def read_tables_body(
+    problems: Problems, path: str, target: str, body: object, targets: Collection[str]
+) -> tuple[TableRule, ...]:
+    """The classified relations of one target. Problems are noted below `path`."""
+    if target not in targets:
+        problems.add(path, f"unknown target {target!r}", did_you_mean(target, targets))
+    rules: dict[tuple[str, str], TableRule] = {}
+    for key, rule_body in as_mapping(problems, path, body).items():
+        rule = _read_rule(problems, path, key, rule_body)
+        if rule is not None and (rule.schema, rule.name) in rules:
+            problems.add(
+                join_key(path, key), "the same table stands twice", f"Without a schema it is {DEFAULT_SCHEMA}."
+            )
+        elif rule is not None:
+            rules[rule.schema, rule.name] = rule
+    return tuple(rules.values())
+
+
+def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableRule | None:
+    here = join_key(path, key)
+    fields = as_mapping(problems, here, value)
+    problems.unknown_keys(here, fields, ("tenant_column", "trusted", *_FLAGS))
+    try:
+        schema, name = parse_table_name(key)
+    except ValueError as error:
+        problems.add(here, str(error), "List each table by its name.")
+        return None
+    trusted = fields.pop("trusted", False)
+    if len(fields) != 1 or any(fields.get(flag, True) is not True for flag in _FLAGS):
+        hint = "Write one of {tenant_column: tenant_id}, {global: true}, {denied: true}, {sequence: true}."
+        problems.add(here, "must say how the table is classified", hint)
+        return None
+    if trusted is not False and (trusted is not True or "tenant_column" not in fields):
+        hint = "Write {tenant_column: tenant_id, trusted: true} for a view whose tenant column is known to be right."
+        problems.add(join_key(here, "trusted"), "only goes with tenant_column, and is true or left out", hint)
+    if "tenant_column" not in fields:
+        table_class = next((_FLAGS[flag] for flag in fields if flag in _FLAGS), TableClass.DENIED)
+        return TableRule(schema, name, table_class)
+    text = as_text(problems, f"{here}.tenant_column", fields["tenant_column"])
+    column = None if text is None else read_identifier(problems, f"{here}.tenant_column", text)
+    return None if column is None else TableRule(schema, name, TableClass.TENANT, column, trusted is True)
