@@ -12,6 +12,7 @@ from policy.changes import SECTIONS
 from policy.model import TRIAL_GRACE_S, Assignment, Flag, FunctionRule, QuotaLimits, Role, TableRule, Tenant, Tier
 from policy.names import TablePattern, write_identifier
 from policy.permissions import write_permission
+from policy.revocations import EVERY_TENANT, Revocation
 from policy.snapshot import Snapshot
 from policy.timestamps import write_timestamp
 
@@ -116,6 +117,20 @@ def functions_body(rules: tuple[FunctionRule, ...]) -> Body:
     }
 
 
+def revocation_body(revocation: Revocation) -> Body:
+    kind, tenant, value = revocation.id.split("/", 2)
+    times = {"issued_before": revocation.issued_before, "until": revocation.until}
+    return _without_defaults(
+        {
+            kind: value,
+            "tenant": "" if tenant == EVERY_TENANT else tenant,
+            "issuer": revocation.issuer,
+            **{key: None if seconds is None else write_timestamp(seconds) for key, seconds in times.items()},
+            "reason": revocation.reason,
+        }
+    )
+
+
 WRITERS: Mapping[str, Callable[[Any], Body]] = {
     "flag": flag_body,
     "tier": tier_body,
@@ -124,6 +139,7 @@ WRITERS: Mapping[str, Callable[[Any], Body]] = {
     "assignment": assignment_body,
     "tables": tables_body,
     "functions": functions_body,
+    "revocation": revocation_body,
 }
 
 

@@ -20,6 +20,7 @@ from policy.document_tenants import read_tenant_body
 from policy.document_tiers import read_flag_body, read_tier_body
 from policy.model import Tenant
 from policy.problems import Problems, join_key
+from policy.revocations import read_revocation_body
 from policy.settled import settled
 from policy.snapshot import Snapshot
 from policy.snapshot_index import SnapshotIndex
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, str] = {
     "assignment": "assignments",
     "tables": "tables",
     "functions": "functions",
+    "revocation": "revocations",
 }
 EMPTY = Snapshot(0, {}, {}, {})
 
@@ -45,6 +47,7 @@ _READERS: Mapping[str, Callable[..., object]] = {
     "assignment": read_assignment_body,
     "tables": read_tables_body,
     "functions": read_functions_body,
+    "revocation": read_revocation_body,
 }
 _NEED_TARGETS = frozenset({"tenant", "tables", "functions"})
 _INDEX_ANEW = 1000  # changes, from which on an index is made when it is asked for

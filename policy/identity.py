@@ -53,6 +53,7 @@ def principal_from_claims(
     _check_not_revoked(claims, rules)
     subject = _text(claims, "sub")
     tenant = _tenant(claims, rules)
+    token_id = claims.get("jti")
     return Principal(
         subject=subject,
         tenants=_one_of(frozenset({tenant})),
@@ -60,6 +61,9 @@ def principal_from_claims(
         method=method,
         attributes=_attributes(claims, rules.attribute_claims),
         expires_at=expires_at,
+        issuer=rules.issuer,
+        token_id=token_id if isinstance(token_id, str) else "",
+        issued_at=_time(claims, "iat"),
     )
 
 

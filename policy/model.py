@@ -110,7 +110,7 @@ class Principal:
 
     roles: those that the credentials name. issuer: whose token it was, `local` for accounts and certificates of the
     gateway's configuration. groups: the token's. `attributes` are string claims that row filters may name;
-    `expires_at` is seconds since the epoch.
+    `expires_at` and `issued_at` are seconds since the epoch. token_id: the token's `jti`, by which it can be revoked.
     """
 
     subject: str
@@ -121,6 +121,8 @@ class Principal:
     expires_at: float | None = None
     issuer: str = ""
     groups: frozenset[str] = frozenset()
+    token_id: str = ""
+    issued_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from policy.model import Assignment, Flag, FunctionRule, Role, TableRule, Tenant, Tier
+from policy.revocations import Revocation
 
 if TYPE_CHECKING:
     from policy.snapshot_index import SnapshotIndex
@@ -26,4 +27,5 @@ class Snapshot:
     tiers: Mapping[str, Tier] = field(default_factory=dict)
     flags: Mapping[str, Flag] = field(default_factory=dict)
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
+    revocations: Mapping[str, Revocation] = field(default_factory=dict)
     index: SnapshotIndex | None = field(default=None, init=False, compare=False, repr=False)

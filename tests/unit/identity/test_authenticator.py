@@ -49,7 +49,11 @@ def sign(key: Any, algorithm: str, **headers: Any) -> str:
 
 async def test_eddsa_token_with_inline_jwks() -> None:
     principal = await authenticator().verify_token(ISSUER.token(now=NOW, roles=["app"]))
-    assert principal == Principal("alice", frozenset({"acme"}), frozenset({"app"}), "jwt", {}, NOW + 3600)
+    assert principal == Principal(
+        "alice", frozenset({"acme"}), frozenset({"app"}), "jwt", {}, NOW + 3600, issuer=ISSUER.issuer,
+        token_id=principal.token_id, issued_at=NOW,
+    )  # fmt: skip
+    assert principal.token_id
 
 
 @pytest.mark.parametrize(
