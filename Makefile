@@ -7,6 +7,7 @@
 # make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
 # make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
 # make compat          psycopg's own test suite through the gateway and directly (docs/compatibility.md)
+# make audit-search    time of a search's first page over many audit events (ARGS="--events 1000000")
 # make compiled        a copy with the hot path compiled, in .build/compiled
 
 PYTHON ?= python3.11
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench compat memory plans regression compiled venv
+.PHONY: help demo test lint fmt bench compat memory plans regression compiled venv audit-search
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +48,9 @@ memory: compiled
 
 plans: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.plans $(ARGS)
+
+audit-search: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks.audit_search $(ARGS)
 
 regression: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.regression.run $(ARGS)

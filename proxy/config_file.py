@@ -90,6 +90,15 @@ def read_listen_section(path: Path, environ: Mapping[str, str]) -> ListenConfig:
     return listen
 
 
+def read_audit_section(path: Path, environ: Mapping[str, str]) -> AuditConfig:
+    """[audit] alone, for readers of the log that have no use for the rest. Raises ConfigurationError."""
+    problems = Problems()
+    values = _read_toml(path, problems) or {}
+    config = _read_audit(Table(Reading(problems, environ, path.absolute().parent), "", values).table("audit"))
+    problems.raise_if_any()
+    return config
+
+
 def _read_toml(path: Path, problems: Problems) -> dict[str, object] | None:
     try:
         with path.open("rb") as file:

@@ -1,4 +1,7 @@
-"""`tenantgate audit verify|tail|head`: check an audit log, watch it, note its head. Reads files only."""
+"""`tenantgate audit verify|tail|head`: check an audit log, watch it, note its head. Reads files only.
+
+Its other commands stand in audit_*.py beside this.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -37,6 +41,8 @@ examples:
   tenantgate audit verify audit/audit.jsonl
   tenantgate audit tail -f --tenant acme audit/audit.jsonl
   tenantgate audit head audit/audit.jsonl
+  tenantgate audit search --tenant acme --result refused --from 24h
+  tenantgate audit replay SESSION
 
 `tenantgate audit COMMAND --help` has more.
 """
@@ -73,6 +79,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_verify(commands)
     _add_tail(commands)
     _add_head(commands)
+    for name in ("audit_search", "audit_replay"):
+        import_module(f"admin.cli.{name}").add_parser(commands)
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -240,9 +248,10 @@ class EventPrinter:
             # ASCII: what a client wrote must not steer the terminal.
             self._out.write(json.dumps(_parse(line), separators=(",", ":")) + "\n")
         else:
-            self._out.write(self._for_people(_parse(line)) + "\n")
+            self._out.write(self.for_people(_parse(line)) + "\n")
 
-    def _for_people(self, event: Mapping[str, object]) -> str:
+    def for_people(self, event: Mapping[str, object]) -> str:
+        """One line about an event, cut to the terminal's width."""
         outcome = _text(event, "outcome")
         head = " ".join(
             (
