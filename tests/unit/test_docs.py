@@ -13,6 +13,7 @@ import pytest
 from admin.cli.main import _COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[2]
+_AUDIT = ("verify", "tail", "head", "search", "index", "replay")
 
 
 def documents() -> list[Path]:
@@ -59,7 +60,7 @@ def test_commands_of_the_documents_exist() -> None:
 def _help(command: str) -> str:
     """What `--help` prints of a command and of its own commands."""
     said = io.StringIO()
-    for inner in ([], ["verify"], ["tail"], ["head"]) if command == "audit" else ([],):
+    for inner in ([], *([name] for name in _AUDIT)) if command == "audit" else ([],):
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
             build_parser().parse_args([command, *inner, "--help"])
     return said.getvalue()

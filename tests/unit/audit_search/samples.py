@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from policy.audit_event import AuditEvent
 from proxy.audit.chain import FORMAT, NO_HASH, chain_event, chain_fields
@@ -57,7 +58,7 @@ class Log:
         self.seq, self.hash = self.seq + 1, digest
 
 
-def at(second: float, **members: object) -> AuditEvent:
+def at(second: float, **members: Any) -> AuditEvent:
     """The sample event, `second` seconds later."""
     return EVENT._replace(time=BEGIN + second, **members)
 
