@@ -168,8 +168,9 @@ def _is(node: Node, name: str) -> bool:
 
 def _is_before_all(node: Node) -> bool:
     """Whether it is '(0,0)', or that as a tid: rows are numbered from 1 in each block."""
-    if isinstance(node, ast.TypeCast) and names_of(node.typeName.names)[-1:] == ("tid",):
-        node = node.arg
+    if isinstance(node, ast.TypeCast):
+        kind: Node = node.typeName
+        node = node.arg if names_of(kind.names)[-1:] == ("tid",) else None
     return isinstance(node, ast.A_Const) and isinstance(node.val, ast.String) and node.val.sval == "(0,0)"
 
 
