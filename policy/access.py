@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from policy.model import FunctionRule, Isolation, TableRule
+from policy.sql.plan import quote_identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,9 @@ class TableAccess:
 
     row_filter: one SQL boolean expression (the roles' filters joined by OR), None: every row of the tenant.
     masks: column -> SQL expression shown instead. Names in expressions may be `:subject :tenant :attr_<name>`.
+    without: of insert, update and delete those that are not given although `write` is. filters: row filters of those
+    whose filter is another than `row_filter`. only: the columns that are shown; others are not there or, where there
+    is a `rest`, shown in the rows that it lets through and else NULL. barred: who denies something of the relation.
     """
 
     read: bool = False
@@ -27,11 +32,49 @@ class TableAccess:
     reasons: tuple[str, ...] = ()  # role names that gave it, for explain and audit
     read_filter: str | None = None  # set when reading is wider than writing; "true" is every row
     denied: frozenset[str] = frozenset()  # columns that are not there for these roles
+    without: frozenset[str] = frozenset()
+    filters: Mapping[str, str | None] = field(default_factory=dict)
+    only: frozenset[str] | None = None
+    rest: str | None = None
+    barred: tuple[str, ...] = ()
 
     @property
     def limits(self) -> bool:
-        """Whether a reader sees less than all rows as they are."""
-        return self.row_filter is not None or bool(self.masks) or bool(self.denied)
+        """Whether a reader sees less than all rows as they are, or a writer may change less than all."""
+        filtered = self.row_filter is not None or self.filter_for_reading is not None or bool(self.filters)
+        return filtered or bool(self.masks) or bool(self.denied) or self.only is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything may be done to all of it."""
+        return self.read and self.write and not (self.limits or self.without or self.barred)
+
+    @property
+    def denies_columns(self) -> bool:
+        return bool(self.denied) or (self.only is not None and self.rest is None)
+
+    def is_denied(self, column: str) -> bool:
+        """Whether a column is not there."""
+        return column in self.denied or (self.only is not None and self.rest is None and column not in self.only)
+
+    def for_write(self, kind: str) -> TableAccess:
+        """The access of an insert, update or delete: `write` and `row_filter` are those of its kind."""
+        if kind in self.without:
+            return replace(self, write=False)
+        if kind not in self.filters:
+            return self
+        reading, writing = self.filter_for_reading, self.filters[kind]
+        return replace(self, row_filter=writing, read_filter=None if reading == writing else reading or "true")
+
+    def with_columns(self, columns: Iterable[str]) -> TableAccess:
+        """The access to a relation with these columns: those that `only` leaves out are denied, or masked."""
+        if self.only is None:
+            return self
+        left_out = [column for column in columns if column not in self.only and column not in self.denied]
+        if self.rest is None:
+            return replace(self, denied=self.denied.union(left_out))
+        masks = {c: f"CASE WHEN {self.rest} THEN {quote_identifier(c)} ELSE NULL END" for c in left_out}
+        return replace(self, masks=MappingProxyType({**self.masks, **masks}))
 
     @property
     def filter_for_reading(self) -> str | None:
@@ -62,6 +105,9 @@ class Access:
     ddl: bool = False
     code: bool = False  # ddl, and stored code too: nobody else is on the target, and nothing is hidden
     explain: bool = True
+    call: bool = True  # CALL and DO, where `code` allows them
+    read_only: str = ""  # why nothing may be changed
+    denied_functions: frozenset[tuple[str | None, str | None]] = frozenset()  # schema, name; None: every
     gateway_read: bool = False
     schemas: Mapping[str, TableAccess] = field(default_factory=dict)  # from `table:sales.*:…`
     functions: Mapping[tuple[str, str], FunctionRule] = field(default_factory=dict)  # of the target's owner
@@ -71,6 +117,20 @@ class Access:
         if not schema and self.isolation is Isolation.SCHEMA:
             return None
         return self.functions.get((schema or "public", name))
+
+    def denies_function(self, schema: str, name: str, own_schema: str = "") -> bool:
+        """Whether calls of a function are denied, as it is called: without a schema it could be one of any in the
+        search path. own_schema: the session's, which `public` stands for."""
+        if not self.denied_functions:
+            return False
+        if not schema or schema == own_schema:
+            schemas: tuple[str | None, ...] = (schema or None, "public", "pg_catalog")
+        else:
+            schemas = (schema, "public") if schema == "pg_catalog" else (schema,)
+        return any(
+            pattern[1] in (None, name) and (pattern[0] is None or pattern[0] in schemas)
+            for pattern in self.denied_functions
+        )
 
     def table(self, schema: str, name: str) -> TableAccess:
         """Access to one relation; by (schema, name), then by ("", name), by schema, then the default."""

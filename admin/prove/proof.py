@@ -208,7 +208,8 @@ def _is_writable(key: Key, kind: str, subject: _Subject, share: Share) -> bool:
     classified = subject.tenant.isolation is not Isolation.SHARED or (
         key in subject.rules and subject.rules[key].table_class is TableClass.TENANT
     )
-    return kind in "rp" and access.write and plain and own and classified
+    every_kind = access.write and not access.without and not access.filters
+    return kind in "rp" and every_kind and plain and own and classified
 
 
 # -- configuration and policy -----------------------------------------------------------------------------------
@@ -282,6 +283,7 @@ def _narrowed(
     for key in tables if subject.rules else (k for k in relations if _in_reach(k, subject)):
         access = subject.access.table("" if subject.tenant.schema else key[0], key[1])
         names = tuple(column for schema, table, column in columns if (schema, table) == key)
+        access = access.with_columns(names)
         if access.filter_for_reading is not None:
             filters[key] = _as_sql(access.filter_for_reading, names, subject.values)
         if access.masks:

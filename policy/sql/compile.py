@@ -13,7 +13,7 @@ The interface of a rule: `rule(node, context) -> None`; node is of the client's 
   - A rule refuses by raising a StatementRefused (policy/errors.py), with a position.
   - A rule changes text with `context.replace`, `context.insert` and `context.wrap`; offsets are characters of
     `context.text`; `context.tokens` finds clauses. It leaves expressions, sub-selects and FROM to step 4: a write
-    rule handles its target only (`context.target_of(node)`, `resolve(reference, "write", context)` of resolve.py,
+    rule handles its target only (`context.target_of(node)`, `resolve(reference, "update", context)` of resolve.py,
     tests from guard.py), encloses a client's condition with `context.wrap`, never replaces it.
   - For each change a rule tells verify.py how to take it away again: `context.expect(node, unwrap)`.
   - It records what it did: `context.note`, `context.reach`, `context.copy_stamp` …

@@ -125,9 +125,10 @@ class _Reviewer:
     # -- function calls ------------------------------------------------------------------------------------
 
     def function_call(self, node: Node) -> None:
+        schema, name = _schema_and_name(node.funcname)
+        self._check_denied(schema, name, node.location)
         if node.location in self._answered:
             return
-        schema, name = _schema_and_name(node.funcname)
         if self._is_user_code(schema, name):
             if self._is_listed(schema, name, len(node.args or ())):
                 self.writes = True  # it may
@@ -143,6 +144,15 @@ class _Reviewer:
         reviewed = name in builtin.ALLOWED or (schema, name) in _CATALOG_HELPERS
         if not reviewed and not self._reviewed_call(name, node.args or ()):
             self._refuse_builtin(name, node.location)
+
+    def _check_denied(self, schema: str, name: str, location: int) -> None:
+        own = "" if self._access.isolation is not Isolation.SCHEMA or schema == "pg_catalog" else schema
+        if self._access.denies_function(schema, name, own):
+            raise AccessDenied(
+                f"permission denied for function {name}",
+                hint="Your roles deny it; ask your administrator.",
+                position=location + 1,
+            )
 
     def _is_user_code(self, schema: str, name: str) -> bool:
         if schema not in _BUILTIN_SCHEMAS:
@@ -341,7 +351,8 @@ class _Reviewer:
             and not self._is_listed("", name, 0)
             and not self._own_code_is_allowed()
         )
-        if not user_code and (name in builtin.ALLOWED or name not in self._catalog.builtin_functions):
+        free = name in builtin.ALLOWED or name not in self._catalog.builtin_functions
+        if not user_code and free and not self._access.denies_function("", name):
             return
         found = self._columns.get(qualifier, ())
         if found and all(name in columns for columns in found):

@@ -180,7 +180,7 @@ def note_guard(resolved: Resolved, context: Context) -> None:
         context.note(f"{resolved.name}: tenant filter on {column.name}")
     roles = ", ".join(resolved.access.reasons)
     of_roles = f" of role {roles}" if roles else ""
-    if resolved.access.row_filter is not None:
+    if resolved.access.row_filter is not None or resolved.access.filter_for_reading is not None:
         context.note(f"{resolved.name}: row filter{of_roles}")
     for denied in sorted(resolved.access.denied):
         context.note(f"{resolved.name}.{denied}: denied{of_roles}")

@@ -7,10 +7,11 @@ it exists is not told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from policy.access import TableAccess
+from policy.access import NO_ACCESS, TableAccess
+from policy.actions import WRITES
 from policy.errors import AccessDenied, InvalidStatement, StatementRefused, UnsupportedStatement
 from policy.model import Isolation, TableClass, TableRule
 from policy.sql import builtin_functions as builtin
@@ -83,7 +84,7 @@ class Resolved:
 
 
 def resolve(reference: Reference, action: str, context: Context) -> Resolved:
-    """Resolve a name for `action` (`read`, `write` or `copy`).
+    """Resolve a name for `action` (`read`, `copy`, `insert`, `update` or `delete`); the access is that of the action.
 
     Raises InvalidStatement 42P01 when there is no such relation for this session, AccessDenied 42501 when it may not be
     used so. System catalogs are not resolved here (rules/catalogs.py).
@@ -103,7 +104,14 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
             found = _in_own_schema(reference, context)
         case Isolation.DATABASE:
             found = _in_own_database(reference, context)
-    _check_access(found, action, reference)
+    access = found.access
+    if access.only is not None and found.relation is not None:
+        access = access.with_columns(column.name for column in found.relation.all_columns)
+    if action in WRITES:
+        access = access.for_write(action)
+    if access is not found.access:
+        found = replace(found, access=access)
+    _check_access(found, action, reference, context)
     return found
 
 
@@ -251,10 +259,12 @@ def _unclassified(schema: str, relation: Relation | None, access: TableAccess, r
     return Resolved(schema, reference.name, relation, access)
 
 
-def _check_access(found: Resolved, action: str, reference: Reference) -> None:
-    if not getattr(found.access, action):
-        raise _denied(reference, action)
-    if action == "write" and found.is_global:
+def _check_access(found: Resolved, action: str, reference: Reference, context: Context) -> None:
+    if not getattr(found.access, "write" if action in WRITES else action):
+        if action in WRITES and context.access.read_only and not found.is_global:
+            raise _read_only(reference, context.access.read_only)
+        raise _denied(reference, action, found.access)
+    if action in WRITES and found.is_global:
         raise AccessDenied(
             f"permission denied for table {reference.name}",
             hint="The table is the same for all tenants and can only be read.",
@@ -268,9 +278,20 @@ def _missing(reference: Reference) -> StatementRefused:
     )
 
 
-def _denied(reference: Reference, action: str = "read") -> StatementRefused:
+def _read_only(reference: Reference, reason: str) -> StatementRefused:
+    return AccessDenied(
+        f"permission denied for table {reference.name}: it can only be read",
+        sqlstate="25006",
+        detail=f"The reason: {reason}.",
+        hint="Reading goes on; ask your administrator.",
+        position=reference.position,
+    )
+
+
+def _denied(reference: Reference, action: str = "read", access: TableAccess = NO_ACCESS) -> StatementRefused:
     return AccessDenied(
         f"permission denied for table {reference.name}",
+        detail=f"Denied by {', '.join(access.barred)}." if access.barred else None,
         hint=f"Your roles do not give {action} access to it; ask your administrator.",
         position=reference.position,
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from policy.access import Access
+from policy.access import Access, TableAccess
 from policy.errors import AccessDenied, StatementRefused, UnsupportedStatement
 from policy.model import Isolation, TableClass
 from policy.sql.catalog import Catalog, Relation
@@ -233,7 +233,7 @@ class _Visibility:
             yield from self._schema(arguments[0])
         elif name == "column":
             yield from self._column(*arguments)
-        elif name == "attribute" and any(table.denied for table in self._access.tables.values()):
+        elif name == "attribute" and any(table.denies_columns for table in self._access.tables.values()):
             yield from self.expand(_ATTRIBUTE.format(*arguments))
         elif name == "own_namespace":
             yield from self._own_namespace(arguments[0])
@@ -254,12 +254,11 @@ class _Visibility:
         """Not a column that the roles are denied, by the names of what it belongs to."""
         yield "true"
         for (own, name), access in sorted(self._access.tables.items()):
-            if access.denied:
+            if access.denies_columns:
                 yield f" AND CASE WHEN {table}::pg_catalog.name OPERATOR(pg_catalog.=) {quote_literal(name)}"
                 yield f" AND {schema}::pg_catalog.name OPERATOR(pg_catalog.=) "
                 yield quote_literal(own) if own else SCHEMA_NAME
-                names = _array(sorted(access.denied), "name")
-                yield f" THEN {column}::pg_catalog.name OPERATOR(pg_catalog.<>) ALL ({names}) ELSE true END"
+                yield f" THEN {column}::pg_catalog.name {_not_denied(access)} ELSE true END"
 
     def _own_namespace(self, column: str) -> Iterator[Piece]:
         """A schema of one's own: what stands in a shared one may be anybody's."""
@@ -295,6 +294,13 @@ class _Visibility:
         yield _plain(f"({column}::pg_catalog.name = ANY ({system}) OR {column}::pg_catalog.name = ")
         yield SCHEMA_NAME
         yield ")"
+
+
+def _not_denied(access: TableAccess) -> str:
+    """The test that a column's name, before it, is not one that the roles are denied."""
+    if access.only is not None and access.rest is None:
+        return f"OPERATOR(pg_catalog.=) ANY ({_array(sorted(access.only), 'name')})"
+    return f"OPERATOR(pg_catalog.<>) ALL ({_array(sorted(access.denied), 'name')})"
 
 
 def _array(items: Iterable[str], type_name: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from policy.errors import UnsupportedStatement
+from policy.errors import AccessDenied, UnsupportedStatement
 from policy.sql.context import Context
 from policy.sql.parse import ast
 from policy.sql.references import names_of
@@ -35,13 +35,24 @@ def create_function(node: Node, context: Context) -> None:
 
 
 def do(node: Node, context: Context) -> None:
+    _check_call("DO", context)
     _check_language(node.args, "plpgsql", context)
     context.pins = PINS
 
 
 def call(_node: Node, context: Context) -> None:
     """The procedure and its arguments were reviewed as a function's call is."""
+    _check_call("CALL", context)
     context.pins = PINS
+
+
+def _check_call(command: str, context: Context) -> None:
+    if not context.access.call:
+        raise AccessDenied(
+            f"permission denied: {command}",
+            hint="Your roles deny database:*:call; ask your administrator.",
+            position=context.statement.start + 1,
+        )
 
 
 def create_trigger(node: Node, context: Context) -> None:

@@ -170,7 +170,7 @@ def _modern_options(end_of_table: int, context: Context) -> None:
 
 
 def _copy_in(node: Node, context: Context) -> None:
-    reference, resolved = check_target(node, context)
+    reference, resolved = check_target(node, context, "insert")
     resolve(reference, "copy", context)
     relation = resolved.relation
     if relation is None or (context.access.isolation is Isolation.DATABASE and not resolved.is_guarded):

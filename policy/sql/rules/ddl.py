@@ -63,6 +63,9 @@ _OBJECTS = frozenset(
         _Object.OBJECT_MATVIEW,
     }
 )
+_RELATIONS = frozenset(
+    {_Object.OBJECT_TABLE, _Object.OBJECT_VIEW, _Object.OBJECT_MATVIEW, _Object.OBJECT_FOREIGN_TABLE}
+)
 _CODE = frozenset({_Object.OBJECT_FUNCTION, _Object.OBJECT_PROCEDURE, _Object.OBJECT_ROUTINE, _Object.OBJECT_TRIGGER})
 # What else may be of a tenant's own where it may store code: nothing of the server's, of roles or of other servers.
 _OWN_OBJECTS = _OBJECTS | frozenset(
@@ -171,12 +174,32 @@ def _check_cascade(node: Node, context: Context) -> None:
 
 def alter_table(node: Node, context: Context) -> None:
     check_names(context)
+    _check_altered(context)
     for command in node.cmds:
         _check_cascade(command, context)
         if command.subtype not in (_OWN_ALTERATIONS if context.has_own_code else ALTERATIONS):
             raise _unsupported(
                 f"ALTER TABLE {command.subtype.name.removeprefix('AT_')}", "Ask your administrator.", context
             )
+
+
+def _check_altered(context: Context) -> None:
+    """Filters, masks and denials go by names: whoever has them for a table may not make it, or a column, another."""
+    for reference in context.references.all:
+        if reference.place is Place.OTHER:
+            _check_whole(reference.schema, reference.name, True, context)
+
+
+def _check_whole(schema: str | None, name: str, alter: bool, context: Context) -> None:
+    own = context.access.isolation is Isolation.SCHEMA
+    access = context.access.table("" if own else schema or "public", name)
+    if access.barred or (alter and access.limits):
+        raise AccessDenied(
+            f"permission denied for table {name}: {context.command}",
+            detail=f"Denied by {', '.join(access.barred)}." if access.barred else "Your roles do not show all of it.",
+            hint="What your roles may not see of it goes by its name; ask your administrator to change it.",
+            position=context.statement.start + 1,
+        )
 
 
 def drop(node: Node, context: Context) -> None:
@@ -189,6 +212,9 @@ def drop(node: Node, context: Context) -> None:
     if is_ours:
         for name in node.objects:
             _check_own(name.sval, node.removeType, context)
+    if node.removeType in _RELATIONS:
+        for name in (_parts(o) for o in node.objects):
+            _check_whole(name[-2] if len(name) > 1 else None, name[-1], False, context)
     if node.removeType in _OBJECTS or is_code:
         parts = 3 if node.removeType == _Object.OBJECT_TRIGGER else 2
         check_listed((_parts(o) for o in node.objects), parts, context)
@@ -216,6 +242,7 @@ def set_schema(node: Node, context: Context) -> None:
     if node.objectType not in _OWN_OBJECTS:
         raise _unsupported("moving this kind of object", "Tables, types and functions can be.", context)
     check_names(context)
+    _check_altered(context)
 
 
 def _parts(value: Node) -> tuple[str, ...]:
@@ -233,6 +260,7 @@ def rename(node: Node, context: Context) -> None:
     if node.renameType not in _objects(context):
         raise _unsupported("renaming this kind of object", "Tables, columns, views and indexes can be.", context)
     check_names(context)
+    _check_altered(context)
     if node.object is not None and node.renameType in _OBJECTS:
         check_listed(iter([_parts(node.object)]), 2, context)
 
@@ -318,17 +346,17 @@ def refuse_guarded(command: str, context: Context) -> None:
 
 def truncate(node: Node, context: Context) -> None:
     _check_cascade(node, context)
-    _writable_whole(context, "Use DELETE.")
+    _writable_whole("delete", context, "Use DELETE.")
 
 
 def lock(node: Node, context: Context) -> None:
-    _writable_whole(context, "Use SELECT … FOR UPDATE.")
+    _writable_whole("update", context, "Use SELECT … FOR UPDATE.")
 
 
-def _writable_whole(context: Context, hint: str) -> None:
+def _writable_whole(action: str, context: Context, hint: str) -> None:
     check_names(context)
     for reference in context.references.all:
-        resolved = resolve(reference, "write", context)
+        resolved = resolve(reference, action, context)
         if resolved.is_guarded:
             note_guard(resolved, context)
             raise AccessDenied(

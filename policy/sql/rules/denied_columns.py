@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from policy.access import Access
+from policy.access import Access, TableAccess
 from policy.errors import AccessDenied
 from policy.sql.catalog import Catalog, Relation
 from policy.sql.context import Context
@@ -28,20 +28,20 @@ def without_denied_columns(catalog: Catalog, access: Access, schema: str) -> Cat
     for (named, name), table in access.tables.items():
         key = (named or schema, name)
         relation = relations.get(key)
-        if table.denied and relation is not None:
-            relations[key] = _narrowed(relation, table.denied)
+        if table.denies_columns and relation is not None:
+            relations[key] = _narrowed(relation, table)
     return replace(catalog, relations=relations)
 
 
 def denies_columns(access: Access) -> bool:
-    return any(table.denied for table in access.tables.values())
+    return any(table.denies_columns for table in access.tables.values())
 
 
-def _narrowed(relation: Relation, denied: frozenset[str]) -> Relation:
+def _narrowed(relation: Relation, access: TableAccess) -> Relation:
     return replace(
         relation,
-        columns=tuple(column for column in relation.columns if column.name not in denied),
-        denied_columns=tuple(column for column in relation.columns if column.name in denied),
+        columns=tuple(column for column in relation.columns if not access.is_denied(column.name)),
+        denied_columns=tuple(column for column in relation.columns if access.is_denied(column.name)),
     )
 
 

@@ -36,7 +36,7 @@ Undo = Callable[[Node], None]
 
 def rewrite_insert(node: Node, context: Context) -> None:
     """Stamp an INSERT with the session's tenant. Raises a StatementRefused."""
-    reference, resolved = resolve_target(node, context)
+    reference, resolved = resolve_target(node, context, "insert")
     check_reads([node.returningClause], reference, resolved)
     layout = lay_out(node, reference, context)
     columns = _columns(node, resolved, reference, context)

@@ -17,7 +17,7 @@ from policy.sql.guard import Pieces, joined, needs_barrier
 from policy.sql.leakproof import leaks
 from policy.sql.parse import Node, enums, walk
 from policy.sql.references import Reference, names_of
-from policy.sql.resolve import Resolved
+from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.assignments import check_assignments
 from policy.sql.rules.conjuncts import operands_of
 from policy.sql.rules.merge_insert import stamp_action
@@ -29,12 +29,13 @@ from policy.sql.rules.where import enclose, without_tests
 ast: Any = parse.ast
 
 _Command = enums.CmdType
+_ACTIONS = {_Command.CMD_UPDATE: "update", _Command.CMD_DELETE: "delete", _Command.CMD_INSERT: "insert"}
 _BY_SOURCE = enums.MergeMatchKind.MERGE_WHEN_NOT_MATCHED_BY_SOURCE
 
 
 def rewrite_merge(node: Node, context: Context) -> None:
     """Confine a MERGE. Raises a StatementRefused."""
-    reference, resolved = resolve_target(node, context)
+    reference, resolved = _resolve_target(node, context)
     check_reads(_reading(node), reference, resolved)
     layout = lay_out(node, reference, context)
     tests = target_tests(reference, resolved, context)
@@ -48,6 +49,21 @@ def rewrite_merge(node: Node, context: Context) -> None:
             undo.append(_confine(clause, when, tests, context))
         if undo:
             context.expect(clause, _in_turn(undo))
+
+
+def _resolve_target(node: Node, context: Context) -> tuple[Reference, Resolved]:
+    """The target, which all actions of the statement must be allowed on, with one row filter for all."""
+    commands = {clause.commandType for clause in node.mergeWhenClauses}
+    actions = [word for command, word in _ACTIONS.items() if command in commands] or ["update"]
+    reference, resolved = resolve_target(node, context, actions[0])
+    others = [resolve(reference, action, context) for action in actions[1:]]
+    if any(other.access.row_filter != resolved.access.row_filter for other in others):
+        raise UnsupportedStatement(
+            f"MERGE into {resolved.name} is not supported: your roles filter its actions differently",
+            hint="Write an UPDATE, a DELETE and an INSERT instead.",
+            position=reference.position,
+        )
+    return reference, resolved
 
 
 def _check_full_join(node: Node, reference: Reference, context: Context) -> None:

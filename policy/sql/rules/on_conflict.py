@@ -16,7 +16,7 @@ from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.parse import Node, enums
 from policy.sql.references import Reference
-from policy.sql.resolve import Resolved
+from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.assignments import check_assignments
 from policy.sql.rules.target import check_reads, target_tests
 from policy.sql.rules.where import add_tests_at
@@ -39,6 +39,7 @@ def rewrite_on_conflict(
         _check_inference(clause, tenant, resolved.relation)
     if clause.action != _UPDATE:
         return
+    resolved = resolve(reference, "update", context)
     values = [target.val for target in clause.targetList]
     check_reads([clause.whereClause, *(v for v in values if _names_target(v))], reference, resolved)
     check_assignments(clause.targetList, ("WHERE", "RETURNING"), reference, resolved, context)

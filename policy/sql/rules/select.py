@@ -10,6 +10,7 @@ side of an outer join, keeps the sub-select.
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
@@ -75,7 +76,10 @@ def _guard_source(
     if pieces is not None:
         _put_source(reference, pieces, context)
         return (reference.schema or "pg_catalog", reference.name)
-    resolved = expanded(resolve(reference, "read", context), reference, context, guard_sources)
+    found = resolve(reference, "read", context)
+    if is_locked(reference):
+        found = replace(found, access=found.access.for_write("update"))
+    resolved = expanded(found, reference, context, guard_sources)
     _check_lock(reference, resolved, context)
     if not resolved.is_guarded:
         context.reach(resolved.schema, resolved.name)
@@ -200,7 +204,7 @@ def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> N
     if not resolved.access.write:
         raise AccessDenied(
             f"permission denied for table {reference.name}",
-            hint="Locking rows needs write access; read without FOR UPDATE or FOR SHARE.",
+            hint="Locking rows needs update access; read without FOR UPDATE or FOR SHARE.",
             position=reference.position,
         )
     if resolved.is_global:

@@ -29,14 +29,17 @@ _OWN_DATABASE_KINDS = frozenset("rpvf")
 _ROW_NAMES = frozenset({"old", "new"})  # RETURNING old.x, new.x of PostgreSQL 18
 
 
-def resolve_target(node: Node, context: Context, action: str = "write") -> tuple[Reference, Resolved]:
-    """The table that a statement writes, checked, its name qualified in the text. Raises a StatementRefused."""
+def resolve_target(node: Node, context: Context, action: str) -> tuple[Reference, Resolved]:
+    """The table that a statement writes, checked, its name qualified in the text. Raises a StatementRefused.
+
+    action: insert, update or delete.
+    """
     reference, resolved = check_target(node, context, action)
     put_name(reference, resolved, context)
     return reference, resolved
 
 
-def check_target(node: Node, context: Context, action: str = "write") -> tuple[Reference, Resolved]:
+def check_target(node: Node, context: Context, action: str) -> tuple[Reference, Resolved]:
     """The same, the text left as it is."""
     reference = context.target_of(node)
     resolved = resolve(reference, action, context)

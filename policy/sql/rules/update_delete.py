@@ -29,7 +29,7 @@ _CLAUSES = frozenset({"WHERE", "RETURNING"})
 
 def rewrite_update(node: Node, context: Context) -> None:
     """Confine an UPDATE. Raises a StatementRefused."""
-    reference, resolved = resolve_target(node, context)
+    reference, resolved = resolve_target(node, context, "update")
     values = [t.val for t in node.targetList if any(isinstance(n, ast.ColumnRef) for n in walk(t.val))]
     check_reads([node.whereClause, node.returningClause, *values], reference, resolved)
     check_assignments(node.targetList, ("FROM", "WHERE", "RETURNING"), reference, resolved, context)
@@ -38,7 +38,7 @@ def rewrite_update(node: Node, context: Context) -> None:
 
 def rewrite_delete(node: Node, context: Context) -> None:
     """Confine a DELETE. Raises a StatementRefused."""
-    reference, resolved = resolve_target(node, context)
+    reference, resolved = resolve_target(node, context, "delete")
     check_reads([node.whereClause, node.returningClause], reference, resolved)
     check_delete(reference, resolved, context)
     _confine(node, reference, resolved, context)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.access import NO_ACCESS, Access, TableAccess
+from policy.actions import GRANTED
 from policy.model import Isolation, Permission, Role, TableClass, TableRule, Tenant
 from policy.permissions import parse_permission
 from policy.rbac import may_read_gateway, resolve_access, unknown_roles
@@ -348,14 +349,15 @@ def test_words_that_nobody_knows_grant_nothing(kind: str, name: str, action: str
     """Also for permissions that no document let through."""
     role = Role("r", frozenset({Permission(kind, name, action)}))
     access = _access(role, isolation=Isolation.DATABASE)
-    tables = kind == "table" and action in {"read", "write", "admin", "*", "copy"}
-    database = kind == "database" and name == "*" and action in {"read", "write", "admin", "*"}
-    if not (tables or database):
+    tables = kind == "table" and action in GRANTED
+    database = kind == "database" and name == "*" and action in GRANTED
+    columns = kind == "column" and name == "a.b.c" and action == "read"
+    if not (tables or database or columns):
         assert access.default == NO_ACCESS
         assert all(table == NO_ACCESS for table in (*access.tables.values(), *access.schemas.values()))
     if (kind, name, action) not in {("schema", "*", "ddl"), ("database", "*", "*")}:
         assert not access.ddl
-    if (kind, name, action) != ("gateway", "*", "read"):
+    if (kind, name) != ("gateway", "*") or action not in {"read", "admin"}:
         assert not access.gateway_read
 
 
