@@ -1,4 +1,4 @@
-"""Fixtures of the corpus tests: one Debian PostgreSQL with the corpus's database, and the scores at the end."""
+"""Fixtures of the corpus tests: one Debian PostgreSQL with the corpus's database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from tests.harness.missing import missing
 from tests.harness.postgres import INSTALL, MissingServer, PostgresServer
 from tests.security import corpus, fixture
-from tests.security.score import SCORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _environment_of(item: pytest.Item) -> object:
     callspec = getattr(item, "callspec", None)
     return None if callspec is None else callspec.params.get("environment")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if SCORES:
-        terminalreporter.section("isolation corpus")
-        for line in SCORES.lines():
-            terminalreporter.write_line(line)
