@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+NO_DETAILS: Final[Mapping[str, str]] = MappingProxyType({})
+
+LEVELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ok": "info",
+        "begun": "info",
+        "skipped": "info",
+        "error": "notice",
+        "cancelled": "notice",
+        "refused": "warning",
+        "lost": "warning",
+    }
+)
+"""What an outcome weighs, where the event itself does not say."""
 
 
 class AuditEvent(NamedTuple):
     """One line of the audit log, before it is chained. Times are seconds since the epoch, durations microseconds.
 
-    event: statement | login | logout | cancel.  decision: allowed | rewritten | refused.
-    outcome: ok | error | refused | cancelled | lost | skipped (pipelined behind an error, so not run).
+    event: statement | request (a statement as it begins) | login | logout | cancel | admin.
+    decision: allowed | rewritten | refused.
+    outcome: ok | error | refused | cancelled | lost | skipped (pipelined behind an error, so not run) | begun.
+    action: read | write | copy_in | copy_out | ddl | transaction | session | utility, of a statement; the event's own
+    word of others; `tenant.create` and the like of admin actions. resource: what it is done to, as in permissions:
+    `table:public.orders`, `database:acme`, `tenant:acme`.
+    level: info | notice | warning | critical; "": as LEVELS has it for the outcome.
+    relations: schema-qualified. columns: `schema.table.column` that the statement can reach by name or by `*`.
+    rules: what was applied, in words. parameters: JSON text of each parameter's value. details: what the event's kind
+    has beyond these, names in ASCII. request: which of the session's requests, where requests are recorded.
     """
 
     event: str
@@ -33,3 +58,11 @@ class AuditEvent(NamedTuple):
     bytes: int = 0
     duration_us: int = 0
     application: str = ""
+    action: str = ""
+    resource: str = ""
+    level: str = ""
+    details: Mapping[str, str] = NO_DETAILS
+    columns: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    request: int = 0

@@ -125,10 +125,19 @@ class TargetConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
+    """level: response | request+response. parameters: values | hashed | off, of the extended protocol; those of
+    statements that reach one of `hashed_columns` (`schema.table.column` or `table.column`) are hashed in any case.
+    parameter_key: of the hashes; None: a random one for each process.
+    """
+
     path: Path = Path("audit/audit.jsonl")
     fsync: bool = False
     flush_interval_s: float = 0.01
     max_queue: int = 100_000
+    level: str = "response"
+    parameters: str = "values"
+    hashed_columns: tuple[str, ...] = ()
+    parameter_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

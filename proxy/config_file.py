@@ -35,6 +35,8 @@ MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_WORKERS = 60
 _TARGET = TargetConfig(name="", host="", port=5432, database="", user="")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+AUDIT_LEVELS = ("response", "request+response")
+PARAMETER_MODES = ("values", "hashed", "off")
 _TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
 log = logging.getLogger("tenantgate.config")
@@ -225,9 +227,16 @@ def _read_audit(table: Table) -> AuditConfig:
         fsync=table.boolean("fsync", default.fsync),
         flush_interval_s=table.duration("flush_interval_s", default.flush_interval_s, most=60),
         max_queue=table.integer("max_queue", default.max_queue, 1, 100_000_000),
+        level=table.choice("level", default.level, AUDIT_LEVELS),
+        parameters=table.choice("parameters", default.parameters, PARAMETER_MODES),
+        hashed_columns=table.strings("hashed_columns", default.hashed_columns),
+        parameter_key=table.secret("parameter_key"),
     )
     if audit.path.is_dir():
         table.problem("path", "is a directory", "Name a file, for example audit/audit.jsonl.")
+    for column in audit.hashed_columns:
+        if column.count(".") not in (1, 2):
+            table.problem("hashed_columns", f"has {column!r}", 'Write "table.column" or "schema.table.column".')
     table.finish()
     return audit
 

@@ -119,6 +119,7 @@ class Session:
         "policy_version",
         "principal",
         "process_id",
+        "requests",
         "scope",
         "tenant",
         "totals",
@@ -146,6 +147,7 @@ class Session:
         self.application_name = application_name
         self.expires_at = principal.expires_at
         self.process_id = 0  # what the client takes for its backend's
+        self.requests = 0  # recorded as they began
         self.generation = -1
         self.basis = 0
         self.policy_version = 0

@@ -37,6 +37,7 @@ from policy.sql.functions import review_code
 from policy.sql.lanes import may_prepare, may_share
 from policy.sql.parse import Statement, ast, fingerprint_of, parse_statements, scan
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKind
+from policy.sql.reached_columns import reached_columns
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
 from policy.sql.rewrite import splice, with_literal_slots
@@ -206,6 +207,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         offset=start,
         fingerprint=fingerprint_of(original),
         relations=tuple(context.relations),
+        columns=reached_columns(context),
         rules=tuple(context.rules),
         write=context.write,
         copy_stamp=context.copy_stamp,
@@ -230,6 +232,7 @@ def _denied(statement: Statement, text: str, context: Context | None, error: Sta
         offset=statement.start,
         fingerprint=_fingerprint_or_empty(text[statement.start : statement.end]),
         relations=() if context is None else tuple(context.relations),
+        columns=() if context is None else reached_columns(context),
         denial=error.fresh(),
     )
 

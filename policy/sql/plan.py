@@ -110,7 +110,8 @@ the database's owner makes (a trigger, a function that the policy lists): tempor
 class Plan:
     """One statement. Either `denial` is set and nothing may be sent, or `pieces` renders what is sent.
 
-    relations: schema-qualified names reached, for audit. rules: what was applied, in words, for `explain`.
+    relations: schema-qualified names reached, for audit; columns: `schema.table.column` that it can reach.
+    rules: what was applied, in words, for `explain`.
     write: may change data or settings beyond the session. row_limit_exempt etc. come with later issues.
     """
 
@@ -121,6 +122,7 @@ class Plan:
     offset: int = 0  # where the statement starts in the client's query string
     fingerprint: str = ""
     relations: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     write: bool = False
     denial: StatementRefused | None = None

@@ -1,7 +1,8 @@
 """Audit lines and the chain that joins them. Pure: bytes in, bytes out; no files, no clock.
 
-A line is one JSON object in canonical form: keys sorted, no spaces, UTF-8, ended by one newline. Each has
+A line is one JSON object in canonical form (RFC 8785, canonical.py), in UTF-8, ended by one newline. Each has
 
+- `id`: a UUIDv7 (identity.py), so that a line that comes twice to a sink is known;
 - `seq`: 1 for the first line of a chain, then one more per line, without gaps, also across rotated files;
 - `prev`: the `hash` of the line before (64 zeros for the first line of a chain);
 - `hash`: SHA-256 in lower-case hex over the 64 ASCII digits of `prev`, followed by the line's canonical bytes
@@ -18,16 +19,18 @@ Texts above `MAX_TEXT_BYTES` are cut; `<name>_bytes` and `<name>_sha256` then de
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring as _quote
 from typing import Final
 
-from policy.audit_event import AuditEvent
-from proxy.audit.statement import StatementEvent, encode_statement
+from policy.audit_event import LEVELS, AuditEvent
+from proxy.audit.canonical import canonical, encoded, number
+from proxy.audit.identity import LineIds
+from proxy.audit.statement import StatementEvent, encode_statement, list_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMATS: Final = (1, 2)  # that can be read: 1 had fewer members, and a time of whole seconds as 5.0
 NO_HASH: Final = "0" * 64
 MAX_TEXT_BYTES: Final = 16 * 1024
 MAX_LINE_BYTES: Final = 1024 * 1024  # no line of ours is longer, so a reader may give up there
@@ -38,7 +41,13 @@ _MAX_FIELD_CHARS: Final = 1024
 _KEPT_CHARS: Final = 2048  # of the texts of a run, kept encoded for the next one
 _MAX_RELATIONS: Final = 200
 _MAX_RELATION_CHARS: Final = 256
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+_MAX_LIST_CHARS: Final = 16 * 1024
+_MAX_DETAILS: Final = 16
+_MAX_DETAIL_CHARS: Final = 1024
+_MAX_COLUMNS: Final = 1000
+_IDS: Final = LineIds()
+
+Fields = Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,43 +60,47 @@ class ChainHead:
 
 def chain_event(event: AuditEvent | StatementEvent, seq: int, prev: str) -> tuple[bytes, str]:
     """The line (with newline) of `event` as number `seq` after the line with hash `prev`, and its own hash."""
+    identity = _IDS.take(event.time)
     if isinstance(event, StatementEvent):
         statement, rewritten = _texts(event)
-        left, right = encode_statement(event, statement, rewritten, seq, prev)
+        left, right = encode_statement(event, statement, rewritten, seq, prev, identity)
     else:
         statement, rewritten = _text("statement", event.statement), _text("rewritten", event.rewritten)
-        left, right = _encode(event, statement, rewritten, seq, prev)
+        left, right = _encode(event, statement, rewritten, seq, prev, identity)
         if len(left) + len(right) > _LARGE_PART_CHARS:
-            left, right = _encode(bounded(event), statement, rewritten, seq, prev)
-    return _seal(left, right, prev)
+            left, right = _encode(bounded(event), statement, rewritten, seq, prev, identity)
+    return _chained(left, right, prev)
 
 
-def chain_fields(fields: Mapping[str, str | int | float], seq: int, prev: str) -> tuple[bytes, str]:
+def chain_fields(fields: Fields, seq: int, prev: str) -> tuple[bytes, str]:
     """Like `chain_event` for lines that are no `AuditEvent`; `fields` must name `event` and `time`."""
-    text = _canonical({**fields, "seq": seq, "prev": prev, "hash": ""})
+    identity = _IDS.take(float(fields["time"]))
+    text = canonical({**fields, "id": identity, "seq": seq, "prev": prev, "hash": ""})
     left, right = text.split(',"hash":""', 1)
-    return _seal(left, right, prev)
+    return _chained(left, right, prev)
 
 
-def _seal(left: str, right: str, prev: str) -> tuple[bytes, str]:
-    # A lone surrogate cannot be UTF-8; backslashreplace writes it as JSON's own escape.
-    digest = hashlib.sha256(f"{prev}{left}{right}".encode("utf-8", "backslashreplace")).hexdigest()
-    return f'{left},"hash":"{digest}"{right}\n'.encode("utf-8", "backslashreplace"), digest
+def _chained(left: str, right: str, prev: str) -> tuple[bytes, str]:
+    digest = hashlib.sha256(encoded(f"{prev}{left}{right}")).hexdigest()
+    return encoded(f'{left},"hash":"{digest}"{right}\n'), digest
 
 
-def _encode(e: AuditEvent, statement: str, rewritten: str, seq: int, prev: str) -> tuple[str, str]:
-    """The canonical text before and after the `hash` member; `tests` hold it equal to the json module's."""
+def _encode(e: AuditEvent, statement: str, rewritten: str, seq: int, prev: str, identity: str) -> tuple[str, str]:
+    """The canonical text before and after the `hash` member; `tests` hold it equal to canonical.py's."""
     q = _quote
     left = (
-        f'{{"application":{q(e.application)},"bytes":{e.bytes},"client":{q(e.client)},"command":{q(e.command)}'
-        f',"decision":{q(e.decision)},"duration_us":{e.duration_us},"event":{q(e.event)}'
+        f'{{"action":{q(e.action)},"application":{q(e.application)},"bytes":{e.bytes},"client":{q(e.client)}'
+        f',"columns":{list_of(e.columns)},"command":{q(e.command)},"decision":{q(e.decision)}'
+        f',"details":{canonical(e.details)},"duration_us":{e.duration_us},"event":{q(e.event)}'
         f',"fingerprint":{q(e.fingerprint)}'
     )
     right = (
-        f',"outcome":{q(e.outcome)},"policy_version":{e.policy_version},"prev":"{prev}","protocol":{q(e.protocol)}'
-        f',"reason":{q(e.reason)},"relations":[{",".join(map(q, e.relations))}],"rewritten":{rewritten}'
-        f',"rows":{e.rows},"seq":{seq},"session":{q(e.session)},"sqlstate":{q(e.sqlstate)}'
-        f',"statement":{statement},"subject":{q(e.subject)},"tenant":{q(e.tenant)},"time":{e.time!r}}}'
+        f',"id":"{identity}","level":{q(e.level or LEVELS.get(e.outcome, "info"))},"outcome":{q(e.outcome)}'
+        f',"parameters":[{",".join(e.parameters)}],"policy_version":{e.policy_version},"prev":"{prev}"'
+        f',"protocol":{q(e.protocol)},"reason":{q(e.reason)},"relations":{list_of(e.relations)},"request":{e.request}'
+        f',"resource":{q(e.resource)},"rewritten":{rewritten},"rows":{e.rows},"rules":{list_of(e.rules)},"seq":{seq}'
+        f',"session":{q(e.session)},"sqlstate":{q(e.sqlstate)},"statement":{statement},"subject":{q(e.subject)}'
+        f',"tenant":{q(e.tenant)},"time":{number(e.time)}}}'
     )
     return left, right
 
@@ -111,7 +124,7 @@ def _text(name: str, text: str) -> str:
 
 def _cut(name: str, text: str) -> str:
     """The value of member `name` and, if it had to be cut, the two members that describe the whole text."""
-    data = text.encode("utf-8", "backslashreplace")
+    data = encoded(text)
     if len(data) <= MAX_TEXT_BYTES:
         return _quote(text)
     kept = data[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
@@ -120,16 +133,33 @@ def _cut(name: str, text: str) -> str:
 
 
 def bounded(event: AuditEvent) -> AuditEvent:
-    """The event with every field but the two texts cut to a sane size, so that a line stays readable."""
-    names = [name[:_MAX_RELATION_CHARS] for name in event.relations[:_MAX_RELATIONS]]
-    more = len(event.relations) - len(names)
+    """The event with every field but the two texts and the parameters cut to a sane size: a line stays readable."""
+    details = {
+        name[:_MAX_RELATION_CHARS]: value[:_MAX_DETAIL_CHARS]
+        for name, value in sorted(event.details.items())[:_MAX_DETAILS]
+    }
     return event._replace(
-        relations=(*names, f"... and {more} more") if more else tuple(names),
+        relations=_cut_list(event.relations, _MAX_RELATIONS),
+        columns=_cut_list(event.columns, _MAX_COLUMNS),
+        rules=_cut_list(event.rules, _MAX_RELATIONS),
+        details=details,
         **{name: getattr(event, name)[:_MAX_FIELD_CHARS] for name in _SHORT_FIELDS},
     )
 
 
+def _cut_list(items: tuple[str, ...], most: int) -> tuple[str, ...]:
+    kept: list[str] = []
+    chars = 0
+    for item in items[:most]:
+        if chars > _MAX_LIST_CHARS:
+            break
+        kept.append(item[:_MAX_RELATION_CHARS])
+        chars += len(kept[-1])
+    more = len(items) - len(kept)
+    return (*kept, f"... and {more} more") if more else tuple(kept)
+
+
 _SHORT_FIELDS: Final = (
-    "application", "client", "command", "decision", "event", "fingerprint", "outcome", "protocol", "reason",
-    "session", "sqlstate", "subject", "tenant",
+    "action", "application", "client", "command", "decision", "event", "fingerprint", "level", "outcome", "protocol",
+    "reason", "resource", "session", "sqlstate", "subject", "tenant",
 )  # fmt: skip

@@ -63,10 +63,12 @@ class AuditEmitter:
         "_sync_failed",
         "_timer",
         "events",
+        "parameter_key",
     )
 
     def __init__(self, config: AuditConfig, *, clock: Callable[[], float] = time.time) -> None:
         self._config = config
+        self.parameter_key = secrets.token_bytes(32) if config.parameter_key is None else config.parameter_key.encode()
         self._clock = clock
         self._pending: list[AuditEvent | StatementEvent] = []
         self._chars = 0
@@ -83,6 +85,10 @@ class AuditEmitter:
         self._sync_again = False
         self._sync_failed = False
         self.events = 0  # lines of AuditEvents written, for the metrics
+
+    @property
+    def config(self) -> AuditConfig:
+        return self._config
 
     @property
     def queued(self) -> int:
@@ -124,7 +130,7 @@ class AuditEmitter:
             self._keep_if_room(event)
             raise AuditUnavailable(self._failure)
         self._pending.append(event)
-        self._chars += len(event.statement) + len(event.rewritten)
+        self._chars += _size(event)
         if self._timer is None:
             self._schedule(self._config.flush_interval_s)
         if len(self._pending) == _SOON_EVENTS and self._loop is not None:
@@ -259,7 +265,7 @@ class AuditEmitter:
             return
         if len(self._pending) < self._config.max_queue and self._chars < _KEPT_CHARS:
             self._pending.append(event)
-            self._chars += len(event.statement) + len(event.rewritten)
+            self._chars += _size(event)
         else:
             self._lost += 1
             self._lost_total += 1
@@ -341,6 +347,14 @@ class AuditEmitter:
     def _unusable(self, error: OSError | MalformedLine) -> AuditUnavailable:
         _log.critical("audit log is unusable", extra={"path": self._config.path, "error": error})
         return AuditUnavailable(str(error))
+
+
+def _size(event: AuditEvent | StatementEvent) -> int:
+    """What an event holds, about, in characters or bytes."""
+    size = len(event.statement) + len(event.rewritten)
+    if isinstance(event, StatementEvent) and event.bound is not None:
+        size += event.bound.size
+    return size
 
 
 def _recovered(tail: Tail) -> dict[str, str | int | float]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 
-from proxy.audit.chain import FORMAT, ChainHead
+from proxy.audit.chain import FORMATS, ChainHead
 from proxy.audit.errors import MalformedLine
 
 
 def parse_line(line: bytes) -> tuple[int, bytes, bytes, bytes]:
     """Take a line without its newline apart: (seq, prev, hash, the hashed bytes). Raises MalformedLine.
 
-    A quote inside a JSON string is always escaped, so `,"hash":"` can stand nowhere but at the member itself.
+    A quote inside a JSON string is always escaped, so `,"hash":"` can stand nowhere but at a member of that name; the
+    line's own is the last, for only `details`, which stands before it, may have members of any name.
     """
-    hash_at = line.find(b',"hash":"')
+    hash_at = line.rfind(b',"hash":"')
     hash_end = hash_at + 73
     prev_at = line.find(b',"prev":"', hash_end)
     seq_at = line.find(b',"seq":', prev_at + 73)
@@ -42,7 +43,7 @@ def chain_id_of(header: bytes) -> str:
     """The random id of the chain that a file with this first line belongs to. Raises MalformedLine."""
     try:
         fields = json.loads(header)
-        if fields["event"] == "header" and fields["format"] == FORMAT:
+        if fields["event"] == "header" and fields["format"] in FORMATS:
             return str(fields["chain"])
     except (ValueError, KeyError, TypeError):
         pass

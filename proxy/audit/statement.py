@@ -6,8 +6,22 @@ A `StatementEvent` gives the same line as the `AuditEvent` with the same values;
 from __future__ import annotations
 
 from json.encoder import encode_basestring as _quote
+from typing import Final
 
-from policy.audit_event import AuditEvent
+from policy.audit_event import LEVELS, AuditEvent
+from proxy.audit.canonical import canonical, number
+from proxy.audit.parameters import Bound
+
+_OUTCOMES: Final[dict[str, str]] = {
+    outcome: f'","level":"{level}","outcome":"{outcome}","parameters":' for outcome, level in LEVELS.items()
+}
+_PLAIN_LEAST: Final = 1e9
+_PLAIN_MOST: Final = 1e10
+
+
+def list_of(items: tuple[str, ...]) -> str:
+    """A JSON array of texts."""
+    return f"[{','.join(map(_quote, items))}]"
 
 
 class StatementFrame:
@@ -21,8 +35,10 @@ class StatementFrame:
     __slots__ = (
         "after_bytes",
         "after_duration",
-        "after_outcome",
+        "after_parameters",
         "after_protocol",
+        "after_request",
+        "after_rows",
         "after_seq",
         "after_statement",
         "quoted_rewritten",
@@ -36,27 +52,34 @@ class StatementFrame:
         q = _quote
         self.statement = self.rewritten = ""
         self.quoted_statement = self.quoted_rewritten = '""'
-        self.start = f'{{"application":{q(event.application)},"bytes":'
+        self.start = f'{{"action":{q(event.action)},"application":{q(event.application)},"bytes":'
         self.after_bytes = (
-            f',"client":{q(event.client)},"command":{q(event.command)},"decision":{q(event.decision)},"duration_us":'
+            f',"client":{q(event.client)},"columns":{list_of(event.columns)},"command":{q(event.command)}'
+            f',"decision":{q(event.decision)},"details":{canonical(event.details)},"duration_us":'
         )
         self.after_duration = f',"event":{q(event.event)},"fingerprint":{q(event.fingerprint)}'
-        self.after_outcome = f'","policy_version":{event.policy_version},"prev":"'
-        relations = ",".join(map(q, event.relations))
-        self.after_protocol = f'","reason":{q(event.reason)},"relations":[{relations}],"rewritten":'
+        self.after_parameters = f',"policy_version":{event.policy_version},"prev":"'
+        self.after_protocol = f'","reason":{q(event.reason)},"relations":{list_of(event.relations)},"request":'
+        self.after_request = f',"resource":{q(event.resource)},"rewritten":'
+        self.after_rows = f',"rules":{list_of(event.rules)},"seq":'
         self.after_seq = f',"session":{q(event.session)},"sqlstate":"'
         self.after_statement = f',"subject":{q(event.subject)},"tenant":{q(event.tenant)},"time":'
 
 
 class StatementEvent:
-    """One run of a statement. outcome, protocol and sqlstate are words of letters, digits and underscores."""
+    """One run of a statement. outcome, protocol and sqlstate are words of letters, digits and underscores.
+
+    bound: what its parameters were, None for none.
+    """
 
     __slots__ = (
+        "bound",
         "bytes",
         "duration_us",
         "frame",
         "outcome",
         "protocol",
+        "request",
         "rewritten",
         "rows",
         "sqlstate",
@@ -76,6 +99,8 @@ class StatementEvent:
         rows: int,
         size: int,
         duration_us: int,
+        bound: Bound | None = None,
+        request: int = 0,
     ) -> None:
         self.frame = frame
         self.time = time
@@ -87,14 +112,21 @@ class StatementEvent:
         self.rows = rows
         self.bytes = size
         self.duration_us = duration_us
+        self.bound = bound
+        self.request = request
 
 
-def encode_statement(event: StatementEvent, statement: str, rewritten: str, seq: int, prev: str) -> tuple[str, str]:
+def encode_statement(
+    event: StatementEvent, statement: str, rewritten: str, seq: int, prev: str, identity: str
+) -> tuple[str, str]:
     """The canonical text before and after the `hash` member; `statement` and `rewritten` are encoded already."""
-    frame = event.frame
+    frame, time = event.frame, event.time
+    parameters = "[]" if event.bound is None else event.bound.as_json()
+    shown = repr(time) if _PLAIN_LEAST < time < _PLAIN_MOST and time % 1.0 else number(time)
     return (
         f"{frame.start}{event.bytes}{frame.after_bytes}{event.duration_us}{frame.after_duration}",
-        f',"outcome":"{event.outcome}{frame.after_outcome}{prev}","protocol":"{event.protocol}{frame.after_protocol}'
-        f'{rewritten},"rows":{event.rows},"seq":{seq}{frame.after_seq}{event.sqlstate}","statement":{statement}'
-        f"{frame.after_statement}{event.time!r}}}",
+        f',"id":"{identity}{_OUTCOMES[event.outcome]}{parameters}{frame.after_parameters}{prev}'
+        f'","protocol":"{event.protocol}{frame.after_protocol}{event.request}{frame.after_request}{rewritten}'
+        f',"rows":{event.rows}{frame.after_rows}{seq}{frame.after_seq}{event.sqlstate}","statement":{statement}'
+        f"{frame.after_statement}{shown}}}",
     )

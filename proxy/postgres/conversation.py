@@ -15,6 +15,7 @@ from typing import Final
 from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
 from proxy.audit.errors import AuditUnavailable
+from proxy.audit.parameters import Bound
 from proxy.errors import LocalProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
@@ -91,6 +92,7 @@ class Conversation:
         "_readmitted",
         "_real_names",
         "_request",
+        "_request_again",
         "_running",
         "_settle_next",
         "_spawn",
@@ -169,6 +171,7 @@ class Conversation:
         self._settle_next = False  # what comes behind this request waits for its outcome
         self._running = 0  # statements admitted and not ended
         self._readmitted = False  # the next statement was admitted before
+        self._request_again = 0  # and recorded before, under this number
         self._client_full = False  # the client does not read
         self._out: list[bytes] = []
         self._lanes: Lanes | None = None if self.pinned else self.lanes_for(settings.current)
@@ -377,9 +380,15 @@ class Conversation:
         """The same, of a text that may be looked at on the event loop."""
         return self._judge.is_ready(text) and self._still_becomes(text, sent)
 
-    def _begin(self, kind: int, template: Template, literals: tuple[str, ...], text: str) -> Running:
+    def _begin(
+        self, kind: int, template: Template, literals: tuple[str, ...], text: str, bound: Bound | None = None
+    ) -> Running:
         now = self.clock()
         running = Running(kind, template, literals, text, now, now + self.timeout_s if self.timeout_s else 0.0)
+        running.bound = bound
+        if self.recorder.records_requests:
+            running.request, self._request_again = self._request_again, 0
+            self.recorder.began(self.session, running)
         running.start_bytes = self.relay.bytes_in
         running.basis = self.session.basis
         self.queue.append(running)
@@ -388,10 +397,10 @@ class Conversation:
             if template.leaves and self.backend is not None:
                 self.backend.left |= template.leaves
         if not template.plain:
-            self._begin_special(template)
+            self._begin_special(template, running)
         return running
 
-    def _begin_special(self, template: Template) -> None:
+    def _begin_special(self, template: Template, running: Running) -> None:
         for plan in template.compiled.plans:
             if plan.kind is StatementKind.COPY_IN:
                 self.wait = Wait.COPY
@@ -405,6 +414,14 @@ class Conversation:
                 self._encoding_open = True
             if plan.session_action:
                 self._begin_action(plan.session_action[0])
+                if plan.session_action[0] == "fetch":
+                    self._name_cursor(running, plan.session_action[1])
+
+    def _name_cursor(self, running: Running, name: str) -> None:
+        """For the audit: which query it is that FETCH, MOVE and Execute go on with."""
+        portal = self._portals.find(name.encode())[0]
+        query = portal.text if portal is not None else self._cursors.query_of(name)
+        running.about = {**(running.about or {}), "cursor": name, "query": query}
 
     def _begin_action(self, action: str) -> None:
         if action in ("prepare", "execute", "show_prepared"):
@@ -455,6 +472,7 @@ class Conversation:
             self._out.append(define + messages.SYNC)
 
     def _record_refusal(self, error: TenantGateError, text: str, template: Template | None, protocol: str) -> None:
+        self._request_again = 0
         if not isinstance(error, StatementRefused):
             return
         plans = template.compiled.plans if template is not None else ()

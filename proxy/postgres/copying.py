@@ -15,14 +15,16 @@ _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"dcf"
 class CopyIn:
     """Lifetime: from CopyInResponse to the client's CopyDone or CopyFail, or to our refusal.
 
-    `finished`: the target has been told how it ends. `failure`: what the client is told in place of the target's error.
+    `received`: bytes of data that the client sent. `finished`: the target has been told how it ends. `failure`: what
+    the client is told in place of the target's error.
     """
 
-    __slots__ = ("_stamper", "failure", "finished")
+    __slots__ = ("_stamper", "failure", "finished", "received")
 
     def __init__(self, stamp: CopyStamp | None, tenant_value: str) -> None:
         self._stamper = CopyStamper(stamp, tenant_value) if stamp is not None else None
         self.finished = False
+        self.received = 0
         self.failure: TenantGateError | None = None
 
     def client_message(self, tag: int, message: bytes) -> bytes:
@@ -39,6 +41,7 @@ class CopyIn:
 
     def _handle(self, tag: int, message: bytes) -> bytes:
         if tag == _COPY_DATA:
+            self.received += len(message) - HEADER_BYTES
             if self._stamper is None:
                 return message
             stamped = self._stamper.feed(message[HEADER_BYTES:])

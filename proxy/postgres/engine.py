@@ -199,11 +199,18 @@ class Engine(SharedRuns):
         if out:
             self._out.append(out)
         if self._copy.finished:
+            self._count_copy(self._copy.received)
             failure = self._copy.failure
             self._copy = None
             if failure is not None:
                 self._replace_copy_error(failure)
             self.wait = Wait.COPY if self._copy_may_follow() else Wait.NOTHING
+
+    def _count_copy(self, received: int) -> None:
+        """For the audit."""
+        head = self.queue[0] if self.queue else None
+        if isinstance(head, Running):
+            head.about = {**(head.about or {}), "copied_bytes": str(received)}
 
     def _replace_copy_error(self, failure: TenantGateError) -> None:
         for entry in self.queue:

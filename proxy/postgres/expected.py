@@ -11,6 +11,7 @@ from typing import Final
 
 from policy.errors import TenantGateError
 from policy.sql.plan import Plan
+from proxy.audit.parameters import Bound
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.statements import SharedStatement
 from proxy.session import Template
@@ -67,11 +68,14 @@ class Running(Expected):
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
     max_rows: of an Execute, 0 for all. own_copy: a COPY under a name that only the gateway knows. from_query: it stands
     for a Query of the client. failed: a Query's statement ended in an error, the rest is not run. stage, copied: of a
-    COPY that is several statements, how many have ended, and what the last one counted.
+    COPY that is several statements, how many have ended, and what the last one counted. bound: what its parameters
+    are. about: for the audit, such as the query of a cursor. request: its number where the audit log has requests.
     """
 
     __slots__ = (
+        "about",
         "basis",
+        "bound",
         "copied",
         "deadline",
         "failed",
@@ -81,6 +85,7 @@ class Running(Expected):
         "max_rows",
         "own_copy",
         "plan",
+        "request",
         "stage",
         "start_bytes",
         "started",
@@ -113,6 +118,9 @@ class Running(Expected):
         self.failed = False
         self.stage = 0
         self.copied = 0
+        self.bound: Bound | None = None
+        self.about: dict[str, str] | None = None
+        self.request = 0
 
     @property
     def plans(self) -> tuple[Plan, ...]:

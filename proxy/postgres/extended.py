@@ -219,7 +219,7 @@ class ExtendedConversation(Conversation):
                     return
                 prepared = self._prepare_again(name, prepared)
             self._check_encoding(prepared)
-            self._portals.bind(portal, prepared, self._request)
+            self._portals.bind(portal, prepared, self._request, self.recorder.bound(message, prepared.template))
         except REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
             return
@@ -296,7 +296,7 @@ class ExtendedConversation(Conversation):
 
     def _on_execute(self, message: bytes) -> None:
         name, max_rows = _UNNAMED_ALL if message == _EXECUTE_UNNAMED else messages.decode_execute(message)
-        portal, request = self._portals.find(name)
+        portal, request, bound = self._portals.find(name)
         if portal is None:
             portal = cursor(name)
         elif request != self._request and self._answered != self._request:
@@ -322,7 +322,7 @@ class ExtendedConversation(Conversation):
         if plan is not None and plan.kind is _COPY_IN:
             self._execute_copy(portal)
             return
-        running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text)
+        running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text, bound)
         running.max_rows = max(max_rows, 0)
         running.shared = portal.shared
         self._out.append(message)

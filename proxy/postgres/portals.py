@@ -9,10 +9,12 @@ from typing import Final
 
 from policy.errors import UnsupportedStatement
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
+from proxy.audit.parameters import Bound
 from proxy.postgres.prepared import ANY_GENERATION, Prepared
 from proxy.session import NO_VALUES, Template
 
-_NOTHING: Final[tuple[Prepared | None, int]] = (None, 0)
+_Portal = tuple[Prepared | None, int, Bound | None]
+_NOTHING: Final[_Portal] = (None, 0, None)
 
 
 class Portals:
@@ -22,19 +24,19 @@ class Portals:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._bound: dict[bytes, tuple[Prepared | None, int]] = {}
+        self._bound: dict[bytes, _Portal] = {}
 
     def __bool__(self) -> bool:
         return bool(self._bound)
 
-    def bind(self, name: bytes, prepared: Prepared, request: int) -> None:
-        """A Bind was sent. Raises UnsupportedStatement (54000) when there are too many."""
+    def bind(self, name: bytes, prepared: Prepared, request: int, bound: Bound | None) -> None:
+        """A Bind was sent, with these parameters. Raises UnsupportedStatement (54000) when there are too many."""
         if len(self._bound) >= self._limit and name not in self._bound:
             raise UnsupportedStatement("too many open portals", sqlstate="54000", hint="Close portals.")
-        self._bound[name] = (prepared, request)
+        self._bound[name] = (prepared, request, bound)
 
-    def find(self, name: bytes) -> tuple[Prepared | None, int]:
-        """The statement, None when the protocol bound none under this name, and the request that did."""
+    def find(self, name: bytes) -> _Portal:
+        """The statement, None when the protocol bound none under this name, the request that did, and with what."""
         return self._bound.get(name, _NOTHING)
 
     def drop(self, name: bytes) -> None:

@@ -7,24 +7,43 @@ ends, and `check_available` refuses further statements before they are sent.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from policy.audit_event import AuditEvent
+from policy.audit_event import NO_DETAILS, AuditEvent
 from policy.errors import QuotaExceeded, TenantGateError
 from policy.sql.plan import Plan
 from proxy.audit.chain import bounded
 from proxy.audit.emitter import AuditEmitter
+from proxy.audit.parameters import Bound
 from proxy.audit.statement import StatementEvent, StatementFrame
 from proxy.observe.metrics import Metrics
 from proxy.postgres import expected
 from proxy.postgres.expected import Running
-from proxy.session import Session
+from proxy.session import Session, Template
+
+_VALUES: Final = 0
+_HASHED: Final = 1
+_OFF: Final = 2
+_PARAMETERS: Final[dict[str, int]] = {"values": _VALUES, "hashed": _HASHED, "off": _OFF}
 
 
 class Recorder:
-    """`generation()` is the gateway's policy and catalog generation; sessions with another one refresh."""
+    """`generation()` is the gateway's policy and catalog generation; sessions with another one refresh.
 
-    __slots__ = ("_audit", "_clock", "_metrics", "generation")
+    records_requests: statements are recorded as they begin, too (`began`).
+    """
+
+    __slots__ = (
+        "_audit",
+        "_clock",
+        "_hash_key",
+        "_hashed_columns",
+        "_metrics",
+        "_parameters",
+        "generation",
+        "records_requests",
+    )
 
     def __init__(
         self, audit: AuditEmitter, metrics: Metrics, clock: Callable[[], float], generation: Callable[[], int]
@@ -33,6 +52,43 @@ class Recorder:
         self._metrics = metrics
         self._clock = clock
         self.generation = generation
+        config = audit.config
+        self.records_requests = config.level == "request+response"
+        self._parameters = _PARAMETERS[config.parameters]
+        self._hashed_columns = frozenset(config.hashed_columns)
+        self._hash_key = audit.parameter_key
+
+    def bound(self, bind: bytes, template: Template) -> Bound | None:
+        """What is recorded of the parameters that a Bind message brings for this statement."""
+        if self._parameters == _VALUES:
+            if not self._hashed_columns or not self._reaches_hashed(template):
+                return Bound(bind, None)
+        elif self._parameters == _OFF:
+            return None
+        return Bound(bind, self._hash_key)
+
+    def _reaches_hashed(self, template: Template) -> bool:
+        hashed = self._hashed_columns
+        return any(
+            column in hashed or column.partition(".")[2] in hashed
+            for plan in template.compiled.plans
+            for column in plan.columns
+        )
+
+    def began(self, session: Session, running: Running) -> None:
+        """A request is about to be sent. Raises AuditUnavailable; then it must not be."""
+        if running.request:
+            return  # it was begun before, on a lane, and had no effect
+        session.requests += 1
+        running.request = session.requests
+        event = self._shared(session, running, "request")._replace(rules=(), details=NO_DETAILS)
+        protocol = "simple" if running.kind == expected.QUERY else "extended"
+        frame = StatementFrame(bounded(event))
+        self._audit.emit(
+            StatementEvent(
+                frame, time.time(), protocol, "begun", "", running.text, "", 0, 0, 0, running.bound, running.request
+            )
+        )
 
     def check_available(self) -> None:
         """Raise AuditUnavailable when an event could not be kept now."""
@@ -52,7 +108,7 @@ class Recorder:
         totals.query_us += duration_us
         template = running.template
         frame = template.frame if running.index == 0 else None
-        if frame is None:
+        if frame is None or running.about is not None:
             frame = self._frame(session, running)
         protocol = "simple" if running.kind == expected.QUERY or running.from_query else "extended"
         self._audit.emit(
@@ -67,15 +123,23 @@ class Recorder:
                 rows,
                 size,
                 duration_us,
+                running.bound,
+                running.request,
             )
         )
         return duration_s
 
     def _frame(self, session: Session, running: Running) -> StatementFrame:
         """What all runs of this statement share; kept with the first (most often the only) one of its query string."""
+        frame = StatementFrame(bounded(self._shared(session, running, "statement")))
+        if running.index == 0 and running.about is None:
+            running.template.frame = frame
+        return frame
+
+    def _shared(self, session: Session, running: Running, event: str) -> AuditEvent:
         plan = running.plan
-        event = AuditEvent(
-            event="statement",
+        return AuditEvent(
+            event=event,
             time=0.0,
             session=session.id,
             tenant=session.tenant.id,
@@ -88,11 +152,12 @@ class Recorder:
             fingerprint=plan.fingerprint if plan else "",
             relations=plan.relations if plan else (),
             application=session.application_name,
+            action=plan.kind.value if plan else "",
+            resource=_resource(session, plan),
+            details=NO_DETAILS if running.about is None else running.about,
+            columns=plan.columns if plan else (),
+            rules=plan.rules if plan else (),
         )
-        frame = StatementFrame(bounded(event))
-        if running.index == 0:
-            running.template.frame = frame
-        return frame
 
     def refused(self, session: Session, error: TenantGateError, text: str, plan: Plan | None, protocol: str) -> None:
         """A statement was not sent."""
@@ -119,11 +184,24 @@ class Recorder:
                 reason=error.message,
                 sqlstate=error.sqlstate,
                 application=session.application_name,
+                action=plan.kind.value if plan else "",
+                resource=_resource(session, plan),
+                details={"hint": error.hint} if error.hint else NO_DETAILS,
+                columns=plan.columns if plan else (),
             )
         )
 
     def login(
-        self, *, session: str, tenant: str, subject: str, client: str, outcome: str, application: str, reason: str = ""
+        self,
+        *,
+        session: str,
+        tenant: str,
+        subject: str,
+        client: str,
+        outcome: str,
+        application: str,
+        reason: str = "",
+        details: Mapping[str, str] = NO_DETAILS,
     ) -> None:
         """A login succeeded (outcome ok) or was refused; `reason` is for the log and never reached the client."""
         self._metrics.count_login(outcome)
@@ -139,6 +217,9 @@ class Recorder:
                 outcome="ok" if outcome == "ok" else "refused",
                 reason=reason,
                 application=application,
+                action="login",
+                resource=f"database:{tenant}" if tenant else "gateway",
+                details=details,
             )
         )
 
@@ -164,5 +245,14 @@ class Recorder:
                 policy_version=session.policy_version,
                 reason=reason,
                 application=session.application_name,
+                action=event,
+                resource=f"database:{session.tenant.id}",
             )
         )
+
+
+def _resource(session: Session, plan: Plan | None) -> str:
+    """What a statement is done to, as in permissions; its first relation stands for all."""
+    if plan is not None and plan.relations:
+        return f"table:{plan.relations[0]}"
+    return f"database:{session.tenant.id}"

@@ -18,11 +18,12 @@ class SqlCursors:
     """Names as PostgreSQL keeps them (63 bytes). What is declared counts from when it is sent: fetches may follow it
     unanswered; what stood under the name before counts until the target has said that it is gone."""
 
-    __slots__ = ("_declared", "_held", "_sent")
+    __slots__ = ("_declared", "_held", "_queries", "_sent")
 
     def __init__(self) -> None:
         self._declared: dict[str, Judged] = {}
         self._sent: dict[str, int] = {}
+        self._queries: dict[str, str] = {}  # by name, the DECLARE that came last
         self._held: dict[str, None] = {}  # names only; an empty dict is a third of an empty set
 
     def admit(self, plan: Plan, basis: int, still_becomes: StillBecomes) -> None:
@@ -32,6 +33,8 @@ class SqlCursors:
             if len(self._sent) + len(self._declared) >= _MAX_NAMES:
                 raise UnsupportedStatement("too many cursors", sqlstate="54000", hint="CLOSE some.")
             self._sent[names[0]] = basis
+            if names[0] not in self._declared:
+                self._queries[names[0]] = plan.original
         elif action == "fetch":
             known = self._declared.get(names[0])
             now = None if known is None else known.again(basis, still_becomes)
@@ -44,6 +47,10 @@ class SqlCursors:
             if now is not None:
                 self._declared[names[0]] = now
 
+    def query_of(self, name: str) -> str:
+        """The DECLARE of this cursor, "" when there is none."""
+        return self._queries.get(name, "")
+
     def apply(self, plan: Plan, running: Running) -> None:
         """It was done."""
         action, *names = plan.session_action
@@ -54,9 +61,11 @@ class SqlCursors:
                 self._held[names[0]] = None
         elif action == "close":
             self._declared.pop(names[0], None)
+            self._queries.pop(names[0], None)
             self._held.pop(names[0], None)
         elif action in ("close_all", "discard_all"):
             self._declared.clear()
+            self._queries.clear()
             self._held.clear()
 
     def end_transaction(self) -> None:
@@ -64,3 +73,4 @@ class SqlCursors:
         if self._declared or self._sent:
             self._sent.clear()
             self._declared = {name: known for name, known in self._declared.items() if name in self._held}
+            self._queries = {name: text for name, text in self._queries.items() if name in self._declared}

@@ -7,6 +7,7 @@ import resource
 import shutil
 import struct
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +91,14 @@ def test_simple_queries(trail: Trail) -> None:
     assert events[0]["relations"] == ["public.notes"]
     assert events[4]["reason"] == "function pg_read_file is not allowed"
     assert {event["protocol"] for event in events} == {"simple"}
+    first = events[0]
+    assert (first["action"], first["resource"], first["level"]) == ("read", "table:public.notes", "info")
+    assert first["columns"] == ["public.notes.id"]
+    assert first["rules"] == ["notes: tenant filter on tenant_id"]
+    assert (first["parameters"], first["request"], first["details"]) == ([], 0, {})
+    assert [event["level"] for event in events] == ["info", "info", "warning", "notice", "warning", "info"]
+    assert uuid.UUID(first["id"]).version == 7
+    assert len({event["id"] for event in events}) == len(events)
 
 
 def test_several_statements_in_one_query(trail: Trail) -> None:
@@ -116,6 +125,7 @@ def test_the_extended_protocol(trail: Trail) -> None:
     assert short(executed) == [
         "SELECT rewritten ok 3", "INSERT rewritten ok 1", "INSERT rewritten ok 1", "SELECT refused refused 0 42501",
     ]  # fmt: skip
+    assert [event["parameters"] for event in executed] == [["0"], ["940001"], ["940002"], []]
     assert {event["protocol"] for event in events} == {"extended"}
 
 
@@ -140,10 +150,38 @@ def test_cursors(trail: Trail) -> None:
     declare = "DECLARE c CURSOR FOR SELECT id FROM notes"
     for sql in ("BEGIN", declare, "FETCH 4 FROM c", "MOVE 2 IN c", "CLOSE c", "COMMIT"):
         trail.client.query(sql)
-    assert short(trail.end()) == [
+    events = trail.end()
+    assert short(events) == [
         "BEGIN allowed ok 0", "DECLARE CURSOR rewritten ok 0", "FETCH allowed ok 4", "MOVE allowed ok 2",
         "CLOSE CURSOR allowed ok 0", "COMMIT allowed ok 0",
     ]  # fmt: skip
+    assert [event["details"] for event in events[2:4]] == [{"cursor": "c", "query": declare}] * 2
+
+
+def test_a_cursor_of_the_same_name_is_named_with_its_own_query(trail: Trail) -> None:
+    for query in ("SELECT id FROM notes", "SELECT id FROM orders"):
+        for sql in ("BEGIN", f"DECLARE c CURSOR FOR {query}", "FETCH 1 FROM c", "COMMIT"):
+            trail.client.query(sql)
+    trail.extended(parse("", "BEGIN"), bind("", ""), execute(), SYNC)
+    trail.extended(parse("", "SELECT id FROM notes WHERE id > $1"), bind("c", "", "3"), execute("c", 1), SYNC)
+    trail.client.query("FETCH 1 FROM c")
+    trail.client.query("COMMIT")
+    fetches = [event for event in trail.end() if event["command"] == "FETCH"]
+    assert [event["details"]["query"] for event in fetches] == [
+        "DECLARE c CURSOR FOR SELECT id FROM notes",
+        "DECLARE c CURSOR FOR SELECT id FROM orders",
+        "SELECT id FROM notes WHERE id > $1",
+    ]
+
+
+def test_parameters_on_lanes_and_off_them(trail: Trail) -> None:
+    """A fast read moves to a lane; whichever way it goes, its event says with which values."""
+    trail.extended(parse("q", "SELECT body FROM notes WHERE id = $1"), SYNC)
+    for number in range(12):
+        trail.extended(bind("", "q", str(number)), execute(), SYNC)
+    events = trail.end()
+    assert [event["parameters"] for event in events] == [[str(number)] for number in range(12)]
+    assert {event["outcome"] for event in events} == {"ok"}
 
 
 def test_portals_in_pieces(trail: Trail) -> None:
@@ -179,6 +217,9 @@ def test_copy_counts_its_rows(trail: Trail) -> None:
         "refused refused 0 42501",
     ]  # fmt: skip
     assert events[4]["reason"] == "COPY data has a row that does not belong to your tenant"
+    assert [event["action"] for event in events] == ["copy_out", "copy_in", "copy_in", "copy_in", "copy_in"]
+    assert events[1]["details"] == {"copied_bytes": "27"}
+    assert events[1]["columns"] == ["public.notes.body", "public.notes.id"]
 
 
 def test_a_function_call_is_refused(trail: Trail) -> None:

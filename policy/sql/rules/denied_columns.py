@@ -56,7 +56,7 @@ def refuse_denied_columns(context: Context) -> None:
                 if reference is not None:
                     _refuse(names_of(column.fields)[-1], reference, column.location)
         _refuse_in_write(scope.node, context)
-        for name in _joined(scope.node):
+        for name in joined_names(scope.node):
             for reference in scope.references:
                 if name in _denied(reference, context):
                     _refuse(name, reference, None)
@@ -99,7 +99,7 @@ def _may_have(name: str, reference: Reference, context: Context) -> bool:
     return relation is None or any(column.name == name for column in relation.columns)
 
 
-def _joined(node: Node) -> set[str]:
+def joined_names(node: Node) -> set[str]:
     """Names in USING."""
     sources = [*(getattr(node, "fromClause", None) or ()), *(getattr(node, "usingClause", None) or ())]
     joins = [found for source in sources for found in walk(source) if isinstance(found, ast.JoinExpr)]
@@ -112,7 +112,7 @@ def _refuse_in_write(node: Node, context: Context) -> None:
     denied = frozenset[str]() if reference is None else _denied(reference, context)
     if reference is None or not denied:
         return
-    for names in _column_lists(node):
+    for names in column_lists(node):
         if names is None:
             raise AccessDenied(
                 f"permission denied for a column of {reference.name}",
@@ -124,7 +124,7 @@ def _refuse_in_write(node: Node, context: Context) -> None:
                 _refuse(name, reference, None)
 
 
-def _column_lists(node: Node) -> Iterator[list[str] | None]:
+def column_lists(node: Node) -> Iterator[list[str] | None]:
     """Names of the target's columns in each list; None for a list that stands for all of them."""
     if isinstance(node, ast.CopyStmt):
         yield list(names_of(node.attlist)) if node.attlist or not node.is_from else None

@@ -163,6 +163,7 @@ class LaneRider(ExtendedConversation):
             expected.EXECUTE, template, literals, text, now, self._deadline(now), statement, message, data, self
         )
         request.keeps_parse = parses
+        request.bound = self.recorder.bound(bind, template)
         if parses:
             self._statements.replace(name, prepared)
         self._ride(lane, request)
@@ -188,6 +189,8 @@ class LaneRider(ExtendedConversation):
 
     def _ride(self, lane: Lane, request: LaneRequest) -> None:
         assert self._lanes is not None
+        if self.recorder.records_requests:
+            self.recorder.began(self.session, request)
         self.riding = request
         self._lane = lane
         self._ride_lanes = self._lanes
@@ -233,6 +236,7 @@ class LaneRider(ExtendedConversation):
         self._running -= 1
         self.session.usage.end_statement()
         self._readmitted = True
+        self._request_again = request.request
         again = list(MessageReader(_MAX_BYTES).feed(request.data))
         for _, message in reversed(again):
             self._held.put_back(message)

@@ -28,6 +28,13 @@ EVENT = AuditEvent(
     bytes=34,
     duration_us=560,
     application="psql",
+    action="read",
+    resource="table:public.orders",
+    details={"b": "2", "a": "\u00e9"},
+    columns=("public.orders.id",),
+    rules=("orders: tenant filter on tenant_id",),
+    parameters=('"x"', "null"),
+    request=7,
 )
 
 

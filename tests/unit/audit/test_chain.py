@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.audit_event import AuditEvent
+from policy.audit_event import LEVELS, AuditEvent
+from proxy.audit.canonical import canonical
 from proxy.audit.chain import MAX_LINE_BYTES, MAX_TEXT_BYTES, NO_HASH, ChainHead, chain_event, chain_fields
 from proxy.audit.errors import MalformedLine
 from proxy.audit.lines import head_of, parse_line
+from proxy.audit.parameters import Bound
+from proxy.audit.statement import StatementEvent, StatementFrame
+from proxy.postgres.wire import messages
 from tests.unit.audit.samples import EVENT
 
 _texts = st.text(max_size=40)  # of all characters but surrogates
@@ -32,7 +36,11 @@ _events = st.builds(
     reason=_texts,
     application=_texts,
     relations=st.lists(_texts, max_size=3).map(tuple),
-    rows=st.integers(min_value=0),
+    rows=st.integers(min_value=0, max_value=2**53),
+    details=st.dictionaries(_texts, _texts, max_size=3),
+    columns=st.lists(_texts, max_size=3).map(tuple),
+    rules=st.lists(_texts, max_size=3).map(tuple),
+    parameters=st.lists(_texts.map(canonical), max_size=3).map(tuple),
 )
 
 
@@ -41,21 +49,61 @@ def changed(name: str, text: str) -> AuditEvent:
     return EVENT._replace(**fields)
 
 
-def by_hand(event: AuditEvent, seq: int, prev: str) -> bytes:
-    """The line as the documentation describes it, made by the json module."""
-    fields = {**event._asdict(), "seq": seq, "prev": prev}
-    body = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def by_hand(event: AuditEvent, seq: int, prev: str, identity: str) -> bytes:
+    """The line as the documentation describes it, made member by member."""
+    fields = {**event._asdict(), "seq": seq, "prev": prev, "id": identity}
+    fields["level"] = event.level or LEVELS.get(event.outcome, "info")
+    fields["parameters"] = [json.loads(text) for text in event.parameters]
+    body = canonical(fields).encode()
     fields["hash"] = hashlib.sha256(prev.encode() + body).hexdigest()
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return canonical(fields).encode() + b"\n"
 
 
 @given(_events, st.integers(min_value=1, max_value=10**15))
 def test_a_line_is_canonical_json_with_the_documented_hash(event: AuditEvent, seq: int) -> None:
     prev = hashlib.sha256(b"before").hexdigest()
     line, digest = chain_event(event, seq, prev)
-    assert line == by_hand(event, seq, prev)
+    assert line == by_hand(event, seq, prev, json.loads(line)["id"])
     assert line.count(b"\n") == 1
     assert head_of(line[:-1]) == ChainHead(seq, digest)
+
+
+def test_the_documented_check_in_ten_lines_of_python_holds() -> None:
+    line, _ = chain_event(EVENT, 7, NO_HASH)
+    event = json.loads(line)
+    digest = event.pop("hash")
+    body = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert digest == hashlib.sha256(event["prev"].encode() + body).hexdigest()
+
+
+@given(
+    _events,
+    st.integers(min_value=1, max_value=10**15),
+    st.sampled_from(sorted(LEVELS)),
+    st.integers(min_value=0, max_value=2**40),
+)
+def test_a_statement_event_gives_the_line_of_the_audit_event(
+    event: AuditEvent, seq: int, outcome: str, request: int
+) -> None:
+    event = event._replace(
+        outcome=outcome, protocol="extended", sqlstate="22012", request=request, parameters=('"17"',)
+    )
+    message = messages.encode(b"B", b"\0\0\0\0\0\1\0\0\0\x0217\0\0")
+    statement = StatementEvent(
+        StatementFrame(event), event.time, "extended", outcome, "22012", event.statement, event.rewritten, event.rows,
+        event.bytes, event.duration_us, Bound(message, None), request,
+    )  # fmt: skip
+    line, digest = chain_event(statement, seq, NO_HASH)
+    assert line == by_hand(event, seq, NO_HASH, json.loads(line)["id"])
+    assert head_of(line[:-1]) == ChainHead(seq, digest)
+
+
+def test_members_of_details_do_not_confuse_the_parser() -> None:
+    trap = {"hash": "0" * 64, "prev": "1" * 64, "seq": "9", "tenant": "globex"}
+    line, digest = chain_event(EVENT._replace(details=trap), 7, NO_HASH)
+    seq, prev, found, _ = parse_line(line[:-1])
+    assert (seq, prev, found) == (7, NO_HASH.encode(), digest.encode())
+    assert head_of(line[:-1]).seq == 7
 
 
 @pytest.mark.parametrize("name", ["statement", "rewritten", "reason", "application", "tenant"])
@@ -70,6 +118,7 @@ def test_other_lines_have_the_same_form() -> None:
     line, digest = chain_fields({"event": "gap", "lost": 3, "time": 1.5, "reason": 'a "b"'}, 2, NO_HASH)
     assert json.loads(line) == {
         "event": "gap", "lost": 3, "time": 1.5, "reason": 'a "b"', "seq": 2, "prev": NO_HASH, "hash": digest,
+        "id": json.loads(line)["id"],
     }  # fmt: skip
     assert head_of(line[:-1]) == ChainHead(2, digest)
 
@@ -93,15 +142,19 @@ def test_text_of_just_the_limit_is_whole() -> None:
 def test_no_event_makes_a_line_above_the_limit() -> None:
     huge = "\0" * 10_000
     strings: dict[str, Any] = {name: huge for name, value in EVENT._asdict().items() if isinstance(value, str)}
-    line, _ = chain_event(EVENT._replace(**strings, relations=("\0" * 500,) * 500), 1, NO_HASH)
+    many = ("\0" * 500,) * 500
+    details = {f"{number:1000}": huge for number in range(100)}
+    event = EVENT._replace(**strings, relations=many, rules=many, columns=many, details=details)
+    line, _ = chain_event(event, 1, NO_HASH)
     assert len(line) < MAX_LINE_BYTES
-    assert json.loads(line)["relations"][-1] == "... and 300 more"
+    assert json.loads(line)["relations"][-1] == "... and 435 more"
     assert head_of(line[:-1]).seq == 1
 
 
-def test_a_lone_surrogate_is_kept_as_an_escape() -> None:
-    line, _ = chain_event(EVENT._replace(statement="a\udc80b"), 1, NO_HASH)
-    assert json.loads(line)["statement"] == "a\udc80b"
+def test_a_lone_surrogate_is_written_out() -> None:
+    """A JWT can bring one, and no canonical JSON can hold it (RFC 8785 section 3.2.2.2)."""
+    line, _ = chain_event(EVENT._replace(subject="a\udc80b"), 1, NO_HASH)
+    assert json.loads(line)["subject"] == "a\\udc80b"
     assert head_of(line[:-1]).seq == 1
 
 

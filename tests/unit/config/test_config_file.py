@@ -89,6 +89,10 @@ path = "log/audit.jsonl"
 fsync = true
 flush_interval_s = "20ms"
 max_queue = 10
+level = "request+response"
+parameters = "hashed"
+hashed_columns = ["public.customers.card", "orders.total"]
+parameter_key = "k"
 [log]
 level = "debug"
 format = "json"
@@ -176,7 +180,16 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         enforcement="both",
         setting_key=b"0123456789abcdef0123456789abcdef",
     )
-    assert got.audit == config.AuditConfig(base / "log/audit.jsonl", True, 0.02, 10)
+    assert got.audit == config.AuditConfig(
+        base / "log/audit.jsonl",
+        True,
+        0.02,
+        10,
+        "request+response",
+        "hashed",
+        ("public.customers.card", "orders.total"),
+        "k",
+    )
     assert got.log == config.LogConfig("debug", "json")
     assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 1024**2)
 
