@@ -21,6 +21,7 @@ from proxy.postgres.wire import messages
 from tests.unit.audit.samples import EVENT
 
 _texts = st.text(max_size=40)  # of all characters but surrogates
+_counts = st.integers(min_value=0, max_value=2**53)
 _events = st.builds(
     AuditEvent,
     event=_texts,
@@ -36,7 +37,11 @@ _events = st.builds(
     reason=_texts,
     application=_texts,
     relations=st.lists(_texts, max_size=3).map(tuple),
-    rows=st.integers(min_value=0, max_value=2**53),
+    rows=_counts,
+    bytes=_counts,
+    duration_us=_counts,
+    policy_version=_counts,
+    request=_counts,
     details=st.dictionaries(_texts, _texts, max_size=3),
     columns=st.lists(_texts, max_size=3).map(tuple),
     rules=st.lists(_texts, max_size=3).map(tuple),
@@ -86,7 +91,7 @@ def test_a_statement_event_gives_the_line_of_the_audit_event(
     event: AuditEvent, seq: int, outcome: str, request: int
 ) -> None:
     event = event._replace(
-        outcome=outcome, protocol="extended", sqlstate="22012", request=request, parameters=('"17"',)
+        outcome=outcome, protocol="extended", sqlstate="22012", level="", request=request, parameters=('"17"',)
     )
     message = messages.encode(b"B", b"\0\0\0\0\0\1\0\0\0\x0217\0\0")
     statement = StatementEvent(
