@@ -8,13 +8,17 @@ _TAKEN = frozenset({"42P04", "42P06", "42710"})  # duplicate database, schema, o
 
 
 class PlaceFailed(TenantGateError):
-    """A statement failed on the target, or it cannot be reached. `statement` is the SQL, or what was tried."""
+    """A statement failed on the target, or it cannot be reached. `statement` is the SQL, or what was tried.
+
+    left_behind: what was made before could not be undone.
+    """
 
     kind = "place"
 
     def __init__(self, message: str, statement: str = "", *, sqlstate: str = "58000", hint: str | None = None) -> None:
         super().__init__(message, sqlstate=sqlstate, hint=hint)
         self.statement = statement
+        self.left_behind = False
 
     @classmethod
     def from_server(cls, error: Exception, statement: str) -> PlaceFailed:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -43,22 +43,33 @@ class Export:
     left_out: tuple[str, ...]
 
 
-async def export_place(place: Place, connect: Connect, parent: Path, name: str) -> Export:
+Then = Callable[[Session, Export], Awaitable[None]]
+
+
+async def export_place(place: Place, connect: Connect, parent: Path, name: str, then: Then | None = None) -> Export:
     """Write the place below `parent` as `name`; one that is there already from a run before is made anew.
 
-    Raises PlaceFailed; OSError when the directory cannot be written.
+    then: is done in the same transaction when the files are on the disk, while nobody else can use the tables: what it
+    deletes is what was exported. Raises PlaceFailed; OSError when the directory cannot be written.
     """
     final, partial = parent / name, parent / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "data").mkdir(parents=True, mode=0o700)
     async with connect(place.database) as session:
-        await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        export = await _Writer(place, session, partial).write()
+        tables = await session.rows(COLUMNS.format(place=in_schema(place.schema)))
+        await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        if then is not None and tables:
+            names = dict.fromkeys(qualified(row[0], row[1]) for row in tables)
+            await session.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+        written = await _Writer(place, session, partial).write()
+        _settle(partial)
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        export = Export(final, written.rows, written.tables, written.left_out)
+        if then is not None:
+            await then(session, export)
         await session.execute("COMMIT")
-    _settle(partial)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
-    return Export(final, export.rows, export.tables, export.left_out)
+    return export
 
 
 def _settle(directory: Path) -> None:

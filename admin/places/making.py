@@ -18,7 +18,7 @@ from admin.places.place import (
     schema_steps,
 )
 from admin.places.server import Connect, Session
-from admin.provision.steps import Step, literal
+from admin.provision.steps import Step, ident, literal
 
 _LOCK = "SELECT pg_advisory_xact_lock(7302471)"  # one at a time: grants on one database would run into each other
 
@@ -35,6 +35,7 @@ async def make_place(place: Place, connect: Connect) -> list[Step]:
         try:
             await undo_place(place, connect)
         except PlaceFailed as left:
+            error.left_behind = True
             error.hint = f"What was made of it is still there ({left.message}); it is undone as soon as can be."
         raise
     return done
@@ -61,12 +62,8 @@ async def undo_place(place: Place, connect: Connect) -> list[Step]:
 async def remove_place(place: Place, connect: Connect) -> list[Step]:
     """Drop the schema or database with all that is in it, and the owner if we made it. Gone already: nothing to do."""
     done: list[Step] = []
+    check_removable(place)
     if place.whole:
-        if place.database == place.home:
-            raise PlaceRefused(
-                f'database "{place.home}" is the target\'s own',
-                hint="It is not dropped; only the tenant can be removed.",
-            )
         async with connect(place.home) as home:
             if await _database(home, place.database) is not None:
                 await _run(home, [drop_database_step(place.database)], done)
@@ -74,11 +71,44 @@ async def remove_place(place: Place, connect: Connect) -> list[Step]:
                 await _in_one(home, drop_owner_steps(place), done)
         return done
     async with connect(place.database) as session:
-        steps = drop_schema_steps(place) if await _schema(session, place.schema or "") is not None else []
-        if await _is_our_role(session, place):
-            steps += drop_owner_steps(place)
-        await _in_one(session, steps, done)
+        await _in_one(session, await schema_drop(session, place), done)
     return done
+
+
+async def schema_drop(session: Session, place: Place) -> list[Step]:
+    """What removes a schema, of a session in its database."""
+    steps = drop_schema_steps(place) if await _schema(session, place.schema or "") is not None else []
+    return [*steps, *drop_owner_steps(place)] if await _is_our_role(session, place) else steps
+
+
+def check_removable(place: Place) -> None:
+    """Raises PlaceRefused for what others use, too."""
+    if place.whole and place.database == place.home:
+        hint = "It is not dropped: take the tenant out of the policy only, with data=keep."
+        raise PlaceRefused(f'database "{place.home}" is the target\'s own', hint=hint)
+    if place.schema == "public":
+        raise PlaceRefused("schema public is everybody's", hint="Take the tenant out of the policy only: data=keep.")
+
+
+async def is_there(place: Place, connect: Connect) -> bool:
+    """Whether the schema or database exists."""
+    async with connect(place.home if place.whole else place.database) as session:
+        found = _database(session, place.database) if place.whole else _schema(session, place.schema or "")
+        return await found is not None
+
+
+async def close_database(place: Place, connect: Connect, *, closed: bool) -> None:
+    """Let nobody but superusers into the tenant's database, and end who is there; or open it to the gateway again."""
+    database, role = ident(place.database), ident(place.role)
+    async with connect(place.home) as home:
+        if await _database(home, place.database) is None:
+            return
+        if closed:
+            await home.execute(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC, {role}")
+            there = f"FROM pg_stat_activity WHERE datname = {literal(place.database)}"
+            await home.execute(f"SELECT pg_terminate_backend(pid, 5000) {there}")
+        else:
+            await home.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
 
 
 async def _make_schema(place: Place, connect: Connect, done: list[Step]) -> None:

@@ -54,13 +54,13 @@ def wanted_databases(snapshot: Snapshot, target: Target) -> tuple[Wanted, ...]:
                 rules=snapshot.tables.get(target.name, ()) if shared else (),
                 schemas=tuple(sorted({t.schema for t in here if t.isolation is Isolation.SCHEMA and t.schema})),
                 whole=any(tenant.isolation is Isolation.DATABASE for tenant in here),
-                ddl=_gives_ddl(snapshot),
+                ddl=gives_ddl(snapshot),
             )
         )
     return tuple(found)
 
 
-def _gives_ddl(snapshot: Snapshot) -> bool:
+def gives_ddl(snapshot: Snapshot) -> bool:
     """As `resolve_access` has it: `schema:*:ddl` or `database:*`."""
     wanted = {("schema", "ddl"), ("database", "*")}
     permissions = (permission for role in snapshot.roles.values() for permission in role.permissions)

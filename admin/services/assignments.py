@@ -7,17 +7,14 @@ from typing import Any
 
 from admin.services import keeping
 from admin.services.actor import Actor
+from admin.services.ceiling import check_within_tenants
 from admin.services.entity import Body, Entity, Listed, Page
-from admin.services.errors import Refused
 from admin.services.judgement import picture
 from admin.services.keeping import FIRST, of_tenant
 from admin.store.change import Change, changing
 from admin.store.engine import Store
 from admin.store.tables import AssignmentRow
-from policy.model import Role
-from policy.permissions import CONTROL_ACTIONS
-from policy.role_tree import find_role, inherited
-from policy.snapshot import Snapshot
+from policy.role_tree import find_role
 
 
 async def get_assignment(store: Store, actor: Actor, assignment_id: str) -> Entity:
@@ -81,15 +78,5 @@ async def _check_ceiling(change: Change, body: Body) -> None:
     before = await picture(change.store, change.session, change.before)
     for name in body["roles"]:
         role = find_role(before.roles, name, body["tenant"])
-        if role is not None and (beyond := _beyond(before, role)) is not None:
-            hint = "Give a role that ends at its tenant, or ask an operator of the gateway."
-            raise Refused(f"role {name} gives {beyond}, which you may not give", hint=hint)
-
-
-def _beyond(snapshot: Snapshot, role: Role) -> str | None:
-    """A permission of the role that is not within a tenant."""
-    for each, _ in inherited(snapshot.roles, [role]).values():
-        for permission in each.permissions:
-            if permission.kind == "gateway" or (permission.kind in CONTROL_ACTIONS and permission.name == "*"):
-                return f"{permission.kind}:{permission.name}:{permission.action}"
-    return None
+        if role is not None:
+            check_within_tenants(before, role, "give")

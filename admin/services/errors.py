@@ -33,6 +33,13 @@ class Conflict(ServiceError):
     title = "Conflict"
 
 
+class KeyReused(ServiceError):
+    """An idempotency key came with another request before."""
+
+    status = 422
+    title = "The idempotency key was used"
+
+
 class EtagMismatch(ServiceError):
     """It was changed since the caller read it."""
 

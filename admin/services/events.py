@@ -12,6 +12,7 @@ from admin.services.actor import Actor
 from admin.services.entity import Page
 from admin.services.reach import within
 from admin.store.admin_audit import NO_HASH, is_whole
+from admin.store.change import changing
 from admin.store.engine import Store
 from admin.store.tables import AdminEventRow
 
@@ -58,6 +59,14 @@ async def list_events(
     shown = rows[: page.limit]
     more = len(rows) > page.limit
     return [_readable(row.line) for row in shown], encode_cursor(str(shown[-1].seq)) if more else None
+
+
+async def record_event(
+    store: Store, actor: Actor, action: str, kind: str, entity: str, *, tenant: str | None = None, reason: str = ""
+) -> None:
+    """Write down what was done elsewhere than in the store. Raises StoreUnavailable."""
+    async with changing(store, actor) as change:
+        await change.record(action, kind, entity, tenant=tenant, reason=reason)
 
 
 async def verify_events(store: Store, actor: Actor) -> int:

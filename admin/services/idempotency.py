@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from admin.services.actor import Actor
-from admin.services.errors import Conflict
+from admin.services.errors import Conflict, KeyReused
 from admin.store.engine import Store
 from admin.store.tables import IdempotencyRow
 from policy.canonical import canonical_json, read_canonical
@@ -52,7 +52,7 @@ async def begin(store: Store, actor: Actor, key: str, request: str) -> StoredAns
                 raise _under_way() from None
             return None
         if row.request != request:
-            raise Conflict("the idempotency key was used for another request", hint="Take a new key for each request.")
+            raise KeyReused("the idempotency key was used for another request", hint="Take a new key for each request.")
         if row.status == 0:
             raise _under_way()
         return StoredAnswer(row.status, read_canonical(row.headers), row.response)

@@ -126,14 +126,24 @@ async def delete_tenant(store: Store, actor: Actor, tenant_id: str, *, word: str
         entity = await seen(change.session, actor, "tenant", tenant_id, "tenant")
         actor.require_everywhere("tenant", "write", "deleting tenants")
         check_etag(entity, etag)
-        if word != tenant_id:
-            hint = f"Repeat its id to say that you mean it: {tenant_id}"
-            raise Refused(f"{name_of('tenant', tenant_id)} is only deleted with its id as the word", hint=hint)
-        own = [*await _of_tenant(change, "assignment", tenant_id), *await _of_tenant(change, "role", tenant_id)]
-        gone: list[Proposal] = [(each.kind, each.id, None) for each in (*own, entity)]
-        await judge(change, gone)
-        for each in (*own, entity):
-            await erase_entity(change, each.kind, each)
+        check_word(tenant_id, word)
+        await erase_tenant(change, entity)
+
+
+def check_word(tenant_id: str, word: str) -> None:
+    """Raises Refused unless the word is the tenant's id."""
+    if word != tenant_id:
+        hint = f"Repeat its id to say that you mean it: {tenant_id}"
+        raise Refused(f"{name_of('tenant', tenant_id)} is only deleted with its id as the word", hint=hint)
+
+
+async def erase_tenant(change: Change, entity: Entity, reason: str = "") -> None:
+    """Take a tenant out with its own roles and assignments. Raises Invalid: tenants are below it."""
+    own = [*await _of_tenant(change, "assignment", entity.id), *await _of_tenant(change, "role", entity.id)]
+    gone: list[Proposal] = [(each.kind, each.id, None) for each in (*own, entity)]
+    await judge(change, gone)
+    for each in (*own, entity):
+        await erase_entity(change, each.kind, each, reason=reason)
 
 
 async def get_quotas(store: Store, actor: Actor, tenant_id: str) -> tuple[dict[str, Any], str]:

@@ -1,0 +1,70 @@
+"""What the API is made of, as the composition root (admin/cli) puts it together. Nothing here knows the data plane."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from admin.api.pages import CursorSigner
+from admin.api.rates import RateLimit
+from admin.services.provisioning import Provisioner
+from admin.store.engine import Store
+from policy.model import Principal
+from policy.snapshot import Snapshot
+
+Verify = Callable[[str], Awaitable[Principal]]
+"""A token to whose it is, by the data plane's issuers, keys and claim rules. Raises AuthenticationError."""
+
+
+class Gateway(Protocol):
+    """One gateway, by its admin console. Every method raises GatewayUnavailable."""
+
+    @property
+    def name(self) -> str:
+        """For people: host and port."""
+
+    async def rows(self, view: str) -> list[dict[str, str | None]]:
+        """What `SHOW view` shows, of all its workers."""
+
+    async def kill(self, session: str) -> bool:
+        """End a session; False: it has none of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainRequest:
+    """For whom a statement is explained: a subject with roles and attributes in a tenant."""
+
+    tenant: str
+    subject: str
+    sql: str
+    roles: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+Explain = Callable[[Snapshot, ExplainRequest], Awaitable[dict[str, Any]]]
+Doctor = Callable[[Snapshot, str], Awaitable[list[dict[str, Any]]]]
+"""Findings about a target, by its name, worst first. Raises TenantGateError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Lifetime: the process.
+
+    host_suffix: `acme.api.example.com` selects acme for suffix `.api.example.com`. limit: of each principal; failures:
+    of each address, for requests that do not get that far. targets: names that the configuration has.
+    """
+
+    store: Store
+    verify: Verify
+    provisioner: Provisioner
+    signer: CursorSigner = field(repr=False)
+    limit: RateLimit
+    failures: RateLimit
+    version: str
+    clock: Callable[[], float]
+    gateways: Sequence[Gateway] = ()
+    explain: Explain | None = None
+    doctor: Doctor | None = None
+    targets: frozenset[str] = frozenset()
+    host_suffix: str | None = None

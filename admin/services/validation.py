@@ -1,0 +1,30 @@
+"""Would a body be taken? Asked of the same functions as a change, and nothing is changed."""
+
+from __future__ import annotations
+
+from admin.services.actor import Actor
+from admin.services.entity import Body
+from admin.services.errors import Invalid
+from admin.services.judgement import judge
+from admin.services.keeping import CONTROL
+from admin.services.reach import name_of, require
+from admin.store.change import changing
+from admin.store.engine import Store
+from admin.store.entities import tenant_of
+from policy.problems import Problem
+
+
+async def problems_of(store: Store, actor: Actor, kind: str, entity_id: str, body: Body) -> tuple[Problem, ...]:
+    """What is wrong with it, alone and together with the rest of the policy; none: it would be taken.
+
+    Raises NotFound and Refused for who may not make it: the policy that it is judged by is not everybody's to know.
+    """
+    async with changing(store, actor) as change:
+        tenant = tenant_of(kind, entity_id, body)
+        named = tenant if isinstance(tenant, str) else None
+        await require(change.session, actor, CONTROL[kind], "write", named, name_of(kind, entity_id))
+        try:
+            await judge(change, [(kind, entity_id, body)])
+        except Invalid as error:
+            return error.problems
+    return ()
