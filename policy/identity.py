@@ -32,6 +32,7 @@ class ClaimRules:
     audience: str
     tenant_claim: str = "tenant"
     roles_claim: str = "roles"
+    groups_claim: str = "groups"
     attribute_claims: tuple[str, ...] = ()
     tenants: frozenset[str] | None = None
     leeway_s: float = 30.0
@@ -62,6 +63,7 @@ def principal_from_claims(
         attributes=_attributes(claims, rules.attribute_claims),
         expires_at=expires_at,
         issuer=rules.issuer,
+        groups=_one_of(_groups(claims.get(rules.groups_claim))),
         token_id=token_id if isinstance(token_id, str) else "",
         issued_at=_time(claims, "iat"),
     )
@@ -171,6 +173,14 @@ def _roles(value: object, name: str) -> frozenset[str]:
     if len(roles) != len(listed):
         raise AuthenticationError(f"claim {name} holds something that is no role name")
     return frozenset(roles)
+
+
+def _groups(value: object) -> frozenset[str]:
+    """A list of names, or one name. Nobody asked for this claim: what has another form is no group."""
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list):
+        return frozenset()
+    return frozenset(group for group in map(clean_text, listed) if group is not None)
 
 
 def _attributes(claims: Mapping[str, object], names: tuple[str, ...]) -> Mapping[str, str]:

@@ -3,19 +3,26 @@
 Pure. A selector is a name that the client gave: the database, `user@tenant`, `options=-c tenantgate.tenant=…`, the
 TLS server name. Every selector that is present must agree on one and the same tenant that the principal allows.
 
-Nothing can be enumerated: a selector is looked up among the principal's own tenants only, so that a foreign tenant and
-one that does not exist give the same error, text and all. Call this after authentication only.
+Nothing can be enumerated: a selector is looked up among the principal's own tenants, and those below that its roles let
+it use, so that a foreign tenant and one that does not exist give the same error, text and all. Call this after
+authentication only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from policy.errors import AuthenticationError, TenantRefused
 from policy.model import Principal, Tenant, TenantStatus
+from policy.standing import standing_of
 
 UNKNOWN_DATABASE = "3D000"
+_NOT_SERVED = {
+    TenantStatus.TRIAL: "is suspended: its trial has ended",
+    TenantStatus.DELETING: "is being deleted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +35,25 @@ class Selectors:
     sni: str | None = None
 
 
-def resolve_tenant(principal: Principal, selectors: Selectors, tenants: Mapping[str, Tenant]) -> Tenant:
-    """Return the one tenant that principal and selectors agree on.
+Reach = Callable[[Principal, str], Tenant | None]  # a tenant below the principal's own that it may use, by its id
+
+
+def reach_nobody(_principal: Principal, _name: str) -> Tenant | None:
+    """For who has no tree."""
+    return None
+
+
+def resolve_tenant(
+    principal: Principal,
+    selectors: Selectors,
+    tenants: Mapping[str, Tenant],
+    now: float = inf,
+    reach: Reach = reach_nobody,
+) -> Tenant:
+    """Return the one tenant that principal and selectors agree on. now: seconds since the epoch.
 
     Raises TenantRefused: 3D000 when the database names none of the principal's tenants, 28000 when another selector
-    does not, when selectors contradict each other, when several tenants are left, or when the tenant is suspended.
+    does not, when selectors contradict each other, when several tenants are left, or when the tenant is not served.
     """
     allowed = [tenants[name] for name in sorted(principal.tenants) if name in tenants]
     if not allowed:
@@ -40,7 +61,7 @@ def resolve_tenant(principal: Principal, selectors: Selectors, tenants: Mapping[
             "the tenant of this login is not served here",
             hint="Ask your administrator whether the tenant exists on this gateway.",
         )
-    left = allowed
+    left = allowed = [*allowed, *_below(principal, selectors, reach)]
     for kind, named in _named(selectors, allowed):
         left = [tenant for tenant in left if tenant in named]
         if not left:
@@ -48,7 +69,14 @@ def resolve_tenant(principal: Principal, selectors: Selectors, tenants: Mapping[
                 f"the {kind} contradicts another selection of the tenant",
                 hint="Name the same tenant everywhere, or in one place only.",
             )
-    return _usable(_only(left))
+    return _usable(_only(left), now)
+
+
+def _below(principal: Principal, selectors: Selectors, reach: Reach) -> list[Tenant]:
+    """The tenants that are selected by their id and are none of the principal's own, but below them."""
+    names = dict.fromkeys((selectors.database, selectors.user_suffix, selectors.option, selectors.sni))
+    found = (reach(principal, name) for name in names if name is not None and name not in principal.tenants)
+    return [tenant for tenant in found if tenant is not None]
 
 
 def suffix_of_user(user: str, principal: Principal) -> str | None:
@@ -124,10 +152,11 @@ def _only(left: list[Tenant]) -> Tenant:
     return left[0]
 
 
-def _usable(tenant: Tenant) -> Tenant:
-    if tenant.status is not TenantStatus.ACTIVE:
+def _usable(tenant: Tenant, now: float) -> Tenant:
+    if not standing_of(tenant, now).is_served:
+        what = _NOT_SERVED.get(tenant.status, "is suspended")
         raise TenantRefused(
-            f'tenant "{tenant.id}" is suspended',
+            f'tenant "{tenant.id}" {what}',
             hint="Ask your administrator to reactivate the tenant.",
         )
     return tenant

@@ -47,6 +47,7 @@ class IssuerConfig:
     hs256_secret: bytes | None = field(default=None, repr=False)
     tenant_claim: str = "tenant"
     roles_claim: str = "roles"
+    groups_claim: str = "groups"  # for assignments of the policy
     attribute_claims: tuple[str, ...] = ()
     tenants: frozenset[str] | None = None
     leeway_s: float = 30.0

@@ -58,6 +58,7 @@ def _read_issuer(table: Table) -> IssuerConfig:
         hs256_secret=secret,
         tenant_claim=table.text("tenant_claim", _DEFAULT.tenant_claim),
         roles_claim=table.text("roles_claim", _DEFAULT.roles_claim),
+        groups_claim=table.text("groups_claim", _DEFAULT.groups_claim),
         attribute_claims=table.strings("attribute_claims"),
         tenants=frozenset(table.strings("tenants")) if table.has("tenants") else None,
         leeway_s=table.duration("leeway_s", _DEFAULT.leeway_s, least=0, most=600),

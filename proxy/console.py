@@ -93,7 +93,7 @@ class ConsoleSession:
         session = session_to_kill(text)
         if session is None:
             self._show(text)
-        elif not self._state.may_kill(self.principal.roles):
+        elif not self._state.may_kill(self.principal):
             self._reply(kill_refused() + replies.READY_IDLE)
         elif self._others is None:
             self._reply(killed(self._state.kill(session), session) + replies.READY_IDLE)

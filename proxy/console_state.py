@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Iterator
 
+from policy.admission import console_admission
+from policy.model import Principal
 from policy.rbac import may_end_sessions
 from proxy.errors import ShuttingDown
 from proxy.gateway import Gateway, database_of
@@ -121,8 +123,9 @@ class GatewayConsoleState:
                 avg_query_time=totals.query_us // total if total else 0,
             )
 
-    def may_kill(self, roles: frozenset[str]) -> bool:
-        return may_end_sessions(self._gateway.snapshot, roles)
+    def may_kill(self, principal: Principal) -> bool:
+        held = console_admission(self._gateway.snapshot, principal, time.time())
+        return may_end_sessions(self._gateway.snapshot, held.roles)
 
     def kill(self, session: str) -> int:
         """End the session of a tenant with this name, in whatever it does; how many there were: 0 or 1."""

@@ -12,12 +12,14 @@ import time
 from collections.abc import Coroutine
 
 from policy.access import Access
+from policy.admission import admission_of, console_admission, reach_child
 from policy.errors import TenantGateError, TenantRefused
-from policy.model import Isolation, Tenant, TenantStatus
+from policy.model import Isolation, Principal, Tenant
 from policy.rbac import may_read_gateway, resolve_access
 from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
 from policy.sql.plan import AFTER_PATH
+from policy.standing import next_of
 from proxy.audit.emitter import AuditEmitter
 from proxy.cancel import CancelKeys
 from proxy.catalogs import Catalogs
@@ -73,7 +75,8 @@ class Gateway:
         self._unswept: list[Frontend] = []
         self.cancel_keys: CancelKeys[Frontend] = CancelKeys(peers.seat if peers else None)
         self.draining = False
-        self._accesses: dict[tuple[str, frozenset[str]], Access] = {}
+        self._accesses: dict[tuple[str, frozenset[str], str], Access] = {}
+        self._due: float | None = None  # when an assignment or a trial of some session ends, in seconds of time.time()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Policy
@@ -125,13 +128,15 @@ class Gateway:
         handler = frontend.handler
         if isinstance(handler, Engine):
             principal = handler.session.principal
-            tenant = self.snapshot.tenants.get(handler.session.tenant.id)
-            if tenant is None or tenant.status is not TenantStatus.ACTIVE:
-                frontend.fatal(_no_longer_served(handler.session.tenant))
+            try:
+                admission = admission_of(self.snapshot, principal, handler.session.tenant.id, time.time())
+            except TenantRefused as error:
+                frontend.fatal(error)
                 return
+            self._look_again(admission.until)
         elif isinstance(handler, ConsoleSession):
             principal = handler.principal
-            if not may_read_gateway(self.snapshot, principal.roles):
+            if not self.may_read(principal):
                 frontend.fatal(TenantRefused("the admin database may no longer be used", sqlstate="57P01"))
                 return
         else:
@@ -150,26 +155,49 @@ class Gateway:
         new = self.config.targets.get(old.name)
         return new is not None and (new.native, new.setting_key) != (old.native, old.setting_key)
 
-    def access(self, tenant: Tenant, roles: frozenset[str]) -> Access:
+    def may_read(self, principal: Principal) -> bool:
+        """Whether the admin database is open to a principal."""
+        admission = console_admission(self.snapshot, principal, time.time())
+        self._look_again(admission.until)
+        return may_read_gateway(self.snapshot, admission.roles)
+
+    def reach(self, principal: Principal, name: str) -> Tenant | None:
+        """The tenant with this id, if it is below the principal's own and may be used by it."""
+        return reach_child(self.snapshot, principal, name, time.time())
+
+    def _look_again(self, at: float | None) -> None:
+        """Sessions are to be judged anew from a time on: what they hold ends then."""
+        self._due = next_of(self._due, at)
+
+    def _end_what_is_over(self, wall: float) -> None:
+        """Assignments that expired and trials that ended work on open sessions as a reload does."""
+        if self._due is None or wall < self._due:
+            return
+        self._due = None
+        self._bump()
+        for frontend in tuple(self.frontends):
+            self._end_if_not_allowed(frontend)
+
+    def access(self, tenant: Tenant, roles: frozenset[str], read_only: str = "") -> Access:
         """The permission set of these roles for this tenant, resolved once per snapshot."""
-        key = (tenant.id, roles)
+        key = (tenant.id, roles, read_only)
         access = self._accesses.get(key)
         if access is None:
             if len(self._accesses) > _MAX_ACCESSES:
                 self._accesses.clear()
-            access = self._accesses[key] = resolve_access(self.snapshot, tenant, roles)
+            access = self._accesses[key] = resolve_access(self.snapshot, tenant, roles, read_only=read_only)
         return access
 
     def refresh(self, session: Session) -> None:
         """Judge `session` by the policy of now. Raises TenantRefused or ShuttingDown when it may not go on."""
         generation, snapshot = self.generation, self.snapshot
-        tenant = snapshot.tenants.get(session.tenant.id)
-        if tenant is None or tenant.status is not TenantStatus.ACTIVE:
-            raise _no_longer_served(session.tenant)
+        admission = admission_of(snapshot, session.principal, session.tenant.id, time.time())
+        self._look_again(admission.until)
+        tenant = snapshot.tenants[session.tenant.id]
         if place(tenant, self.target(tenant)) != place(session.tenant, self.target(session.tenant)):
             raise ShuttingDown("the tenant was moved", hint="Connect again.")
         catalog = self.catalogs[(tenant.target, database_of(tenant, self.target(tenant)))]
-        access = self.access(tenant, session.principal.roles)
+        access = self.access(tenant, admission.roles, admission.read_only)
         scope = self.plans.scope(access, snapshot.version, catalog, tenant.schema or "")
         session.enter(scope, tenant, generation, snapshot.version)
 
@@ -313,6 +341,7 @@ class Gateway:
         if not self._unswept:
             self._unswept = list(self.frontends)
         now, wall = self.clock(), time.time()
+        self._end_what_is_over(wall)
         stalled = self.loop.time() - self.config.limits.stalled_message_s
         for frontend in self._unswept[-_SWEPT_AT_ONCE:]:
             try:
@@ -392,10 +421,6 @@ def _expired(expires_at: float | None, wall: float) -> bool:
 
 def _token_expired() -> TenantRefused:
     return TenantRefused("the token has expired", hint="Connect again with a new token.")
-
-
-def _no_longer_served(tenant: Tenant) -> TenantRefused:
-    return TenantRefused(f'tenant "{tenant.id}" is suspended or gone', sqlstate="57P01")
 
 
 def database_of(tenant: Tenant, target: TargetConfig) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 
 from policy.errors import AuthenticationError, TenantGateError, TenantRefused
-from policy.model import Isolation, Tenant, TenantStatus
-from policy.rbac import may_read_gateway
+from policy.model import Isolation, Tenant
+from policy.standing import standing_of
 from proxy.audit.errors import AuditUnavailable
 from proxy.console import ConsoleSession, Others
 from proxy.console_state import GatewayConsoleState
@@ -77,7 +78,7 @@ async def open_session(gateway: Gateway, frontend: Frontend) -> None:
 def _tenant(gateway: Gateway, tenant_id: str) -> Tenant:
     """The tenant as the policy of now has it: it may have been reloaded while the client was logging in."""
     tenant = gateway.snapshot.tenants.get(tenant_id)
-    if tenant is None or tenant.status is not TenantStatus.ACTIVE:
+    if tenant is None or not standing_of(tenant, time.time()).is_served:
         raise TenantRefused("the tenant of this login is not served here")
     return tenant
 
@@ -103,7 +104,7 @@ async def _authenticate(gateway: Gateway, frontend: Frontend, startup: StartupMe
     )
     user, application = startup.parameters.get("user", ""), startup.parameters.get("application_name", "")
     try:
-        return await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants)
+        return await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants, gateway.reach)
     except AuthenticationError as error:
         _record_refusal(gateway, frontend, user, application, error)
         await asyncio.sleep(_FAILURE_PAUSE_S)
@@ -134,7 +135,7 @@ def _record_refusal(
 
 
 def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> None:
-    if not may_read_gateway(gateway.snapshot, result.principal.roles):
+    if not gateway.may_read(result.principal):
         raise TenantRefused(
             "the admin database needs permission gateway:*:read", sqlstate="42501", hint="Connect to your database."
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from policy.errors import AuthenticationError, ConfigurationError
 from policy.identity import ClaimRules, principal_from_claims
-from policy.model import Principal
+from policy.model import LOCAL_ISSUER, Principal
 from proxy.config import AuthConfig, IssuerConfig, TlsConfig
 from proxy.identity.jwks import FetchedKeys, FixedKeys, KeySource
 from proxy.identity.keys import KeyUnusable, read_jwks, read_key_file, secret_keys
@@ -172,6 +172,7 @@ def _rules(config: IssuerConfig) -> ClaimRules:
         audience=config.audience,
         tenant_claim=config.tenant_claim,
         roles_claim=config.roles_claim,
+        groups_claim=config.groups_claim,
         attribute_claims=config.attribute_claims,
         tenants=config.tenants,
         leeway_s=config.leeway_s,
@@ -199,13 +200,15 @@ def _service_accounts(auth: AuthConfig, problems: list[tuple[str, str, str]]) ->
             hint = "Take pg_authid.rolpassword of a PostgreSQL role whose password is stored as scram-sha-256."
             problems.append((f"auth.service_accounts.{name}.verifier", str(error), hint))
             continue
-        principal = Principal(config.name, config.tenants, config.roles, "scram")
+        principal = Principal(config.name, config.tenants, config.roles, "scram", issuer=LOCAL_ISSUER)
         accounts[config.name] = ServiceAccount(principal, verifier)
     return accounts
 
 
 def _certificates(auth: AuthConfig) -> dict[str, Principal]:
     return {
-        config.common_name: Principal(config.common_name, config.tenants, config.roles, "certificate")
+        config.common_name: Principal(
+            config.common_name, config.tenants, config.roles, "certificate", issuer=LOCAL_ISSUER
+        )
         for config in auth.certificates.values()
     }

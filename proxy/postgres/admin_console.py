@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Protocol
 
+from policy.model import Principal
 from proxy.observe.version import product_version
 from proxy.postgres.wire import replies
 
@@ -129,7 +130,7 @@ class ConsoleState(Protocol):
 
     def stats_rows(self) -> Iterable[StatsRow]: ...
 
-    def may_kill(self, roles: frozenset[str]) -> bool: ...
+    def may_kill(self, principal: Principal) -> bool: ...
 
     def kill(self, session: str) -> int: ...
 

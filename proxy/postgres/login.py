@@ -18,13 +18,14 @@ does, when it also has a place for the session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from policy.errors import AuthenticationError
 from policy.model import Principal, Tenant
-from policy.tenancy import Selectors, resolve_tenant, suffix_of_user, tenant_from_server_name
+from policy.tenancy import Reach, Selectors, reach_nobody, resolve_tenant, suffix_of_user, tenant_from_server_name
 from proxy.errors import RemoteProtocolError
 from proxy.identity.authenticator import Authenticator, ServiceAccount
 from proxy.postgres.startup_options import LoginRequest, StartupRefused, read_startup
@@ -80,8 +81,10 @@ async def log_in(
     peer: Peer,
     authenticator: Authenticator,
     tenants: Mapping[str, Tenant],
+    reach: Reach = reach_nobody,
+    clock: Callable[[], float] = time.time,
 ) -> LoginResult:
-    """Hold the conversation up to, not including, AuthenticationOk.
+    """Hold the conversation up to, not including, AuthenticationOk. clock: seconds since the epoch.
 
     Raises StartupRefused and TenantRefused (public), AuthenticationError (the client is told only that it failed),
     RemoteProtocolError.
@@ -94,9 +97,13 @@ async def log_in(
         option=request.tenant,
         sni=tenant_from_server_name(peer.sni, authenticator.tls.sni_suffix),
     )
+
+    def resolve(selectors: Selectors) -> Tenant:
+        return resolve_tenant(principal, selectors, tenants, clock(), reach)
+
     return LoginResult(
         principal=principal,
-        tenant_id=_tenant_id(principal, selectors, request.user, tenants),
+        tenant_id=_tenant_id(selectors, request.user, tenants, resolve),
         user=request.user,
         database=request.database or request.user,
         application_name=request.parameters.get("application_name", ""),
@@ -104,19 +111,21 @@ async def log_in(
     )
 
 
-def _tenant_id(principal: Principal, selectors: Selectors, user: str, tenants: Mapping[str, Tenant]) -> str | None:
+def _tenant_id(
+    selectors: Selectors, user: str, tenants: Mapping[str, Tenant], resolve: Callable[[Selectors], Tenant]
+) -> str | None:
     """Resolve the tenant; for the admin database, only check that what else was selected is allowed."""
     others = (selectors.user_suffix, selectors.option, selectors.sni)
     without_database = Selectors(None, *others)
     is_selected = any(name is not None for name in others)
     if selectors.database == ADMIN_DATABASE:
         if is_selected:
-            resolve_tenant(principal, without_database, tenants)
+            resolve(without_database)
         return None
     if selectors.database == user and is_selected and user not in tenants:
         # Clients send the user's name when no database is named: not a choice, when there is another one.
-        return resolve_tenant(principal, without_database, tenants).id
-    return resolve_tenant(principal, selectors, tenants).id
+        return resolve(without_database).id
+    return resolve(selectors).id
 
 
 async def _authenticate(

@@ -43,6 +43,7 @@ key_file = "issuer.pem"
 jwks_cache_s = 60
 tenant_claim = "org"
 roles_claim = "groups"
+groups_claim = "teams"
 attribute_claims = ["region"]
 tenants = ["acme"]
 leeway_s = 5
@@ -134,6 +135,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         jwks_cache_s=60.0,
         tenant_claim="org",
         roles_claim="groups",
+        groups_claim="teams",
         attribute_claims=("region",),
         tenants=frozenset({"acme"}),
         leeway_s=5.0,

@@ -178,8 +178,11 @@ def test_accounts_and_certificates() -> None:
     verifier = Authenticator(auth, TlsConfig(), lambda: NOW)
     account = verifier.service_account("etl")
     assert account is not None
-    assert account.principal == Principal("etl", frozenset({"acme", "globex"}), frozenset({"r"}), "scram")
-    assert verifier.certificate("robot") == Principal("robot", frozenset({"acme"}), frozenset({"r"}), "certificate")
+    assert account.principal == Principal(
+        "etl", frozenset({"acme", "globex"}), frozenset({"r"}), "scram", issuer="local"
+    )
+    robot = Principal("robot", frozenset({"acme"}), frozenset({"r"}), "certificate", issuer="local")
+    assert verifier.certificate("robot") == robot
     assert verifier.service_account("ETL") is None
     assert verifier.certificate("Robot") is None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from policy.model import Principal
 from proxy.postgres.admin_console import (
     ClientRow,
     ConsoleState,
@@ -43,8 +44,8 @@ class State:
     def stats_rows(self) -> Iterable[StatsRow]:
         return [StatsRow("acme", "acme", 1, 2, 3, 4, 5, 6, 7)]
 
-    def may_kill(self, roles: frozenset[str]) -> bool:
-        return "killer" in roles
+    def may_kill(self, principal: Principal) -> bool:
+        return "killer" in principal.roles
 
     def kill(self, session: str) -> int:
         return int(session == "s-1")
