@@ -71,7 +71,7 @@ def connect(
 def sqlstate(connection: Connection, sql: str) -> str:
     """What a statement ends with; "" when it is well."""
     try:
-        connection.execute(sql)  # type: ignore[arg-type]
+        connection.execute(sql)
     except psycopg.Error as error:
         return error.sqlstate or "lost"
     return ""

@@ -13,6 +13,7 @@ from policy.bodies import WRITERS, document_of
 from policy.changes import SECTIONS, read_change
 from policy.document import parse_policy
 from policy.problems import Problems
+from policy.revocations import revocation_id
 
 _WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=20).filter(
@@ -96,15 +97,22 @@ _TABLE_RULES = st.dictionaries(
 _FUNCTION_RULES = st.dictionaries(
     st.sampled_from(["f", 'sales."F"']), st.sampled_from(["safe", {"tenant_argument": 2}])
 )
+_REVOCATIONS = st.builds(
+    lambda who, rest: who | rest,
+    st.sampled_from([{"jti": "8f3c"}, {"subject": "alice"}, {"subject": "a/b", "tenant": "acme"}]),
+    _optional(issuer=st.just("https://i.example"), issued_before=_TIMES, until=_TIMES, reason=_TEXTS),
+)
 _BODIES = {
     "flag": _FLAGS, "tier": _TIERS, "tenant": _TENANTS, "role": _ROLES, "assignment": _ASSIGNMENTS,
-    "tables": _TABLE_RULES, "functions": _FUNCTION_RULES,
+    "revocation": _REVOCATIONS, "tables": _TABLE_RULES, "functions": _FUNCTION_RULES,
 }  # fmt: skip
 
 
 def _read(kind: str, body: object) -> Any:
     problems = Problems()
     name = "main" if kind in ("tables", "functions") else "x"
+    if kind == "revocation" and isinstance(body, dict):
+        name = revocation_id(body)
     entity = read_change(problems, kind, name, body, ["main"]).entity
     assert problems.found == []
     return entity
