@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.config_sinks import SinkConfig
+
 
 @dataclass(frozen=True, slots=True)
 class ListenConfig:
@@ -139,6 +141,7 @@ class AuditConfig:
     parameters: str = "values"
     hashed_columns: tuple[str, ...] = ()
     parameter_key: str | None = field(default=None, repr=False)
+    sinks: tuple[SinkConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

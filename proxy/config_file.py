@@ -28,6 +28,7 @@ from proxy.config import (
     TlsConfig,
 )
 from proxy.config_auth import read_auth
+from proxy.config_sinks import read_sinks
 from proxy.config_tls import check_authorities, read_tls
 from proxy.config_values import Reading, Table
 
@@ -231,6 +232,7 @@ def _read_audit(table: Table) -> AuditConfig:
         parameters=table.choice("parameters", default.parameters, PARAMETER_MODES),
         hashed_columns=table.strings("hashed_columns", default.hashed_columns),
         parameter_key=table.secret("parameter_key"),
+        sinks=read_sinks(table),
     )
     if audit.path.is_dir():
         table.problem("path", "is a directory", "Name a file, for example audit/audit.jsonl.")

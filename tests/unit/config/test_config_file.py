@@ -94,6 +94,22 @@ level = "request+response"
 parameters = "hashed"
 hashed_columns = ["public.customers.card", "orders.total"]
 parameter_key = "k"
+[audit.sinks.siem]
+type = "syslog"
+url = "tls://siem.example.com"
+ca_file = "ca.pem"
+certificate = "server.pem"
+key = "server.key"
+[audit.sinks.search]
+type = "elasticsearch"
+url = "https://elastic.example.com:9200"
+user = "writer"
+secret_env = "PGPASS"
+topic = "logs"
+tenants = ["acme"]
+batch = 10
+timeout_s = "3s"
+max_behind_bytes = "1MB"
 [log]
 level = "debug"
 format = "json"
@@ -191,6 +207,28 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         "hashed",
         ("public.customers.card", "orders.total"),
         "k",
+        (
+            config.SinkConfig(
+                "siem",
+                "syslog",
+                "tls://siem.example.com",
+                ca_file=base / "ca.pem",
+                certificate=base / "server.pem",
+                key=base / "server.key",
+            ),
+            config.SinkConfig(
+                "search",
+                "elasticsearch",
+                "https://elastic.example.com:9200",
+                "writer",
+                ENVIRON["PGPASS"],
+                "logs",
+                frozenset({"acme"}),
+                10,
+                3.0,
+                1024**2,
+            ),
+        ),
     )
     assert got.log == config.LogConfig("debug", "json")
     assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 1024**2)
@@ -207,6 +245,8 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "password",
         "jwks",
         "setting_key",
+        "kind",
+        "secret",
     }
     classes = [value for value in vars(config).values() if dataclasses.is_dataclass(value)]
     fields = {field.name for cls in classes for field in dataclasses.fields(cls)} - named_otherwise
@@ -221,6 +261,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "issuers",
         "service_accounts",
         "certificates",
+        "sinks",
     }
     keys = {line.split(" = ")[0] for line in EVERYTHING.splitlines() if " = " in line}
     missing = {f for f in fields - sections if not {f, f.removesuffix("_s"), f.removesuffix("_bytes")} & keys}
