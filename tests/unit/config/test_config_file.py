@@ -11,6 +11,7 @@ import pytest
 from policy.errors import ConfigurationError
 from proxy import config
 from proxy.config_file import load_config, read_listen_section
+from proxy.config_sinks import SinkConfig
 from proxy.postgres.wire.scram import make_verifier
 from tests.harness.tokens import Issuer
 from tests.unit.config.conftest import ENVIRON, MINIMAL, Write
@@ -208,7 +209,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         ("public.customers.card", "orders.total"),
         "k",
         (
-            config.SinkConfig(
+            SinkConfig(
                 "siem",
                 "syslog",
                 "tls://siem.example.com",
@@ -216,7 +217,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
                 certificate=base / "server.pem",
                 key=base / "server.key",
             ),
-            config.SinkConfig(
+            SinkConfig(
                 "search",
                 "elasticsearch",
                 "https://elastic.example.com:9200",
