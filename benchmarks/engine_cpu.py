@@ -30,6 +30,7 @@ from proxy.postgres import expected
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.conversation import Equipment
 from proxy.postgres.engine import Engine
+from proxy.postgres.frontend import Frontend
 from proxy.postgres.judge import Judge
 from proxy.postgres.lanes.group import Lanes
 from proxy.postgres.lanes.lane import Lane
@@ -88,8 +89,8 @@ async def make_pool() -> Pool:
     return pool
 
 
-async def make_engine(audit: AuditEmitter) -> Engine:
-    """An engine of a shared tenant with its policy, catalog, quotas, audit and metrics."""
+async def make_engine(audit: AuditEmitter, frontend: Frontend | None = None) -> Engine:
+    """An engine of a shared tenant with its policy, catalog, quotas, audit and metrics; of a client, or of none."""
     columns = (Column("aid", 23, "integer", True), Column("abalance", 23, "integer"), Column("tenant_id", 25, "text"))
     relation = Relation(
         20000, "public", "pgbench_accounts", "r", columns, ("aid",), (("aid",),), ("pgbench_accounts_pkey",)
@@ -112,10 +113,10 @@ async def make_engine(audit: AuditEmitter) -> Engine:
     pool = await make_pool()
     lanes = Lanes(pool, book, {}, time.monotonic, lambda work: None)
     equipment = Equipment(
-        client_write=lambda data: None,
-        pause_client=lambda paused: None,
-        fail=lambda error: None,
-        settled=lambda: None,
+        client_write=frontend.write if frontend else lambda data: None,
+        pause_client=frontend.pause_client if frontend else lambda paused: None,
+        fail=frontend.fatal if frontend else lambda error: None,
+        settled=frontend.settled if frontend else lambda: None,
         spawn=lambda work: None,
         book=book,
         lanes_for=lambda settings: lanes,
@@ -128,7 +129,7 @@ async def make_engine(audit: AuditEmitter) -> Engine:
     )
     lease = Lease(pool, session.usage, lambda: None)
     engine = Engine(session, lease, SessionSettings({}), equipment)
-    lease.receiver = Receiver()
+    lease.receiver = frontend or Receiver()
     return engine
 
 

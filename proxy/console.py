@@ -70,6 +70,9 @@ class ConsoleSession:
     def client_reads(self, reads: bool) -> None:
         """Replies are short; what is not read waits in the transport."""
 
+    def discard(self) -> None:
+        """Nothing to let go."""
+
     def _handle(self, tag: int, message: bytes) -> None:
         if tag == ord("X"):
             self.ended = True

@@ -407,6 +407,10 @@ class Engine(SharedRuns):
         """A statement is under way, or waits for a backend."""
         return bool(self.queue) or self.rides or self.wait == Wait.BACKEND
 
+    def discard(self) -> None:
+        """The session is over, and nothing comes from a backend any more."""
+        self.relay.discard()
+
     def rest(self) -> None:
         """The client has said nothing for a while: let go of what is made anew in microseconds."""
         self.session.forget_templates()

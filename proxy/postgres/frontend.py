@@ -51,6 +51,10 @@ class ClientHandler(Protocol):
     def backend_data(self, data: bytes) -> None: ...
     def client_reads(self, reads: bool) -> None: ...
 
+    def discard(self) -> None:
+        """It is over: hold on to nothing that holds on to this, so that its memory is free at once."""
+        ...
+
 
 class FrontendOwner(Protocol):
     """The gateway, as its frontends see it."""
@@ -151,6 +155,9 @@ class Frontend:
         if self._task is not None and self.handler is None:
             self._task.cancel()
         self._owner.frontend_lost(self)
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler.discard()
 
     # Receiver of the backend
 

@@ -7,7 +7,7 @@ forwarded, usually the chunk itself. Only messages that end something or that mu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from policy.errors import AccessDenied, TenantGateError
 from policy.sql.plan import StatementKind
@@ -105,6 +105,10 @@ class ReplyRelay:
     def mid_message(self) -> bool:
         """The client has got a part of a message and not the rest."""
         return self._skip > 0
+
+    def discard(self) -> None:
+        """There is nobody to tell any more, and nothing to feed."""
+        self._listener = cast(RelayListener, None)
 
     def feed(self, data: bytes) -> None:
         """Take a chunk. Raises LocalProtocolError when backend and expectation are out of step."""

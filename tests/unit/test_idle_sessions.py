@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,8 +17,11 @@ from proxy import gateway as gateway_module
 from proxy.audit.emitter import AuditEmitter
 from proxy.config import AuditConfig
 from proxy.gateway import Gateway
+from proxy.lease import Lease
+from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
 from proxy.postgres.wire import messages, replies
+from proxy.session import Session
 
 ANSWER = replies.command_complete("SELECT 0") + replies.READY_IDLE
 
@@ -44,6 +50,53 @@ def test_a_session_that_has_rested_goes_on_as_before(tmp_path: Path) -> None:
     first, *others = asyncio.run(work())
     assert "acme" in first
     assert [text.replace(n, "1") for text, n in zip(others, ("22", "333", "4444"), strict=True)] == [first] * 3
+
+
+class Owner:
+    """Of one frontend; does what a gateway does when its client has gone."""
+
+    draining = False
+
+    def frontend_lost(self, frontend: Frontend) -> None:
+        assert frontend.lease is not None
+        frontend.lease.end(reusable=False)
+        frontend.lease = None
+
+    def backend_done(self, frontend: Frontend) -> None: ...
+
+
+async def _no_login(frontend: Frontend) -> None: ...
+
+
+def _how_many() -> Counter[type]:
+    return Counter(type(each) for each in gc.get_objects() if isinstance(each, Frontend | Engine | Session | Lease))
+
+
+def test_the_memory_of_a_session_is_free_when_it_ends(tmp_path: Path) -> None:
+    """At once, without the garbage collector, which seldom looks at what has lived for long."""
+
+    async def work() -> None:
+        audit = AuditEmitter(AuditConfig(path=tmp_path / "audit.jsonl"))
+        audit.start()
+        frontend = Frontend(Owner(), _no_login, direct_tls=False, write_high_bytes=1)
+        frontend.connection_made(Mock(spec=asyncio.Transport))
+        engine = await make_engine(audit, frontend)
+        pool, frontend.lease = engine.lease.pool, engine.lease
+        frontend.begin(engine)
+        frontend.data_received(messages.encode_query(b"SELECT abalance FROM pgbench_accounts WHERE aid = 1"))
+        frontend.backend_data(ANSWER)
+        assert _how_many() - before == {Frontend: 1, Engine: 1, Session: 1, Lease: 1}
+        frontend.connection_lost(None)
+        await audit.close()
+        await pool.close()
+
+    before = _how_many()
+    gc.disable()
+    try:
+        asyncio.run(work())
+        assert _how_many() == before
+    finally:
+        gc.enable()
 
 
 class SweptGateway(Gateway):
