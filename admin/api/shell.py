@@ -8,6 +8,7 @@ import math
 import secrets
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +26,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _STEP_S = 0.05
+_READ_TIMEOUT_S = 30.0
 _HSTS = "max-age=31536000"
 
 
@@ -44,7 +46,12 @@ class Shell:
         if _declared_length(scope) > self._max:
             await self._too_large(scope, receive, exchange)
             return
-        body, whole = await self._read(receive)
+        try:
+            async with asyncio.timeout(_READ_TIMEOUT_S):
+                body, whole = await self._read(receive)
+        except TimeoutError:
+            await self._refuse(scope, receive, exchange, 408, "the body took too long")
+            return
         if not whole:
             await self._too_large(scope, receive, exchange)
             return
@@ -74,9 +81,14 @@ class Shell:
                 return b"".join(parts), True
 
     async def _too_large(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
-        detail = f"the body is larger than {self._max} bytes"
-        answer = problem_response(413, "too-large", "Content Too Large", detail, headers={"Connection": "close"})
-        await answer(scope, receive, exchange.send)
+        await self._refuse(scope, receive, exchange, 413, f"the body is larger than {self._max} bytes")
+
+    async def _refuse(self, scope: Scope, receive: Receive, exchange: _Exchange, status: int, detail: str) -> None:
+        phrase = HTTPStatus(status).phrase
+        kind = phrase.lower().replace(" ", "-")
+        await problem_response(status, kind, phrase, detail, headers={"Connection": "close"})(
+            scope, receive, exchange.send
+        )
         exchange.log()
 
 

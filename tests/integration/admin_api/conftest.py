@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.admin_api.stage import Api, make_template, serve_api
+from tests.integration.places.conftest import server as server
 
 
 @pytest.fixture(scope="session")
