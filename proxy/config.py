@@ -107,6 +107,7 @@ class TargetConfig:
     tls: str = "prefer"
     ca_file: Path | None = None
     connect_timeout_s: float = 5.0
+    min_backends: int = 0
     max_backends: int = 100
     idle_timeout_s: float = 300.0
     max_lifetime_s: float = 3600.0

@@ -191,6 +191,7 @@ def _read_target(name: str, table: Table) -> TargetConfig:
         tls=table.choice("tls", _TARGET.tls, _TLS_MODES),
         ca_file=table.existing_file("ca_file"),
         connect_timeout_s=table.duration("connect_timeout_s", _TARGET.connect_timeout_s, most=600),
+        min_backends=table.integer("min_backends", _TARGET.min_backends, 0, 100_000),
         max_backends=table.integer("max_backends", _TARGET.max_backends, 1, 100_000),
         idle_timeout_s=table.duration("idle_timeout_s", _TARGET.idle_timeout_s),
         max_lifetime_s=table.duration("max_lifetime_s", _TARGET.max_lifetime_s),
@@ -199,6 +200,9 @@ def _read_target(name: str, table: Table) -> TargetConfig:
         setting_key=_read_setting_key(table),
         lanes=table.boolean("lanes", _TARGET.lanes),
     )
+    if target.min_backends > target.max_backends:
+        message = f"{target.min_backends} is more than max_backends = {target.max_backends}"
+        table.problem("min_backends", message, "A pool cannot keep more connections than all pools may have.")
     if target.native and target.setting_key is None:
         message = "is missing: whoever can run SET on a connection to the target can name another tenant"
         table.warn("setting_key", message, "Set setting_key_file to a file of 32 random bytes or more, as text.")

@@ -1,10 +1,10 @@
 """Backends of one database of one target, lent to one session at a time.
 
-At every moment `idle + in_use + connecting` is the number of backends that count against `max_backends` (those that
-are being reset or checked are in use), and nobody who may have one waits while one is idle. Idle ones are a stack, so
-that a quiet pool shrinks; waiters are a queue, tenants in turn. Connections are made by tasks of the pool, not by
-those who wait: one that is ready goes to whoever is first. What a session had counts as its tenant's until it is clean
-or closed. Only the event loop's thread may touch a pool.
+At every moment `idle + in_use + connecting` is the number of backends that count against `max_backends` (those that are
+being reset or checked are in use), and nobody who may have one waits while one is idle. Idle ones are a stack, so that
+a quiet pool shrinks to `min_backends`; waiters are a queue, tenants in turn. Connections are made by tasks of the pool,
+not by those who wait: one that is ready goes to whoever is first. What a session had counts as its tenant's until it is
+clean or closed. Only the event loop's thread may touch a pool.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Pool:
         """Lease the most recently used idle backend that is not past its time."""
         while self._idle:
             backend, tenure = self._idle.popitem()
-            if backend.closed or tenure.stale(self._now()):
+            if backend.closed or self._past_its_time(tenure, self.size + 1):
                 backend.close()
                 continue
             self._in_use[backend] = tenure
@@ -381,6 +381,7 @@ class Pool:
         self._circuit.close()
         self._give(backend, Tenure.begin(self._now(), self.target.max_lifetime_s, self.target.idle_timeout_s))
         self._fill()
+        self._keep_minimum()
 
     def _on_failure(self, error: TargetUnavailable) -> None:
         """Remember it, wake those who waited for this target, and look again in a second."""
@@ -418,14 +419,27 @@ class Pool:
             self._sweeper = asyncio.get_running_loop().call_later(interval_s, self._sweep)
 
     def _sweep(self) -> None:
-        """Close idle backends that are past their time."""
+        """Close idle backends that are past their time, those that were idle for longest first."""
         self._sweeper = None
-        now = self._now()
-        for backend in [b for b, tenure in self._idle.items() if tenure.stale(now)]:
-            del self._idle[backend]
-            backend.close()
-        if self._idle:
+        for backend, tenure in tuple(self._idle.items()):
+            if self._past_its_time(tenure, self.size):
+                del self._idle[backend]
+                backend.close()
+        self._keep_minimum()
+        if self._idle or self.target.min_backends:
             self._schedule_sweep()
+
+    def _past_its_time(self, tenure: Tenure, size: int) -> bool:
+        """Too old, or idle for too long in a pool of `size` that may shrink."""
+        now = self._now()
+        return tenure.retired(now) or (size > self.target.min_backends and tenure.stale(now))
+
+    def _keep_minimum(self) -> None:
+        """Once it was used, a pool has min_backends, as far as there is room that nobody else wants."""
+        while self.size < self.target.min_backends and self._slots.has_room:
+            if self._closed or self._circuit.open:
+                return
+            self._start_connecting()
 
     async def close(self) -> None:
         """Refuse newcomers, close what is idle, end resets and connects. Leased backends are closed on release."""

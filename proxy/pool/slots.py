@@ -65,6 +65,11 @@ class TargetSlots:
         self._pools.pop(pool, None)
         self.hungry.pop(pool, None)
 
+    @property
+    def has_room(self) -> bool:
+        """One more may be opened, at nobody's cost."""
+        return not self.hungry and sum(pool.size for pool in self._pools) < self.limit
+
     def make_room(self, asking: Sharer) -> bool:
         """Whether `asking` may connect one more; closes an idle backend of another pool when it must. A pool that is
         hungry stays so until it is `sated`, behind the others when it got something."""

@@ -79,6 +79,7 @@ password_file = "password"
 tls = "verify-full"
 ca_file = "ca.pem"
 connect_timeout = "300ms"
+min_backends = 2
 max_backends = 7
 idle_timeout_s = "1min"
 max_lifetime_s = "2h"
@@ -191,6 +192,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         tls="verify-full",
         ca_file=base / "ca.pem",
         connect_timeout_s=0.3,
+        min_backends=2,
         max_backends=7,
         idle_timeout_s=60.0,
         max_lifetime_s=7200.0,

@@ -225,6 +225,37 @@ def test_idle_time_and_lifetime_end(loop: StillLoop) -> None:
     assert busy.closed
 
 
+def test_a_quiet_pool_keeps_its_minimum(loop: StillLoop) -> None:
+    sessions = Sessions(loop, FakeTarget(min_backends=2, max_backends=4, idle_timeout_s=60, max_lifetime_s=1000))
+    assert sessions.pool.size == 0  # nobody has used it
+    sessions.put(sessions.get())
+    assert sessions.pool.counts.idle == 2
+    backends = [sessions.get() for _ in range(4)]
+    for backend in backends:
+        sessions.put(backend)
+    loop.advance(71)
+    assert [backend.closed for backend in backends] == [True, True, False, False]
+    loop.advance(200)
+    again = sessions.get()
+    assert again is backends[3]
+    sessions.put(again)
+    backends[2].die()
+    loop.advance(11)
+    assert sessions.pool.counts.idle == 2
+    loop.advance(1000)
+    assert backends[3].closed  # its life has ended; another takes its place
+    assert sessions.pool.counts.idle == 2
+
+
+def test_a_minimum_takes_no_room_from_who_wants_it(loop: StillLoop) -> None:
+    sessions = Sessions(loop, FakeTarget(min_backends=3, max_backends=3))
+    held = [sessions.get() for _ in range(3)]
+    assert sessions.pool.size == 3
+    waiter = sessions.ask()[0]
+    sessions.put(held[0])
+    assert waiter.result() is held[0]
+
+
 # --- a target that is down
 
 

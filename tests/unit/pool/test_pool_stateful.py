@@ -6,7 +6,7 @@ import asyncio
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from policy.errors import TenantGateError
 from policy.model import QuotaLimits
@@ -26,7 +26,13 @@ class PoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = StillLoop()
-        self.target = FakeTarget(max_backends=MAX_BACKENDS, acquire_timeout_s=10.0, idle_timeout_s=60.0)
+        self.begin(0)
+
+    @initialize(min_backends=st.sampled_from([0, 0, 2]))
+    def begin(self, min_backends: int) -> None:
+        self.target = FakeTarget(
+            min_backends=min_backends, max_backends=MAX_BACKENDS, acquire_timeout_s=10.0, idle_timeout_s=60.0
+        )
         self.pool = self.target.pool()
         self.tenants = [TenantUsage(name, QuotaLimits(backends=limit)) for name, limit in LIMITS.items()]
         self.asking: list[asyncio.Task[BackendConnection]] = []
