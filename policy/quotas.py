@@ -37,6 +37,10 @@ class TokenBucket:
         missing_ticks = -(-(self._cost - self._level) // self._gain)
         return (missing_ticks + 1) / _TICKS_PER_S  # one more: `now` was rounded to a whole tick
 
+    def give_back(self) -> None:
+        """Put a token back that was taken for nothing."""
+        self._level = min(self._capacity, self._level + self._cost)
+
     def resized(self, rate: float, burst: int, now: float) -> TokenBucket:
         """A bucket with other limits that lacks the tokens that this one lacks."""
         self._refill(now)

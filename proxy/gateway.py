@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from policy.access import Access
 from policy.admission import admission_of, console_admission, reach_child
 from policy.errors import TenantGateError, TenantRefused
-from policy.model import Isolation, Principal, Tenant
+from policy.model import Isolation, Principal, QuotaLimits, Tenant
 from policy.rbac import may_read_gateway, resolve_access
 from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
@@ -36,6 +36,7 @@ from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import PAUSE_CATALOG, Frontend
 from proxy.postgres.lanes.place import Place, no_lanes
 from proxy.postgres.recorder import Recorder
+from proxy.quota_tree import QuotaGroups
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
 from proxy.tls import server_end_point
@@ -70,6 +71,7 @@ class Gateway:
         self._places: dict[PoolKey, Place] = {}
         self._slots: dict[tuple[str, str, int], TargetSlots] = {}  # by target: what its pools may have together
         self.usage: dict[str, TenantUsage] = {}
+        self._groups = QuotaGroups(self._new_usage)
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
         self._unswept: list[Frontend] = []
@@ -100,6 +102,7 @@ class Gateway:
             tenant = snapshot.tenants.get(name)
             if tenant is not None:
                 usage.set_limits(tenant.quotas, now, snapshot.version)
+        self._groups.follow(snapshot, self.usage.values(), now)
         self._bump()
         for frontend in tuple(self.frontends):
             self._end_if_not_allowed(frontend)
@@ -211,13 +214,16 @@ class Gateway:
     def tenant_usage(self, tenant: Tenant) -> TenantUsage:
         usage = self.usage.get(tenant.id)
         if usage is None:
-            usage = self.usage[tenant.id] = self._new_usage(tenant, self.clock())
+            now = self.clock()
+            usage = self._new_usage(tenant.id, tenant.quotas, now)
+            usage.set_groups(self._groups.of(self.snapshot, tenant, now))
+            self.usage[tenant.id] = usage
         return usage
 
-    def _new_usage(self, tenant: Tenant, now: float) -> TenantUsage:
+    def _new_usage(self, name: str, limits: QuotaLimits, now: float) -> TenantUsage:
         if self.peers is None:
-            return TenantUsage(tenant.id, tenant.quotas, now)
-        return SharedUsage(tenant.id, tenant.quotas, now, self.peers.table, self.snapshot.version)
+            return TenantUsage(name, limits, now)
+        return SharedUsage(name, limits, now, self.peers.table, self.snapshot.version)
 
     def tenant_totals(self, tenant_id: str) -> TenantTotals:
         return self.totals.setdefault(tenant_id, TenantTotals())

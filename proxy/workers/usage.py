@@ -37,7 +37,7 @@ class SharedUsage(TenantUsage):
             self._row.set_connections(self.connections)
             self._row.set_statements(self.statements)
 
-    def admit_connection(self) -> None:
+    def _admit_own_connection(self) -> None:
         limit, row = self._limits.connections, self._row
         if row is None:
             self.connections += 1
@@ -48,12 +48,12 @@ class SharedUsage(TenantUsage):
             self.connections += 1
             row.set_connections(self.connections)
 
-    def release_connection(self) -> None:
-        super().release_connection()
+    def _release_own_connection(self) -> None:
+        super()._release_own_connection()
         if self._row is not None:
             self._row.set_connections(self.connections)
 
-    def admit_statement(self, now: float, *, pipelined: bool = False) -> None:
+    def _admit_own_statement(self, now: float, pipelined: bool) -> None:
         limit, row = self._limits.concurrent_statements, self._row
         if row is None:
             self.statements += not pipelined
@@ -70,13 +70,33 @@ class SharedUsage(TenantUsage):
             self.statements += not pipelined
             row.set_statements(self.statements)
 
-    def readmit_statement(self) -> None:
-        super().readmit_statement()
+    def _take_back(self, pipelined: bool) -> None:
+        self.statements -= not pipelined
+        row, bucket = self._row, self._bucket
+        if row is None:
+            return
+        with row:
+            row.set_statements(self.statements)
+            found = None if bucket is None else row.bucket()
+            if bucket is not None and found is not None:
+                bucket.resume(*found[0])
+                bucket.give_back()
+                state = bucket.state()
+                row.put_level(state[3], state[4])
+
+    def _move(self, connections: int, statements: int) -> None:
+        super()._move(connections, statements)
+        if self._row is not None:
+            self._row.set_connections(self.connections)
+            self._row.set_statements(self.statements)
+
+    def _readmit_own_statement(self) -> None:
+        super()._readmit_own_statement()
         if self._row is not None:
             self._row.set_statements(self.statements)
 
-    def end_statement(self) -> None:
-        super().end_statement()
+    def _end_own_statement(self) -> None:
+        super()._end_own_statement()
         if self._row is not None:
             self._row.set_statements(self.statements)
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import yaml
 
-from admin.demo.people import ALICE
+from admin.demo.people import ALICE, BOB, CAROL
 from tests.harness.demo_business import DemoGateway
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -273,6 +273,21 @@ def test_an_administrator_of_a_parent_acts_in_its_children(running: DemoGateway,
         changed(lambda policy: policy["roles"]["head"].update(deny=["tenant:children:use"]))
         wait_until(lambda: sqlstate(ann, "SELECT 1") != "")
         assert ann.closed
+
+
+def test_the_quotas_of_a_parent_bound_its_children_together(running: DemoGateway, changed: Any) -> None:
+    def edit(policy: Policy) -> None:
+        policy["tenants"]["globex"]["parent"] = policy["tenants"]["initech"]["parent"] = "acme"
+        policy["tenants"]["acme"]["quotas"] = {"connections": 1}
+
+    with running.connect(BOB, autocommit=True) as bob:
+        changed(edit)  # bob's session is there already, and counts
+        for person in (ALICE, CAROL):
+            with pytest.raises(psycopg.OperationalError, match="and those that share with it"):
+                running.connect(person)
+        changed(lambda policy: policy["tenants"]["globex"].pop("parent"))
+        with running.connect(CAROL):
+            assert sqlstate(bob, "SELECT 1") == ""
 
 
 def test_a_policy_with_a_cycle_changes_nothing(running: DemoGateway) -> None:
