@@ -9,8 +9,44 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from policy.abac.masks import laid_over
 from policy.model import FunctionRule, Isolation, TableRule
 from policy.sql.plan import quote_identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An action that a policy forbids, and what the client is told."""
+
+    policy: str
+    message: str
+    hint: str
+    sqlstate: str = "42501"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutcome:
+    """What policies (policy/abac) add to a relation, or to statements as such. By action: select, insert, ddl …
+
+    approvals: what the session's approval reference must match, as (policy, regular expression). rows, bytes: of one
+    result, and the policies that say so. notes: for `explain`. would: what policies on trial would have done.
+    """
+
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    approvals: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    rows: int | None = None
+    bytes: int | None = None
+    limited_by: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    would: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def restricts(self) -> bool:
+        """Whether code that runs behind the gateway's back could do more."""
+        return bool(self.refusals or self.approvals or self.rows or self.bytes)
+
+
+NO_POLICY = PolicyOutcome()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +73,7 @@ class TableAccess:
     only: frozenset[str] | None = None
     rest: str | None = None
     barred: tuple[str, ...] = ()
+    policy: PolicyOutcome = NO_POLICY
 
     @property
     def limits(self) -> bool:
@@ -74,6 +111,7 @@ class TableAccess:
         if self.rest is None:
             return replace(self, denied=self.denied.union(left_out))
         masks = {c: f"CASE WHEN {self.rest} THEN {quote_identifier(c)} ELSE NULL END" for c in left_out}
+        masks = {c: laid_over(self.masks.get(c), mask) for c, mask in masks.items()}
         return replace(self, masks=MappingProxyType({**self.masks, **masks}))
 
     @property
@@ -111,6 +149,7 @@ class Access:
     gateway_read: bool = False
     schemas: Mapping[str, TableAccess] = field(default_factory=dict)  # from `table:sales.*:…`
     functions: Mapping[tuple[str, str], FunctionRule] = field(default_factory=dict)  # of the target's owner
+    policy: PolicyOutcome = NO_POLICY  # of statements as such: ddl, call, explain
 
     def function(self, schema: str, name: str) -> FunctionRule | None:
         """The rule of a function as it is called; without a schema it is public's, which own schemas do not see."""

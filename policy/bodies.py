@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from policy.abac.bodies import policy_body
 from policy.changes import SECTIONS
 from policy.model import TRIAL_GRACE_S, Assignment, Flag, FunctionRule, QuotaLimits, Role, TableRule, Tenant, Tier
 from policy.names import TablePattern, write_identifier
@@ -140,6 +141,7 @@ WRITERS: Mapping[str, Callable[[Any], Body]] = {
     "tables": tables_body,
     "functions": functions_body,
     "revocation": revocation_body,
+    "policy": policy_body,
 }
 
 
@@ -154,10 +156,13 @@ def document_of(snapshot: Snapshot) -> dict[str, dict[str, Body]]:
 
 
 def _table(rule: TableRule) -> Body:
+    tags: Body = {"tags": sorted(rule.tags)} if rule.tags else {}
+    if rule.column_tags:
+        tags["columns"] = {write_identifier(name): sorted(found) for name, found in rule.column_tags.items()}
     if rule.tenant_column is None:
-        return {rule.table_class.value: True}
+        return {rule.table_class.value: True} | tags
     column: Body = {"tenant_column": write_identifier(rule.tenant_column)}
-    return column | ({"trusted": True} if rule.trusted else {})
+    return column | ({"trusted": True} if rule.trusted else {}) | tags
 
 
 def _columns(columns: Mapping[str, str]) -> dict[str, str]:

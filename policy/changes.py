@@ -14,6 +14,7 @@ from typing import Any
 
 from policy.document_assignments import read_assignment_body
 from policy.document_functions import read_functions_body
+from policy.document_policies import read_policy_body
 from policy.document_roles import read_role_body
 from policy.document_tables import read_tables_body
 from policy.document_tenants import read_tenant_body
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, str] = {
     "tables": "tables",
     "functions": "functions",
     "revocation": "revocations",
+    "policy": "policies",
 }
 EMPTY = Snapshot(0, {}, {}, {})
 
@@ -48,6 +50,7 @@ _READERS: Mapping[str, Callable[..., object]] = {
     "tables": read_tables_body,
     "functions": read_functions_body,
     "revocation": read_revocation_body,
+    "policy": read_policy_body,
 }
 _NEED_TARGETS = frozenset({"tenant", "tables", "functions"})
 _INDEX_ANEW = 1000  # changes, from which on an index is made when it is asked for

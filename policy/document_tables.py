@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from policy.document_roles import read_identifier
+from policy.document_tags import take_tags
 from policy.model import TableClass, TableRule
 from policy.names import DEFAULT_SCHEMA, parse_table_name
 from policy.problems import Problems, did_you_mean, join_key
@@ -40,12 +41,15 @@ def read_tables_body(
 def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableRule | None:
     here = join_key(path, key)
     fields = as_mapping(problems, here, value)
-    problems.unknown_keys(here, fields, ("tenant_column", "trusted", *_FLAGS))
+    problems.unknown_keys(here, fields, ("tenant_column", "trusted", "tags", "columns", *_FLAGS))
+    tags, column_tags = take_tags(problems, here, fields)
     try:
         schema, name = parse_table_name(key)
     except ValueError as error:
         problems.add(here, str(error), "List each table by its name.")
         return None
+    if not fields and (tags or column_tags):  # of tenants with schemas or databases of their own
+        return TableRule(schema, name, TableClass.DENIED, None, False, tags, column_tags)
     trusted = fields.pop("trusted", False)
     if len(fields) != 1 or any(fields.get(flag, True) is not True for flag in _FLAGS):
         hint = "Write one of {tenant_column: tenant_id}, {global: true}, {denied: true}, {sequence: true}."
@@ -56,7 +60,9 @@ def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableR
         problems.add(join_key(here, "trusted"), "only goes with tenant_column, and is true or left out", hint)
     if "tenant_column" not in fields:
         table_class = next((_FLAGS[flag] for flag in fields if flag in _FLAGS), TableClass.DENIED)
-        return TableRule(schema, name, table_class)
+        return TableRule(schema, name, table_class, None, False, tags, column_tags)
     text = as_text(problems, f"{here}.tenant_column", fields["tenant_column"])
     column = None if text is None else read_identifier(problems, f"{here}.tenant_column", text)
-    return None if column is None else TableRule(schema, name, TableClass.TENANT, column, trusted is True)
+    if column is None:
+        return None
+    return TableRule(schema, name, TableClass.TENANT, column, trusted is True, tags, column_tags)

@@ -66,6 +66,8 @@ def principal_from_claims(
         groups=_one_of(_groups(claims.get(rules.groups_claim))),
         token_id=token_id if isinstance(token_id, str) else "",
         issued_at=_time(claims, "iat"),
+        amr=_one_of(_methods(claims.get("amr"))),
+        acr=clean_text(claims.get("acr")) or "",
     )
 
 
@@ -181,6 +183,12 @@ def _groups(value: object) -> frozenset[str]:
     if not isinstance(listed, list):
         return frozenset()
     return frozenset(group for group in map(clean_text, listed) if group is not None)
+
+
+def _methods(value: object) -> frozenset[str]:
+    """How the login was proven (RFC 8176); what is no list of names proves nothing."""
+    listed = value if isinstance(value, list) else []
+    return frozenset(method for method in map(clean_text, listed) if method is not None)
 
 
 def _attributes(claims: Mapping[str, object], names: tuple[str, ...]) -> Mapping[str, str]:

@@ -111,6 +111,7 @@ class Principal:
     roles: those that the credentials name. issuer: whose token it was, `local` for accounts and certificates of the
     gateway's configuration. groups: the token's. `attributes` are string claims that row filters may name;
     `expires_at` and `issued_at` are seconds since the epoch. token_id: the token's `jti`, by which it can be revoked.
+    amr, acr: how the login was proven, as the token's issuer says (RFC 8176, OpenID Connect Core section 2).
     """
 
     subject: str
@@ -123,6 +124,8 @@ class Principal:
     groups: frozenset[str] = frozenset()
     token_id: str = ""
     issued_at: float | None = None
+    amr: frozenset[str] = frozenset()
+    acr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ class TableRule:
     tables are all listed.
 
     trusted: the tenant column of this view or materialised view is right; else a view is expanded to its tables.
+    tags, column_tags: for policies (policy/abac), in every strategy.
     """
 
     schema: str
@@ -210,6 +214,8 @@ class TableRule:
     table_class: TableClass
     tenant_column: str | None = None
     trusted: bool = False
+    tags: frozenset[str] = frozenset()
+    column_tags: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from policy.abac.model import Policy
 from policy.model import Assignment, Flag, FunctionRule, Role, TableRule, Tenant, Tier
 from policy.revocations import Revocation
 
@@ -28,4 +29,5 @@ class Snapshot:
     flags: Mapping[str, Flag] = field(default_factory=dict)
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
     revocations: Mapping[str, Revocation] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
     index: SnapshotIndex | None = field(default=None, init=False, compare=False, repr=False)

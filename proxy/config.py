@@ -95,7 +95,8 @@ class TargetConfig:
     """A database server that we protect. tls: disable | prefer | require | verify-ca | verify-full.
 
     enforcement: rewrite | native | both: who does the tenant test, the rewritten statement, row-level security on the
-    target, or each on its own. setting_key proves the value of the setting that row-level security goes by.
+    target, or each on its own. setting_key proves the value of the setting that row-level security goes by. mask_key is
+    that of policies' masks hash and token; it is a setting of the gateway's connections.
     """
 
     name: str
@@ -114,6 +115,7 @@ class TargetConfig:
     acquire_timeout_s: float = 10.0
     enforcement: str = "rewrite"
     setting_key: bytes | None = field(default=None, repr=False)
+    mask_key: str | None = field(default=None, repr=False)
     lanes: bool = True  # fast reads of many sessions share backends
 
     @property

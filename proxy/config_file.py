@@ -197,7 +197,8 @@ def _read_target(name: str, table: Table) -> TargetConfig:
         max_lifetime_s=table.duration("max_lifetime_s", _TARGET.max_lifetime_s),
         acquire_timeout_s=table.duration("acquire_timeout_s", _TARGET.acquire_timeout_s, most=3600),
         enforcement=table.choice("enforcement", _TARGET.enforcement, ("rewrite", "native", "both")),
-        setting_key=_read_setting_key(table),
+        setting_key=_read_key(table, "setting_key"),
+        mask_key=_decoded(_read_key(table, "mask_key")),
         lanes=table.boolean("lanes", _TARGET.lanes),
     )
     if target.min_backends > target.max_backends:
@@ -216,12 +217,16 @@ def _read_target(name: str, table: Table) -> TargetConfig:
     return target
 
 
-def _read_setting_key(table: Table) -> bytes | None:
-    secret = table.secret("setting_key")
+def _decoded(key: bytes | None) -> str | None:
+    return None if key is None else key.decode()
+
+
+def _read_key(table: Table, name: str) -> bytes | None:
+    secret = table.secret(name)
     if secret is None:
         return None
     if len(secret.encode()) < MIN_KEY_BYTES:
-        table.problem("setting_key", f"is shorter than {MIN_KEY_BYTES} bytes", "Make one: openssl rand -hex 32")
+        table.problem(name, f"is shorter than {MIN_KEY_BYTES} bytes", "Make one: openssl rand -hex 32")
     return secret.encode()
 
 

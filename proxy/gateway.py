@@ -11,6 +11,9 @@ import logging
 import time
 from collections.abc import Coroutine
 
+from policy.abac.decide import decider_of
+from policy.abac.facts import Asker
+from policy.abac.masks import KEY_SETTING
 from policy.access import Access
 from policy.admission import admission_of, console_admission, reach_child
 from policy.errors import TenantGateError, TenantRefused
@@ -79,6 +82,10 @@ class Gateway:
         self.draining = False
         self._accesses: dict[tuple[str, frozenset[str], str], Access] = {}
         self._due: float | None = None  # when an assignment or a trial of some session ends, in seconds of time.time()
+        self.wall_clock = time.time  # of policies that look at the time
+        self._minute = 0  # the last that policies have seen
+        self._decided: dict[tuple[str, object], Access] = {}  # by what roles give, and what policies look at
+        self._decider = decider_of(snapshot)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Policy
@@ -92,11 +99,14 @@ class Gateway:
 
     def take_policy(self, config: GatewayConfig, snapshot: Snapshot) -> None:
         """Put another configuration and snapshot in force; listeners and audit path stay as they are."""
+        decider = decider_of(snapshot, self._decider)
         self.authenticator.reload(config.auth, config.tls)
         self.server_end_point = server_end_point(config.tls)
         self.config = config
         self.snapshot = snapshot
         self._accesses.clear()
+        self._decided.clear()
+        self._decider = decider
         now = self.clock()
         for name, usage in self.usage.items():
             tenant = snapshot.tenants.get(name)
@@ -191,6 +201,28 @@ class Gateway:
             access = self._accesses[key] = resolve_access(self.snapshot, tenant, roles, read_only=read_only)
         return access
 
+    def _under_policies(self, access: Access, tenant: Tenant, session: Session, roles: frozenset[str]) -> Access:
+        """What is left of, and added to, what the roles give."""
+        decider = self._decider
+        if decider is None:
+            return access
+        asker = Asker(session.principal, tenant, session.surroundings, self.wall_clock(), roles)
+        key = (access.id, decider.key(asker))
+        decided = self._decided.get(key)
+        if decided is None:
+            if len(self._decided) > _MAX_ACCESSES:
+                self._decided.clear()
+            decided = self._decided[key] = decider.decide(access, asker)
+        return decided
+
+    def follow_clock(self) -> None:
+        """Policies that look at the time are asked again when another minute has begun."""
+        if self._decider is not None and self._decider.book.uses_time:
+            minute = int(self.wall_clock() // 60)
+            if minute != self._minute:
+                self._minute = minute
+                self.generation += 1
+
     def refresh(self, session: Session) -> None:
         """Judge `session` by the policy of now. Raises TenantRefused or ShuttingDown when it may not go on."""
         generation, snapshot = self.generation, self.snapshot
@@ -201,6 +233,7 @@ class Gateway:
             raise ShuttingDown("the tenant was moved", hint="Connect again.")
         catalog = self.catalogs[(tenant.target, database_of(tenant, self.target(tenant)))]
         access = self.access(tenant, admission.roles, admission.read_only)
+        access = self._under_policies(access, tenant, session, admission.roles)
         scope = self.plans.scope(access, snapshot.version, catalog, tenant.schema or "")
         session.enter(scope, tenant, generation, snapshot.version)
 
@@ -243,6 +276,8 @@ class Gateway:
             options = {"application_name": "tenantgate", "search_path": key[2], "jit": "off"}
             if key[3]:
                 options[SETTING] = setting_value(key[3], target.setting_key)
+            if target.mask_key:
+                options[KEY_SETTING] = target.mask_key
             slots = self._slots.setdefault((target.name, target.host, target.port), TargetSlots(target.max_backends))
             slots.limit = target.max_backends
             pool = self.pools[key] = Pool(target, key[1], protocol_options=options, slots=slots)
@@ -344,6 +379,7 @@ class Gateway:
     def sweep(self) -> None:
         """Once in a while: statement timeouts, expired tokens, half messages; of some sessions each time when there are
         many, since the event loop serves nobody meanwhile."""
+        self.follow_clock()
         if not self._unswept:
             self._unswept = list(self.frontends)
         now, wall = self.clock(), time.time()

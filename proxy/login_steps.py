@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
+from policy.abac.facts import Surroundings, address_of
 from policy.errors import AuthenticationError, TenantGateError, TenantRefused
 from policy.model import Isolation, Tenant
 from policy.standing import standing_of
@@ -177,7 +178,8 @@ async def _open_tenant_session(
         settings = _start_settings(result.parameters)
         names = {name.lower(): name for name in result.parameters}
         place, parameters = await _settle_in(gateway, tenant, lease, settings, names)
-        session = _make_session(gateway, frontend, result, tenant)
+        standby = parameters.get("in_hot_standby") == "on"
+        session = _make_session(gateway, frontend, result, tenant, standby)
         session.process_id = key_id
         engine = _make_engine(gateway, frontend, session, lease, place.one_of(settings), place)
         engine.parameter_changed("client_encoding", parameters["client_encoding"])
@@ -273,7 +275,10 @@ async def _target_parameters(
     return parameters
 
 
-def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant) -> Session:
+def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant, standby: bool) -> Session:
+    """standby: its target is a read replica."""
+    tls = frontend.tls_identity() is not None
+    surroundings = Surroundings(address_of(frontend.address), tls, result.application_name, standby)
     session = Session(
         result.principal,
         tenant,
@@ -282,6 +287,7 @@ def _make_session(gateway: Gateway, frontend: Frontend, result: LoginResult, ten
         gateway.tenant_totals(tenant.id),
         frontend.address,
         result.application_name,
+        surroundings,
     )
     gateway.refresh(session)
     return session

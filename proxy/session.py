@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
+from policy.abac.facts import NOWHERE, Surroundings
 from policy.model import Principal, Tenant
 from policy.sql.namespaces import lock_key_of, namespace_of
 from policy.sql.plan import (
@@ -77,7 +78,7 @@ class Template:
 
 
 def _is_plain(plan: Plan) -> bool:
-    special = plan.kind in (StatementKind.COPY_IN, StatementKind.DDL)
+    special = plan.kind in (StatementKind.COPY_IN, StatementKind.DDL) or plan.approvals or plan.byte_limit
     return not (special or plan.denial or plan.session_action or plan.settings or plan.pins)
 
 
@@ -121,6 +122,7 @@ class Session:
         "process_id",
         "requests",
         "scope",
+        "surroundings",
         "tenant",
         "totals",
         "usage",
@@ -136,6 +138,7 @@ class Session:
         totals: TenantTotals,
         client_address: str,
         application_name: str,
+        surroundings: Surroundings = NOWHERE,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.principal = principal
@@ -145,6 +148,7 @@ class Session:
         self.totals = totals
         self.client_address = client_address
         self.application_name = application_name
+        self.surroundings = surroundings
         self.expires_at = principal.expires_at
         self.process_id = 0  # what the client takes for its backend's
         self.requests = 0  # recorded as they began

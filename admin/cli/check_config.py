@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     reading = read_config(path, os.environ)
     snapshot, policy_problems = _read_policy(reading)
     problems = [*reading.problems, *policy_problems, *_shares(reading, snapshot)]
-    warnings = [*reading.warnings, *_cross_check(reading, snapshot)]
+    warnings = [*reading.warnings, *_cross_check(reading, snapshot), *_mask_keys(reading, snapshot)]
     if arguments.json:
         print(json.dumps({"ok": not problems, "problems": _dicts(problems), "warnings": _dicts(warnings)}, indent=2))
     else:
@@ -75,6 +75,21 @@ def _shares(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:
     from proxy.workers.orders import share_problems
 
     return [] if snapshot is None or reading.config is None else share_problems(reading.config.workers, snapshot)
+
+
+def _mask_keys(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:
+    """Masks that need a key, where a target has none: statements that show such a column fail."""
+    from policy.abac.masks import KEYED
+
+    if snapshot is None or reading.config is None:
+        return []
+    keyed = [p.id for p in snapshot.policies.values() if p.effect.mask is not None and p.effect.mask.kind in KEYED]
+    hint = "Set mask_key_file to a file of 32 random bytes or more, as text: openssl rand -hex 32"
+    return [
+        (f"targets.{target.name}.mask_key", f"is missing: policy {keyed[0]} has a mask that needs it", hint)
+        for target in reading.config.targets.values()
+        if keyed and target.mask_key is None
+    ]
 
 
 def _cross_check(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:

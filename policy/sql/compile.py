@@ -37,6 +37,7 @@ from policy.sql.functions import review_code
 from policy.sql.lanes import may_prepare, may_share
 from policy.sql.parse import Statement, ast, fingerprint_of, parse_statements, scan
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKind
+from policy.sql.policies import check_statement_policies
 from policy.sql.reached_columns import reached_columns
 from policy.sql.references import collect_references
 from policy.sql.resolve import check_type_names
@@ -49,6 +50,7 @@ from policy.sql.rules.denied_columns import denies_columns, refuse_denied_column
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
 from policy.sql.rules.object_names import guard_object_names
+from policy.sql.rules.result_limit import limit_rows
 from policy.sql.rules.select import guard_sources
 from policy.sql.rules.temporary import PINS as TEMPORARY_TABLE
 from policy.sql.rules.temporary import TEMPORARY_RULES
@@ -144,6 +146,7 @@ def _compile(
 def _apply_rules(context: Context) -> tuple[Piece, ...]:
     node = context.statement.node
     classify(context)
+    check_statement_policies(context)
     check_type_names(context)
     refuse_denied_columns(context)
     review = review_code(node, context.access, context.catalog, answered_calls=settings.answered_calls(context))
@@ -172,6 +175,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     for write in context.references.writes:
         WRITE_RULES[type(write)](write, context)
     utility.quiet_explain(context)
+    limit_rows(context)
     pieces = splice(context.text, context.statement.start, context.statement.end, context.edits)
     verify(pieces, context)
     cross_check(context)
@@ -217,9 +221,13 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         has_runtime_check=context.has_runtime_check,
         settings=tuple(context.settings),
         leaves=context.leaves,
-        shareable=may_share(context),
-        preparable=may_prepare(context),
+        shareable=may_share(context) and not context.by_policy and context.row_limit is None,
+        preparable=may_prepare(context) and not context.by_policy and context.row_limit is None,
         pins=context.pins,
+        approvals=tuple(sorted(context.approvals.items())),
+        row_limit=context.row_limit or 0,
+        byte_limit=context.byte_limit or 0,
+        limited_by=", ".join(sorted(context.limited_by)),
     )
 
 

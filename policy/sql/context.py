@@ -62,6 +62,10 @@ class Context:
     relations: list[str] = field(default_factory=list)
     expected: dict[int, Unwrap] = field(default_factory=dict)
     leakproof: bool | None = None  # answered once, see guard.needs_barrier
+    approvals: dict[str, str] = field(default_factory=dict)  # policies that want a reference, and its pattern
+    row_limit: int | None = None  # of the result, by policies; of relations that it reads, the least
+    byte_limit: int | None = None
+    limited_by: list[str] = field(default_factory=list)
     shielded: dict[int, Reference] = field(default_factory=dict)  # operands of WHERE by id(), see rules/shields.py
     _nodes: tuple[Node, ...] = ()
 
@@ -80,6 +84,11 @@ class Context:
         while isinstance(node, WRAPPERS):
             node = node.query
         return node if self.own_text else None
+
+    @property
+    def by_policy(self) -> bool:
+        """Policies want to look at each run of it: an approval, or the bytes of the result."""
+        return bool(self.approvals) or self.byte_limit is not None
 
     @property
     def shared(self) -> bool:

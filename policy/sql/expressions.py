@@ -17,6 +17,7 @@ from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
 from policy.sql.tokens import Tokens
 
 _ATTRIBUTE = "attr_"
+_NEVER = (ast.RangeVar, ast.ParamRef, ast.WindowDef, ast.A_Star)
 _NO_ROWS_OF_OTHERS = (ast.SubLink, ast.RangeVar, ast.SelectStmt, ast.ParamRef, ast.WindowDef, ast.A_Star)
 
 
@@ -64,13 +65,17 @@ class RoleExpression:
         return isinstance(self.node, ast.A_Const) and bool(self.node.isnull)
 
 
-def parse_role_expression(text: str, columns: Collection[str], where: str) -> RoleExpression:
+def parse_role_expression(
+    text: str, columns: Collection[str], where: str, *, of_library: bool = False
+) -> RoleExpression:
     """Parse a filter or mask over a table with these columns; `where` names it in errors.
+
+    of_library: the gateway's own text (policy/abac/masks.py), which may have sub-selects over its one value.
 
     Raises UnsupportedStatement when the policy's expression cannot be used: the statement is refused then.
     """
     try:
-        return _parse(text, tuple(columns))
+        return _parse(text, tuple(columns), of_library)
     except StatementRefused as error:
         raise UnsupportedStatement(
             f"{where} cannot be applied: {error.message}",
@@ -80,7 +85,7 @@ def parse_role_expression(text: str, columns: Collection[str], where: str) -> Ro
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str, columns: tuple[str, ...]) -> RoleExpression:
+def _parse(text: str, columns: tuple[str, ...], of_library: bool) -> RoleExpression:
     prefix = "SELECT ("
     session, plain = _session_values(text)
     source = f"{prefix}{plain}\n)"
@@ -94,9 +99,9 @@ def _parse(text: str, columns: tuple[str, ...]) -> RoleExpression:
     node: Any = (select.targetList or ())[0].val
     holes = list(session)
     for found in walk(node):
-        if isinstance(found, _NO_ROWS_OF_OTHERS):
+        if isinstance(found, _NO_ROWS_OF_OTHERS) and not (of_library and not isinstance(found, _NEVER)):
             raise UnsupportedStatement("sub-selects, parameters and windows may not stand in a filter or mask")
-        if isinstance(found, ast.ColumnRef):
+        if isinstance(found, ast.ColumnRef) and not (of_library and len(found.fields or ()) > 1):
             holes.append(_column(found, tokens, len(prefix), columns))
     holes.sort(key=lambda hole: hole.start)
     return RoleExpression(plain, node, tuple(holes))

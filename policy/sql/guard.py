@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from policy.abac.masks import is_own_text, is_written, mask_sql
 from policy.sql.catalog import Column
 from policy.sql.context import Context
 from policy.sql.expressions import RoleExpression, parse_role_expression
@@ -96,12 +97,19 @@ def filter_expression(resolved: Resolved, reading: bool = False) -> RoleExpressi
 def mask_expressions(resolved: Resolved) -> dict[str, RoleExpression]:
     if resolved.relation is None:
         return {}
-    names = tuple(column.name for column in resolved.relation.all_columns)
+    columns = {column.name: column for column in resolved.relation.all_columns}
+    names = tuple(columns)
     return {
-        column: parse_role_expression(text, names, f"the mask of {resolved.name}.{column}")
-        for column, text in resolved.access.masks.items()
-        if column in names
+        name: _mask_expression(text, columns[name], names, f"the mask of {resolved.name}.{name}")
+        for name, text in resolved.access.masks.items()
+        if name in columns
     }
+
+
+def _mask_expression(text: str, column: Column, names: tuple[str, ...], where: str) -> RoleExpression:
+    if is_written(text):
+        return parse_role_expression(mask_sql(text, column), names, where, of_library=is_own_text(text))
+    return parse_role_expression(text, names, where)
 
 
 def guarded_relation(
@@ -178,11 +186,14 @@ def note_guard(resolved: Resolved, context: Context) -> None:
         context.note(f"{resolved.name}: row-level security of the target on {column.name}")
     elif column is not None:
         context.note(f"{resolved.name}: tenant filter on {column.name}")
+    for told in resolved.access.policy.notes:
+        context.note(f"{resolved.name}: {told}")
     roles = ", ".join(resolved.access.reasons)
     of_roles = f" of role {roles}" if roles else ""
     if resolved.access.row_filter is not None or resolved.access.filter_for_reading is not None:
         context.note(f"{resolved.name}: row filter{of_roles}")
     for denied in sorted(resolved.access.denied):
         context.note(f"{resolved.name}.{denied}: denied{of_roles}")
-    for masked in resolved.access.masks:
-        context.note(f"{resolved.name}.{masked}: mask{of_roles}")
+    for masked, text in resolved.access.masks.items():
+        if not is_written(text):
+            context.note(f"{resolved.name}.{masked}: mask{of_roles}")

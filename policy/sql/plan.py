@@ -112,7 +112,7 @@ class Plan:
 
     relations: schema-qualified names reached, for audit; columns: `schema.table.column` that it can reach.
     rules: what was applied, in words, for `explain`.
-    write: may change data or settings beyond the session. row_limit_exempt etc. come with later issues.
+    write: may change data or settings beyond the session.
     """
 
     kind: StatementKind
@@ -138,6 +138,10 @@ class Plan:
     shareable: bool = False  # reads only, and touches no session: may run on a lane (lanes.py)
     preparable: bool = False  # may run as a prepared statement that sessions share, each on its own backend (lanes.py)
     pins: str = ""  # why its session keeps its backend from here on, such as "temporary table"; "": it need not
+    approvals: tuple[tuple[str, str], ...] = ()  # policies that want an approval reference, and what it must match
+    row_limit: int = 0  # the result has no more rows than this (its text sees to that); 0: no limit
+    byte_limit: int = 0  # a longer result ends in an error; 0: no limit
+    limited_by: str = ""  # the policies of the limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.parse import ast
 from policy.sql.plan import Piece, Slot, SlotKind, quote_identifier
+from policy.sql.policies import check_table_policies
 from policy.sql.references import Reference, names_of
 from policy.sql.row_security import is_lock_of
 from policy.sql.type_names import keeps_apart
@@ -112,6 +113,7 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
     if access is not found.access:
         found = replace(found, access=access)
     _check_access(found, action, reference, context)
+    check_table_policies(found.access.policy, found.name, action, reference, context)
     return found
 
 

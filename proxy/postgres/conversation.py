@@ -7,12 +7,13 @@ pools sessions.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from policy.errors import InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
+from policy.errors import AccessDenied, InvalidStatement, StatementRefused, TenantGateError, UnsupportedStatement
 from policy.sql.plan import StatementKind
 from proxy.audit.errors import AuditUnavailable
 from proxy.audit.parameters import Bound
@@ -32,6 +33,7 @@ from proxy.postgres.portals import Portals
 from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
+from proxy.postgres.result_limit import APPROVAL, too_large
 from proxy.postgres.settings import SessionSettings, Settings, setting_statements
 from proxy.postgres.sql_cursors import SqlCursors
 from proxy.postgres.sql_prepared import SqlPrepared
@@ -357,6 +359,7 @@ class Conversation:
         denial = template.compiled.denial
         if denial is not None:
             raise denial.fresh()
+        self._check_policies(template)
         wrote = self._wrote or bool(self.pinned)
         for plan in template.compiled.plans:
             if plan.session_action == ("recall",) and not wrote:
@@ -370,6 +373,35 @@ class Conversation:
                 self._cursors.admit(plan, self.session.basis, self._becomes_at_once)
             if plan.session_action[:1] == ("listen",):
                 self._notifications.listen(plan.session_action[1])
+
+    def _check_policies(self, template: Template) -> None:
+        """What policies ask of each run: an approval reference, and that a result's bytes can be counted."""
+        plans = template.compiled.plans
+        for plan in plans:
+            if plan.byte_limit and len(plans) > 1:
+                raise UnsupportedStatement(
+                    "a statement whose result is limited by policy must be sent alone",
+                    hint="Send the statements one by one.",
+                )
+            if plan.session_action[:1] == ("execute",):
+                self._check_executed(plan.session_action[1].encode())
+            for policy, pattern in plan.approvals:
+                given = self.settings.value(APPROVAL)
+                if not given or re.fullmatch(pattern, given) is None:
+                    raise AccessDenied(
+                        f"policy {policy} requires an approval reference",
+                        hint=f"SET {APPROVAL} = 'REFERENCE', then run the statement again.",
+                    )
+
+    def _check_executed(self, name: bytes) -> None:
+        """EXECUTE of SQL may name a statement of the protocol, which policies look at when it is run there."""
+        prepared = self._statements.defined(name)
+        first = None if prepared is None else prepared.template.first
+        if first is not None and (first.byte_limit or first.approvals):
+            raise UnsupportedStatement(
+                "EXECUTE cannot run a statement that policies look at",
+                hint="Run it through the extended protocol, as it was prepared.",
+            )
 
     def _still_becomes(self, text: str, sent: str) -> bool:
         """Whether the client's text would be sent as it was then."""
@@ -398,7 +430,23 @@ class Conversation:
                 self.backend.left |= template.leaves
         if not template.plain:
             self._begin_special(template, running)
+            if running.plan is not None and running.plan.byte_limit:
+                self._limit_result(running)
+            if running.plan is not None and running.plan.approvals:
+                running.about = {**(running.about or {}), "approval": self.settings.value(APPROVAL)}
         return running
+
+    def _limit_result(self, running: Running) -> None:
+        """Stop the target when the result is longer than policies allow; nothing of the rest is shown."""
+        plan, relay = running.plan, self.relay
+        assert plan is not None
+
+        def exceeded() -> None:
+            running.error = too_large(plan.byte_limit, plan.limited_by)
+            if self.lease.backend is not None:
+                self._spawn(self.lease.cancel())
+
+        relay.limit_result(plan.byte_limit, exceeded)
 
     def _begin_special(self, template: Template, running: Running) -> None:
         for plan in template.compiled.plans:

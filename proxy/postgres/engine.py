@@ -289,7 +289,10 @@ class Engine(SharedRuns):
             if not self._running:
                 self.session.usage.end_statement()
         if running.failed and running.error is not None:
-            self._record_refusal(running.error, running.text, running.template, "copy")
+            how = "copy" if running.plan is None or not running.plan.byte_limit else "simple"
+            if how == "simple" and running.kind == expected.EXECUTE:
+                how = "extended"
+            self._record_refusal(running.error, running.text, running.template, how)
             return
         seconds = self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
         if running.shared is not None and outcome == "ok":

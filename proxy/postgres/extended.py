@@ -312,6 +312,7 @@ class ExtendedConversation(Conversation):
                 self._check_unchanged(portal)
             if not portal.template.plain:
                 self._check_special(portal.template)
+                self._check_portions(portal, max_rows)
                 self._check_encoding(portal)
             self._admit()
         except REFUSALS as error:
@@ -346,6 +347,15 @@ class ExtendedConversation(Conversation):
                 portal = self._portals.find(plan.session_action[1].encode())[0]
                 if portal is not None and portal.generation not in (self.session.generation, ANY_GENERATION):
                     self._check_unchanged(portal)
+
+    def _check_portions(self, portal: Prepared, max_rows: int) -> None:
+        """Raises UnsupportedStatement for a part of a result whose bytes a policy counts as a whole."""
+        first = portal.template.first
+        if max_rows > 0 and first is not None and first.byte_limit:
+            raise UnsupportedStatement(
+                "a result whose size is limited by policy is fetched at once",
+                hint="Set no fetch size, or add a LIMIT to the query.",
+            )
 
     def _check_unchanged(self, portal: Prepared) -> None:
         """A portal that was bound under an older policy goes on if that statement would still be sent as it was."""

@@ -13,6 +13,7 @@ from typing import Final
 from policy.audit_event import NO_DETAILS, AuditEvent
 from policy.errors import QuotaExceeded, TenantGateError
 from policy.sql.plan import Plan
+from policy.sql.policies import TRIAL
 from proxy.audit.chain import bounded
 from proxy.audit.emitter import AuditEmitter
 from proxy.audit.parameters import Bound
@@ -157,6 +158,7 @@ class Recorder:
             details=NO_DETAILS if running.about is None else running.about,
             columns=plan.columns if plan else (),
             rules=plan.rules if plan else (),
+            reason=trials_of(plan),
         )
 
     def refused(self, session: Session, error: TenantGateError, text: str, plan: Plan | None, protocol: str) -> None:
@@ -256,3 +258,10 @@ def _resource(session: Session, plan: Plan | None) -> str:
     if plan is not None and plan.relations:
         return f"table:{plan.relations[0]}"
     return f"database:{session.tenant.id}"
+
+
+def trials_of(plan: Plan | None) -> str:
+    """What policies on trial would have done to a statement, "" for nothing."""
+    if plan is None or not plan.rules:
+        return ""
+    return "; ".join(rule for rule in plan.rules if rule.startswith(TRIAL))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from policy.errors import AccessDenied, TenantGateError
-from policy.sql.plan import StatementKind
+from policy.sql.plan import Plan, StatementKind
 from policy.sql.rules.copy_staged import STAGES
 from proxy.errors import BackendLost, LocalProtocolError, RemoteProtocolError
 from proxy.postgres import expected
@@ -24,6 +24,7 @@ from proxy.postgres.errors import (
 )
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
+from proxy.postgres.result_limit import ResultLimit
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, length_at
@@ -76,7 +77,18 @@ class ReplyRelay:
     own, so its errors need no scrubbing.
     """
 
-    __slots__ = ("_held", "_listener", "_skip", "_write", "bytes_in", "codec", "farewell", "queue", "verbatim_errors")
+    __slots__ = (
+        "_held",
+        "_limit",
+        "_listener",
+        "_skip",
+        "_write",
+        "bytes_in",
+        "codec",
+        "farewell",
+        "queue",
+        "verbatim_errors",
+    )
 
     def __init__(
         self,
@@ -90,6 +102,7 @@ class ReplyRelay:
         self._write = write
         self._listener = listener
         self._held = b""
+        self._limit: ResultLimit | None = None
         self._skip = 0
         self.bytes_in = 0
         self.farewell = False
@@ -110,8 +123,14 @@ class ReplyRelay:
         """There is nobody to tell any more, and nothing to feed."""
         self._listener = cast(RelayListener, None)
 
+    def limit_result(self, limit: int, exceeded: Callable[[], None]) -> None:
+        """The statement that was queued last may answer no more bytes of rows than this."""
+        self._limit = ResultLimit(limit, self._skip, self._held, exceeded)
+
     def feed(self, data: bytes) -> None:
         """Take a chunk. Raises LocalProtocolError when backend and expectation are out of step."""
+        if self._limit is not None:
+            data = self._limit.cut(data)
         if self._held:
             data = self._held + data
             self._held = b""
@@ -228,8 +247,36 @@ class ReplyRelay:
                 self._listener.transaction_command_ended(tag)
             elif head.plan.staged:
                 return self._on_stage_complete(head, rows, self.bytes_in + stop)
+        if isinstance(head, Running) and head.plan is not None and (head.plan.row_limit or self._limit is not None):
+            return self._on_limited_complete(head, head.plan, data[start:stop], rows, self.bytes_in + stop)
         self._end_statement(rows, self.bytes_in + stop)
         return None
+
+    def _on_limited_complete(
+        self, running: Running, plan: Plan, message: bytes, rows: int, stream_position: int
+    ) -> bytes | None:
+        """The end of a result that policies limit: cut, too large, or neither."""
+        limit, self._limit = self._limit, None
+        if limit is not None and limit.exceeded and running.error is not None:
+            return self._end_in_error(running, running.error)
+        self._end_statement(rows, stream_position)
+        if not plan.row_limit or rows < plan.row_limit:
+            return None
+        text = f"the result was cut at {plan.row_limit} rows by policy {plan.limited_by}"
+        fields = {"S": b"WARNING", "V": b"WARNING", "C": b"01000", "M": text.encode()}
+        return replies.encode_error_fields(b"N", fields) + message
+
+    def _end_in_error(self, running: Running, error: TenantGateError) -> bytes:
+        """The target has ended the statement well, and the client is told that it failed. Raises when more was sent
+        behind it, which the target has run and the client would take for skipped."""
+        if running.kind == expected.QUERY:
+            self._fail(running, error.sqlstate)
+            self._listener.request_failed(False)
+        elif len(self.queue) > 1 and self.queue[1].kind != expected.SYNC:
+            raise error
+        else:
+            self._skip_to_sync(error.sqlstate)
+        return error_reply(error, codec=self.codec)
 
     def _on_stage_complete(self, running: Running, rows: int, stream_position: int) -> bytes:
         """One of the statements that a COPY became. The client sees the last end, as a COPY of what was inserted."""
@@ -278,6 +325,7 @@ class ReplyRelay:
         if not self.queue:
             return self._present(None, fields)
         entry = self.queue[0]
+        self._limit = None
         reply = self._present(entry, fields)
         code = fields.get("C", b"")
         sqlstate = code.decode() if len(code) == 5 and code.isalnum() else "XX000"

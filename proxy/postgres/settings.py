@@ -58,6 +58,16 @@ class SessionSettings:
         """There are changes that hang on a transaction's end."""
         return bool(self._changes)
 
+    def value(self, name: str) -> str:
+        """What a setting is now, as far as its own statements tell; "" when it is not set."""
+        sql = self.current.get(name, "")
+        for change in self._changes:
+            if change.name in (name, ""):
+                sql = change.value or ""
+        if sql[:1] == "'" and sql[-1:] == "'" and len(sql) > 1:
+            return sql[1:-1].replace("''", "'")
+        return sql
+
     def changed(self, changes: tuple[SettingChange, ...]) -> None:
         """A statement with these changes was done; its transaction goes on."""
         self._changes.extend(change for change in changes if not change.local)

@@ -77,7 +77,7 @@ def _copy_out(node: Node, context: Context) -> None:
     resolved = resolve(reference, "copy", context)
     resolve(reference, "read", context)
     relation = resolved.relation
-    if relation is None or (not resolved.is_guarded and not context.shared):
+    if relation is None or (not resolved.is_guarded and not context.shared and context.row_limit is None):
         context.reach(resolved.schema, resolved.name)
         put_name(reference, resolved, context)
         return
@@ -92,7 +92,8 @@ def _copy_out(node: Node, context: Context) -> None:
     columns = ", ".join(quote_identifier(name) for name in _columns(node, relation, reference))
     only = relation.kind == "r"  # COPY of a table leaves its children out
     source = guarded_relation(resolved, only, context)
-    query: Pieces = (f"(SELECT {columns} FROM ", *source, f" AS {quote_identifier(resolved.name)})")  # noqa: S608
+    limit = "" if context.row_limit is None else f" LIMIT {context.row_limit}"
+    query: Pieces = (f"(SELECT {columns} FROM ", *source, f" AS {quote_identifier(resolved.name)}{limit})")  # noqa: S608
     end = _end_of_columns(node, reference, context)
     context.replace(reference.start, end, *query)
     _modern_options(end, context)

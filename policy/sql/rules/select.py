@@ -27,6 +27,7 @@ from policy.sql.guard import (
 from policy.sql.leakproof import leaks
 from policy.sql.parse import ast
 from policy.sql.plan import quote_identifier
+from policy.sql.policies import check_locks
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.catalogs import guard_catalog
@@ -201,6 +202,7 @@ def _check_lock(reference: Reference, resolved: Resolved, context: Context) -> N
             hint="Lock the rows of its tables, or name your tables with FOR UPDATE OF.",
             position=reference.position,
         )
+    check_locks(resolved.access.policy, resolved.name, reference, context)
     if not resolved.access.write:
         raise AccessDenied(
             f"permission denied for table {reference.name}",

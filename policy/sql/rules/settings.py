@@ -74,6 +74,7 @@ SETTINGS: dict[str, Values] = {
     "standard_conforming_strings": _ON,
     "statement_timeout": None,
     "synchronous_commit": None,
+    "tenantgate.approval": None,
     "timezone": None,
     "transaction_deferrable": _SWITCH,
     "transaction_isolation": None,

@@ -22,6 +22,7 @@ from policy.sql.functions import review_code
 from policy.sql.guard import Pieces, needs_barrier
 from policy.sql.leakproof import view_is_leakproof
 from policy.sql.plan import ClientText, StatementKind
+from policy.sql.policies import take_over
 from policy.sql.references import Reference, collect_references
 from policy.sql.resolve import Resolved, check_type_names
 from policy.sql.rewrite import splice
@@ -68,7 +69,7 @@ def _table_accesses(access: Access) -> Iterable[TableAccess]:
 
 def _limits(access: TableAccess) -> bool:
     """Whether a view could show more than this."""
-    return not access.read or access.limits
+    return not access.read or access.limits or access.policy.restricts
 
 
 def _has_masks(references: Iterable[Reference], access: Access) -> bool:
@@ -107,4 +108,5 @@ def _guarded_query(relation: Relation, outer: Context, guard_sources: GuardSourc
         outer.reach(schema, name)
     for rule in inner.rules:
         outer.note(rule)
+    take_over(inner, outer)
     return ("(", *(piece.text if isinstance(piece, ClientText) else piece for piece in pieces), ")")

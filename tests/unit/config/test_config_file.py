@@ -87,6 +87,7 @@ acquire_timeout_s = 1.5
 lanes = false
 enforcement = "both"
 setting_key_env = "SETTING_KEY"
+mask_key_env = "SETTING_KEY"
 [audit]
 path = "log/audit.jsonl"
 fsync = true
@@ -200,6 +201,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         lanes=False,
         enforcement="both",
         setting_key=b"0123456789abcdef0123456789abcdef",
+        mask_key="0123456789abcdef0123456789abcdef",
     )
     assert got.audit == config.AuditConfig(
         base / "log/audit.jsonl",
@@ -247,6 +249,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "verifier",
         "password",
         "jwks",
+        "mask_key",
         "setting_key",
         "kind",
         "secret",

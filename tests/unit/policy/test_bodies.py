@@ -90,7 +90,7 @@ _TABLE_RULES = st.dictionaries(
     st.sampled_from(
         [
             {"tenant_column": '"Tenant"'}, {"tenant_column": "t", "trusted": True}, {"global": True}, {"denied": True},
-            {"sequence": True},
+            {"sequence": True}, {"denied": True, "tags": ["crm"], "columns": {"e_mail": ["pci", "pii"]}},
         ]
     ),
 )  # fmt: skip
@@ -102,9 +102,31 @@ _REVOCATIONS = st.builds(
     st.sampled_from([{"jti": "8f3c"}, {"subject": "alice"}, {"subject": "a/b", "tenant": "acme"}]),
     _optional(issuer=st.just("https://i.example"), issued_before=_TIMES, until=_TIMES, reason=_TEXTS),
 )
+_CEDAR = st.sampled_from(
+    [
+        'permit (principal, action, resource is Column) when { resource.tags.contains("pii") };',
+        'permit (principal, action == Action::"select", resource);',
+    ]
+)
+_EFFECTS = st.sampled_from(
+    [
+        "allow", {"row_filter": "region = 'eu'"}, {"mask": "null"}, {"mask": {"partial": {"last": 4}}},
+        {"mask": "token"}, {"mask": {"constant": "x"}}, {"mask": {"range": 10}}, {"mask": {"range": 0.5}},
+        {"mask": {"range": "month"}},
+        {"mask": {"sql": "left(email, 1)"}}, {"mask": {"email": {"fill": "#"}}}, {"limit": {"rows": 5, "bytes": "1MB"}},
+        "require_mfa", {"require_mfa": {"acr": ["gold"]}}, "require_approval", {"require_approval": "CHG-[0-9]+"},
+    ]
+)  # fmt: skip
+_POLICIES = st.builds(
+    lambda cedar, effect, rest: {"cedar": cedar, "effect": effect} | rest,
+    _CEDAR, _EFFECTS,
+    _optional(
+        state=st.sampled_from(["draft", "dry_run", "active"]), description=_TEXTS, time_zone=st.just("Europe/Rome")
+    ),
+) | st.just({"cedar": "forbid (principal, action, resource);"})  # fmt: skip
 _BODIES = {
     "flag": _FLAGS, "tier": _TIERS, "tenant": _TENANTS, "role": _ROLES, "assignment": _ASSIGNMENTS,
-    "revocation": _REVOCATIONS, "tables": _TABLE_RULES, "functions": _FUNCTION_RULES,
+    "revocation": _REVOCATIONS, "tables": _TABLE_RULES, "functions": _FUNCTION_RULES, "policy": _POLICIES,
 }  # fmt: skip
 
 
