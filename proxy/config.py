@@ -145,6 +145,11 @@ class AuditConfig:
     hashed_columns: tuple[str, ...] = ()
     parameter_key: str | None = field(default=None, repr=False)
     sinks: tuple[SinkConfig, ...] = ()
+    on_failure: str = "deny"  # deny | spill | block
+    spill_directory: Path | None = None
+    spill_key: str | None = field(default=None, repr=False)
+    spill_max_bytes: int = 1024**3
+    block_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,7 +242,13 @@ def _read_audit(table: Table) -> AuditConfig:
         hashed_columns=table.strings("hashed_columns", default.hashed_columns),
         parameter_key=table.secret("parameter_key"),
         sinks=read_sinks(table),
+        on_failure=table.choice("on_failure", default.on_failure, ("deny", "spill", "block")),
+        spill_directory=table.file_path("spill_directory"),
+        spill_key=table.secret("spill_key"),
+        spill_max_bytes=table.size("spill_max_bytes", default.spill_max_bytes, 64 * 1024, 2**44),
+        block_s=table.duration("block_s", default.block_s, most=3600),
     )
+    _check_spill(table, audit)
     if audit.path.is_dir():
         table.problem("path", "is a directory", "Name a file, for example audit/audit.jsonl.")
     for column in audit.hashed_columns:
@@ -250,6 +256,18 @@ def _read_audit(table: Table) -> AuditConfig:
             table.problem("hashed_columns", f"has {column!r}", 'Write "table.column" or "schema.table.column".')
     table.finish()
     return audit
+
+
+def _check_spill(table: Table, audit: AuditConfig) -> None:
+    if audit.on_failure != "spill":
+        return
+    if audit.spill_directory is None:
+        hint = "Name a directory that does not fill up together with the log, on another disk for example."
+        table.problem("spill_directory", "is missing", hint)
+    if audit.spill_key is None:
+        table.problem("spill_key", "is missing", "Make one: openssl rand -hex 32 > spill.key, and spill_key_file")
+    elif len(audit.spill_key.encode()) < MIN_KEY_BYTES:
+        table.problem("spill_key", f"is shorter than {MIN_KEY_BYTES} bytes", "Make one: openssl rand -hex 32")
 
 
 def _read_log(table: Table) -> LogConfig:

@@ -24,6 +24,7 @@ from policy.snapshot import Snapshot
 from policy.sql.plan import AFTER_PATH
 from policy.standing import next_of
 from proxy.audit.emitter import AuditEmitter
+from proxy.audit_block import AuditBlock
 from proxy.cancel import CancelKeys
 from proxy.catalogs import Catalogs
 from proxy.config import GatewayConfig, TargetConfig
@@ -77,6 +78,9 @@ class Gateway:
         self._groups = QuotaGroups(self._new_usage)
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
+        self.audit_block = AuditBlock(self.loop, lambda: self.frontends, config.audit.block_s)
+        if config.audit.on_failure == "block":
+            self.audit.on_trouble = self.audit_block.on_trouble
         self._unswept: list[Frontend] = []
         self.cancel_keys: CancelKeys[Frontend] = CancelKeys(peers.seat if peers else None)
         self.draining = False

@@ -232,6 +232,8 @@ class Server:
             audit_events=lambda: gateway.audit.events,
             audit_queue=lambda: gateway.audit.queued,
             audit_lost=lambda: gateway.audit.lost,
+            audit_spilled=lambda: gateway.audit.spilled_bytes,
+            audit_blocked=lambda: gateway.audit_block.blocked,
         )
 
     def metrics(self) -> Metrics:

@@ -24,6 +24,7 @@ from proxy.audit.chain import FORMAT, ChainHead, chain_event, chain_fields
 from proxy.audit.errors import AuditUnavailable, MalformedLine
 from proxy.audit.file_sink import FileSink, Tail, sync_descriptor
 from proxy.audit.lines import chain_id_of, head_of
+from proxy.audit.spill import open_sink
 from proxy.audit.statement import StatementEvent
 from proxy.config import AuditConfig
 from proxy.observe.version import product_version
@@ -63,6 +64,7 @@ class AuditEmitter:
         "_sync_failed",
         "_timer",
         "events",
+        "on_trouble",
         "parameter_key",
     )
 
@@ -84,6 +86,7 @@ class AuditEmitter:
         self._sync: asyncio.Future[None] | None = None
         self._sync_again = False
         self._sync_failed = False
+        self.on_trouble: Callable[[bool], None] | None = None  # is told when the file fails, and when it is well again
         self.events = 0  # lines of AuditEvents written, for the metrics
 
     @property
@@ -101,6 +104,11 @@ class AuditEmitter:
         return self._lost_total
 
     @property
+    def spilled_bytes(self) -> int:
+        """Bytes of lines that wait in the spill for the log's file to be well again."""
+        return 0 if self._sink is None else self._sink.spilled_bytes
+
+    @property
     def head(self) -> ChainHead:
         """The last line on the file."""
         return self._head
@@ -114,7 +122,7 @@ class AuditEmitter:
         """Open the file, begin or continue its chain. Raises AuditUnavailable; call it in the running loop."""
         self._loop = asyncio.get_running_loop()
         try:
-            sink = FileSink(self._config.path, durable=self._config.fsync)
+            sink = open_sink(self._config)
         except OSError as error:
             raise self._unusable(error) from error
         try:
@@ -169,7 +177,7 @@ class AuditEmitter:
         if self._sink.is_at(self._config.path):
             return
         try:
-            sink = FileSink(self._config.path, durable=self._config.fsync)
+            sink = open_sink(self._config, self._sink)
         except OSError as error:
             raise self._unusable(error) from error
         try:
@@ -251,12 +259,17 @@ class AuditEmitter:
                 "audit log cannot be written: statements are refused",
                 extra={"path": self._config.path, "error": error, "queued": len(self._pending)},
             )
+        first = self._failure is None
         self._failure = (error.strerror if isinstance(error, OSError) else None) or str(error) or "unknown"
+        if first and self.on_trouble is not None:
+            self.on_trouble(True)
 
     def _on_success(self) -> None:
         if self._failure is not None:
             _log.warning("audit log can be written again", extra={"path": self._config.path})
             self._failure = None
+            if self.on_trouble is not None:
+                self.on_trouble(False)
         if self._config.fsync:
             self._start_sync()
 

@@ -75,6 +75,15 @@ class FileSink:
         """The first line without its newline."""
         return os.pread(self._descriptor, MAX_LINE_BYTES, 0).partition(b"\n")[0]
 
+    @property
+    def spilled_bytes(self) -> int:
+        """Bytes of lines that wait elsewhere (spill.py)."""
+        return 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Bytes of the file."""
+        return os.pread(self._descriptor, length, offset)
+
     def cut_torn(self, tail: Tail) -> None:
         """Take an incomplete last line, which a killed gateway left, off the file."""
         os.ftruncate(self._descriptor, self.size - len(tail.torn))

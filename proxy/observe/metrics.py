@@ -94,6 +94,8 @@ class Gauges:
     audit_events: Callable[[], int] = field(default=_zero)
     audit_queue: Callable[[], int] = field(default=_zero)
     audit_lost: Callable[[], int] = field(default=_zero)
+    audit_spilled: Callable[[], int] = field(default=_zero)
+    audit_blocked: Callable[[], int] = field(default=_zero)
 
 
 class Metrics:
@@ -269,6 +271,8 @@ class _Export(Collector):
         yield _counter("tenantgate_audit_events", "Audit events written.", gauges.audit_events())
         yield _gauge("tenantgate_audit_queue", "Audit events not written yet.", gauges.audit_queue())
         yield _counter("tenantgate_audit_lost", "Audit events that could not be kept.", gauges.audit_lost())
+        yield _gauge("tenantgate_audit_spilled_bytes", "Audit lines in the spill, encrypted.", gauges.audit_spilled())
+        yield _counter("tenantgate_audit_blocked", "Times that clients waited for the log.", gauges.audit_blocked())
 
 
 def family_of(metric: Metric) -> Family:

@@ -29,6 +29,7 @@ _AUTHENTICATION_RESPONSE: Final = ord("p")
 PAUSE_HELD: Final = 1
 PAUSE_BACKEND: Final = 2
 PAUSE_CATALOG: Final = 4
+PAUSE_AUDIT: Final = 8
 
 
 class ClientHandler(Protocol):

@@ -97,6 +97,11 @@ level = "request+response"
 parameters = "hashed"
 hashed_columns = ["public.customers.card", "orders.total"]
 parameter_key = "k"
+on_failure = "spill"
+spill_directory = "spill"
+spill_key_env = "SETTING_KEY"
+spill_max_bytes = "1MB"
+block_s = 3
 [audit.sinks.siem]
 type = "syslog"
 url = "tls://siem.example.com"
@@ -234,6 +239,11 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
                 1024**2,
             ),
         ),
+        "spill",
+        base / "spill",
+        ENVIRON["SETTING_KEY"],
+        1024**2,
+        3.0,
     )
     assert got.log == config.LogConfig("debug", "json")
     assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 1024**2)
@@ -252,6 +262,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "mask_key",
         "setting_key",
         "kind",
+        "spill_key",
         "secret",
     }
     classes = [value for value in vars(config).values() if dataclasses.is_dataclass(value)]
