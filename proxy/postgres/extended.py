@@ -82,6 +82,7 @@ class ExtendedConversation(Conversation):
         if not prepared.template.plain:
             self._make_real(prepared.template)
         self._in_request = True
+        prepared.told = None
         self._send_parse(name, prepared)
 
     def _check_free(self, name: bytes) -> None:
@@ -219,6 +220,9 @@ class ExtendedConversation(Conversation):
                     return
                 prepared = self._prepare_again(name, prepared)
             self._check_encoding(prepared)
+            if prepared.told is not None and not self._returns_what_was_told(name, prepared):
+                self._wait_with(message, Wait.SETTLED)
+                return
             self._portals.bind(portal, prepared, self._request, self.recorder.bound(message, prepared.template))
         except REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
@@ -249,6 +253,27 @@ class ExtendedConversation(Conversation):
             self._out.append(shared.parse_in(self._judge.codec))
         return shared.name
 
+    def _returns_what_was_told(self, name: bytes, prepared: Prepared) -> bool:
+        """Whether results are as the client knows them; a target fails a statement that has come to return others, but
+        only one that it had before. False: the target is being asked. Raises InvalidStatement (0A000)."""
+        shared = prepared.shared
+        if shared is None or (shared is prepared.told_of and not shared.retired) or self.status == _FAILED:
+            return True
+        if shared.retired:
+            shared = self._shared(name or b"?", prepared)
+            assert shared is not None
+        assert prepared.told is not None
+        if not shared.described:
+            self._ensure(name, prepared)
+            self._in_request = True
+            self.queue.append(Expected(expected.DESCRIBE, forward=False, shared=shared))
+            self._out.append(messages.encode(b"D", b"S" + shared.name + b"\0") + messages.FLUSH)
+            return False
+        if not replies.same_results(prepared.told, shared.row_description):
+            raise InvalidStatement("cached plan must not change result type", sqlstate="0A000")
+        prepared.told_of = shared
+        return True
+
     def _check_encoding(self, prepared: Prepared) -> None:
         """Raises InvalidStatement (22P05) for a text that cannot be sent in the client's encoding of now."""
         if self._judge.codec is not None:
@@ -258,6 +283,7 @@ class ExtendedConversation(Conversation):
         """Policy or catalog changed: judge the statement anew; when it became another, that is what runs."""
         again = self._prepare(prepared.text, prepared.types, *self._judge.judge(prepared.text))
         announced = self._statements.is_announced(name)
+        again.told, again.told_of = prepared.told, prepared.told_of
         if again.sent == prepared.sent:
             again.shared = prepared.shared
             if self._unnamed is prepared:
@@ -290,8 +316,10 @@ class ExtendedConversation(Conversation):
                 self._fail(error, "", None)
                 return
             message = messages.encode(b"D", b"S" + self._ensure(name, prepared) + b"\0")
+            self.queue.append(Expected(expected.DESCRIBE, prepared=prepared, shared=prepared.shared))
+        else:
+            self.queue.append(EXPECT_DESCRIBE)
         self._in_request = True
-        self.queue.append(EXPECT_DESCRIBE)
         self._out.append(message)
 
     def _on_execute(self, message: bytes) -> None:

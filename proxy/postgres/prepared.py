@@ -18,13 +18,17 @@ ANY_GENERATION: Final = -2  # of what no policy can make old
 class Prepared:
     """A statement as the client prepared it, and what is sent for it. `generation`: of the policy it was judged by.
 
-    shared: what backends know it as; None: as their unnamed statement.
+    shared: what backends know it as; None: as their unnamed statement. told: the RowDescription or NoData that the
+    client got when it described the statement, and by which it will read results; told_of: the shared statement that
+    this was true of.
     """
 
-    __slots__ = ("generation", "literals", "sent", "shared", "template", "text", "types")
+    __slots__ = ("generation", "literals", "sent", "shared", "template", "text", "told", "told_of", "types")
 
     def __init__(self, text: str, types: bytes, template: Template, literals: tuple[str, ...], generation: int) -> None:
         self.shared: SharedStatement | None = None
+        self.told: bytes | None = None
+        self.told_of: SharedStatement | None = None
         self.text = text
         self.types = types
         self.template = template

@@ -229,13 +229,22 @@ class ReplyRelay:
     def _on_close_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         return None if self._take(expected.CLOSE).forward else b""
 
-    def _on_row_description(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+    def _on_parameter_description(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
+        return None if self.queue and self.queue[0].forward else b""
+
+    def _on_row_description(self, data: bytes, start: int, stop: int) -> bytes | None:
         queue = self.queue
         if not queue:
             raise LocalProtocolError("the target speaks unasked")
-        if queue[0].kind == expected.DESCRIBE:
-            queue.popleft()
-        return None
+        entry = queue[0]
+        if entry.kind != expected.DESCRIBE:
+            return None
+        queue.popleft()
+        if entry.prepared is not None:
+            entry.prepared.told, entry.prepared.told_of = data[start:stop], entry.shared
+        elif entry.shared is not None:
+            self._on_trial(entry.shared, data[start], data, start, stop)
+        return None if entry.forward else b""
 
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
         tag = data[start + HEADER_BYTES : stop - 1]
@@ -429,7 +438,7 @@ _HANDLERS: Final[dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]
     ord("3"): ReplyRelay._on_close_complete,
     ord("T"): ReplyRelay._on_row_description,
     ord("n"): ReplyRelay._on_row_description,
-    ord("t"): ReplyRelay._forward,
+    ord("t"): ReplyRelay._on_parameter_description,
     ord("C"): ReplyRelay._on_command_complete,
     ord("I"): ReplyRelay._on_no_rows,
     ord("s"): ReplyRelay._on_portal_suspended,

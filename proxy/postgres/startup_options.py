@@ -1,9 +1,9 @@
-"""What a StartupMessage asks for: user, database, and the few settings that a client may bring to a login.
+"""What a StartupMessage asks for: user, database, and the settings that a client may bring to a login.
 
-Everything else is refused before anything is sent anywhere (CVE-2025-12819: startup parameters that reached a server
-before login). Names are compared without case and with `-` as `_`, as the server does; `options` is split as in
-pg_split_opts and read like the `-c` and `--` switches of postgres. Settings that the gateway fixes itself are checked
-and dropped (search_path), or normalised (client_encoding).
+These are what every session may SET. Everything else is refused before anything is sent anywhere (CVE-2025-12819:
+startup parameters that reached a server before login). Names are compared without case and with `-` as `_`, as the
+server does; `options` is split as in pg_split_opts and read like the `-c` and `--` switches of postgres. Settings that
+the gateway fixes itself are checked and dropped (search_path), or normalised (client_encoding).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from policy.errors import TenantGateError
 from policy.identity import clean_text
+from policy.sql.rules.settings import OF_TRANSACTION, SETTINGS
 from proxy.postgres.encodings import is_utf8
 from proxy.postgres.wire.startup import StartupMessage
 
@@ -120,13 +121,7 @@ def _take(name: str, value: str, selected: dict[str, str], parameters: dict[str,
         if name == TENANT_OPTION:
             _name(value, "tenant")
         return
-    try:
-        canonical, read = _SETTINGS[name]
-    except KeyError:
-        raise StartupRefused(
-            f"unsupported startup parameter: {_shown(name)}",
-            hint="Leave it out of the connection string, or use SET after connecting.",
-        ) from None
+    canonical, read = _SETTINGS.get(name, (name, _as_in_set))
     accepted = read(name, value)
     if accepted is not None:
         parameters[canonical] = accepted
@@ -201,6 +196,21 @@ def _switch(name: str, value: str) -> str:
     if value.lower() not in _SWITCH:
         raise _invalid(name, value, "on or off.")
     return value.lower()
+
+
+def _as_in_set(name: str, value: str) -> str:
+    """Any other setting that a session may SET, whoever its tenant is."""
+    if name not in SETTINGS or name in OF_TRANSACTION or "." in name:
+        raise StartupRefused(
+            f"unsupported startup parameter: {_shown(name)}",
+            hint="Leave it out of the connection string, or use SET after connecting.",
+        )
+    allowed = SETTINGS[name]
+    if len(value) > MAX_NAME_BYTES or not value.isprintable():
+        raise _invalid(name, value, "Leave it out, or correct it.")
+    if allowed is not None and value.strip().lower() not in allowed:
+        raise _invalid(name, value, f"One of {', '.join(sorted(allowed))}.")
+    return value
 
 
 def _invalid(name: str, value: str, hint: str, sqlstate: str = "22023") -> StartupRefused:

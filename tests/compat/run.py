@@ -1,83 +1,69 @@
-"""psycopg 3's own test suite, past the gateway and through it, and what differs: `make compat`.
+"""Drivers' own test suites, past the gateway and through it, and what differs: `make compat`.
 
-The suite is taken from psycopg's repository at the tag below (git and the network are needed; SUITE=DIRECTORY takes a
-checkout that is there), the driver from PyPI. Both live in .build/compat, nothing of them is kept in the project.
+Each suite is run twice, on a server made for it, and its tests whose outcome differs are printed. SUITE=DIRECTORY takes
+a suite's sources that are there instead of fetching them.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
+import contextlib
 import subprocess
-import sys
-from pathlib import Path
-from xml.etree import ElementTree
+import time
 
 from tests.compat.stage import Way, stage
+from tests.compat.suite import FAILED, NOT_RUN, PASSED, SKIPPED, Outcomes, Suite
+from tests.compat.suites import asyncpg, django, go, pg8000, psycopg, psycopg2, sqlalchemy
 
-VERSION = "3.3.4"
-REPOSITORY = "https://github.com/psycopg/psycopg"
-PACKAGES = (f"psycopg[binary]=={VERSION}", "anyio", "mypy", "numpy", "pproxy", "pytest", "pytest-randomly")
-MARKS = "not slow and not flakey and not timing and not crdb"
-HOME = Path(".build/compat").resolve()
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+ALL = (psycopg.SUITE, asyncpg.SUITE, *sqlalchemy.SUITES, psycopg2.SUITE, pg8000.SUITE, django.SUITE, *go.SUITES)
+SUITES = {suite.name: suite for suite in ALL}
+DIRECT, GATEWAY = range(2)
 
 
 def main() -> int:
-    try:
-        suite, python = _fetch_suite(), _make_environment()
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        print(f"the suite or its packages cannot be fetched: {error}\nIs there a network? Or give SUITE=DIRECTORY.")
-        return 1
-    with stage() as ways:
-        direct, gateway = (_run(way, suite, python) for way in ways)
-    for name in sorted(direct.keys() | gateway.keys()):
-        before, after = direct.get(name, "not run"), gateway.get(name, "not run")
-        if before != after:
-            print(f"{name}: {before} directly, {after} through the gateway")
-    for way, outcomes in (("direct", direct), ("gateway", gateway)):
-        print(way, ", ".join(f"{_count(outcomes, kind)} {kind}" for kind in (PASSED, FAILED, SKIPPED)))
+    arguments = _parser().parse_args()
+    for suite in (SUITES[name] for name in arguments.suite or ["psycopg"]):
+        try:
+            place = suite.prepare()
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            print(f"{suite.name} or its packages cannot be fetched: {error}\nIs there a network? Or SUITE=DIRECTORY.")
+            return 1
+        runs = {}
+        for number in (DIRECT, GATEWAY) if arguments.only is None else (arguments.only,):
+            with _stage_of(suite) as ways:
+                begun = time.monotonic()
+                runs[ways[number].name] = suite.run(ways[number], place)
+                print(f"{suite.name} {ways[number].name}: {_counts(runs[ways[number].name])}", end=", ")
+                print(f"{time.monotonic() - begun:.0f} s", flush=True)
+        _print_differences(runs)
     return 0
 
 
-def _fetch_suite() -> Path:
-    given = os.environ.get("SUITE")
-    suite = Path(given).resolve() if given else HOME / f"psycopg-{VERSION}"
-    if not (suite / "tests").is_dir():
-        command = ["git", "clone", "-q", "--depth", "1", "--branch", VERSION, REPOSITORY, str(suite)]
-        subprocess.run(command, check=True)
-    return suite
+def _stage_of(suite: Suite) -> contextlib.AbstractContextManager[tuple[Way, Way]]:
+    return stage(database=suite.database, user=suite.user, setup=suite.setup, direct_superuser=suite.superuser)
 
 
-def _make_environment() -> Path:
-    """Without pytest-asyncio: the suite has anyio do its work."""
-    python = HOME / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(HOME / "venv")], check=True)
-    subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
-    return python
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make compat", description=__doc__, epilog="make compat ARGS='--suite pgx'")
+    parser.add_argument("--suite", action="append", choices=sorted(SUITES), help="default: psycopg; may be repeated")
+    parser.add_argument("--only", type=["direct", "gateway"].index, metavar="direct|gateway", help="one run of the two")
+    return parser
 
 
-def _run(way: Way, suite: Path, python: Path) -> dict[str, str]:
-    """The outcome of each test."""
-    report = HOME / f"{way.name}.xml"
-    command = [
-        str(python), "-m", "pytest", "--test-dsn", way.dsn, "-m", MARKS, "--ignore=tests/pool", "-p", "no:randomly",
-        "-q", f"--junitxml={report}", "-o", f"cache_dir={HOME / way.name}",
-    ]  # fmt: skip
-    subprocess.run(command, cwd=suite, check=False)
-    return {
-        f"{case.get('classname')}::{case.get('name')}": _outcome(case)
-        for case in ElementTree.parse(report).iter("testcase")
-    }
+def _print_differences(runs: dict[str, Outcomes]) -> None:
+    if len(runs) == 1:
+        (outcomes,) = runs.values()
+        print("\n".join(f"  {name}: {outcome}" for name, outcome in sorted(outcomes.items()) if outcome == FAILED))
+        return
+    direct, gateway = runs.values()
+    for name in sorted(direct.keys() | gateway.keys()):
+        before, after = direct.get(name, NOT_RUN), gateway.get(name, NOT_RUN)
+        if before != after:
+            print(f"  {name}: {before} directly, {after} through the gateway")
 
 
-def _outcome(case: ElementTree.Element) -> str:
-    tags = {child.tag for child in case}
-    return FAILED if tags & {"failure", "error"} else SKIPPED if "skipped" in tags else PASSED
-
-
-def _count(outcomes: dict[str, str], kind: str) -> int:
-    return sum(outcome == kind for outcome in outcomes.values())
+def _counts(outcomes: Outcomes) -> str:
+    return ", ".join(f"{sum(o == kind for o in outcomes.values())} {kind}" for kind in (PASSED, FAILED, SKIPPED))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from tests.harness.gateway import GatewayProcess
 from tests.harness.postgres import PostgresServer
 
 DATABASE, DIRECT_DATABASE = "compat", "direct"
-POLICY = f"""
+OWNER, OWNER_PASSWORD = "compat_owner", "compat"
+POLICY = """
 tenants:
-  {DATABASE}: {{isolation: database, target: main, database: {DATABASE}}}
+  {database}: {{isolation: database, target: main, database: {database}}}
 roles:
   owner: {{permissions: ["database:*", "schema:*:ddl"]}}
 """
@@ -59,36 +60,55 @@ class Way:
 
 
 @contextlib.contextmanager
-def stage(**target_keys: object) -> Iterator[tuple[Way, Way]]:
-    """Start server and gateway; yield the way past the gateway, as superuser, and the way through it.
+def stage(
+    *,
+    database: str = DATABASE,
+    user: str = OWNER,
+    setup: str = "",
+    direct_superuser: bool = True,
+    **target_keys: object,
+) -> Iterator[tuple[Way, Way]]:
+    """Start server and gateway; yield the way past the gateway and the way through it.
 
-    target_keys: further keys of the target's configuration.
+    database: the tenant's name and its database's. user: who logs in to the gateway. setup: what the superuser runs in
+    the database before. direct_superuser: the way past the gateway is the superuser's, in a database of its own; else
+    it is the gateway's role's, in the same database. target_keys: further keys of the target's configuration.
     """
     with contextlib.ExitStack() as stack:
         server = PostgresServer("debian15", settings={"max_prepared_transactions": "10"})
         server.start()
         stack.callback(server.stop)
-        owner = Way("direct", server.port, "compat_owner", "compat")
-        server.execute(f"CREATE ROLE {owner.user} LOGIN PASSWORD '{owner.password}'")
-        server.execute(f"CREATE DATABASE {DATABASE} OWNER {owner.user}")
-        server.create_database(DIRECT_DATABASE)
-        server.execute(f"ALTER SCHEMA public OWNER TO {owner.user}", DATABASE)
+        _make_databases(server, database, setup)
         target: dict[str, object] = {
-            "host": server.host, "port": server.port, "database": DATABASE,
-            "user": owner.user, "password": owner.password, "tls": "disable", **target_keys,
+            "host": server.host, "port": server.port, "database": database,
+            "user": OWNER, "password": OWNER_PASSWORD, "tls": "disable", **target_keys,
         }  # fmt: skip
         gateway = GatewayProcess(
             targets={"main": target},
-            policy=POLICY,
+            policy=POLICY.format(database=database),
             settings={"tls": {"mode": "off"}, "auth": {"plaintext_loopback": True}},
         )
         gateway.start()
         stack.callback(gateway.stop)
-        token = gateway.issuer.token(owner.user, DATABASE, ["owner"], ttl_s=DAY_S)
-        yield (
-            Way("direct", server.port, server.superuser, server.password, DIRECT_DATABASE),
-            Way("gateway", gateway.port, owner.user, token),
+        token = gateway.issuer.token(user, database, ["owner"], ttl_s=DAY_S)
+        direct = (
+            Way("direct", server.port, server.superuser, server.password, DIRECT_DATABASE)
+            if direct_superuser
+            else Way("direct", server.port, OWNER, OWNER_PASSWORD, database)
         )
+        yield direct, Way("gateway", gateway.port, user, token, database)
+
+
+def _make_databases(server: PostgresServer, database: str, setup: str) -> None:
+    server.execute(f"CREATE ROLE {OWNER} LOGIN PASSWORD '{OWNER_PASSWORD}'")
+    server.create_database(DIRECT_DATABASE)
+    if database == "postgres":
+        server.execute(f"ALTER DATABASE {database} OWNER TO {OWNER}")
+    else:
+        server.execute(f'CREATE DATABASE "{database}" OWNER {OWNER}')
+    server.execute(f"ALTER SCHEMA public OWNER TO {OWNER}", database)
+    if setup:
+        server.execute(setup, database)
 
 
 def main() -> None:

@@ -238,3 +238,10 @@ def test_an_encoding_that_is_not_read_takes_ascii_texts(client: Connection) -> N
     with pytest.raises(psycopg.errors.CharacterNotInRepertoire):
         client.execute(wire_text)
     assert client.execute(b"SELECT octet_length(%b)", ("表",)).fetchone() == (3,)
+
+
+def test_settings_that_come_with_the_login(way: Way) -> None:
+    with psycopg.connect(way.dsn, options="-c client_min_messages=error -c bytea_output=escape") as session:
+        assert rows(session, "SELECT current_setting('client_min_messages'), '\\x61'::bytea::text") == [("error", "a")]
+    with pytest.raises(psycopg.OperationalError, match=r"invalid value for parameter bytea_output"):
+        psycopg.connect(way.dsn, options="-c bytea_output=base64")

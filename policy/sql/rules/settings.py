@@ -116,7 +116,7 @@ OF_OWN_CODE: dict[str, Values] = dict.fromkeys(
 )  # fmt: skip
 _CUSTOM = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")  # of extensions, and of nobody: `SET app.user = 7`
 _GATEWAYS_OWN = "tenantgate."
-_OF_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
+OF_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
 _IDENTITY = frozenset({"role", "session_authorization"})
 _HINTS = {
     **dict.fromkeys(_IDENTITY, "The session's identity was settled at login; connect as another user instead."),
@@ -179,7 +179,7 @@ def _record(name: str, value: str | None, *, local: bool, context: Context) -> N
     if name not in _IDENTITY and name != "search_path":
         known = name in SETTINGS or "." not in name
         shown = name if known else ".".join(quote_identifier(part) for part in name.split("."))
-        context.settings.append(SettingChange(shown, value, local or name in _OF_TRANSACTION))
+        context.settings.append(SettingChange(shown, value, local or name in OF_TRANSACTION))
 
 
 # -- set_config in a query ------------------------------------------------------------------------------------------

@@ -153,6 +153,8 @@ class LaneRider(ExtendedConversation):
         first, statement = prepared.template.first, prepared.shared
         if first is None or not first.shareable or statement is None or statement.retired:
             return False
+        if not parses and prepared.told is not None and prepared.told_of is not statement:
+            return False  # its results may not be what the client was told
         now = self.clock()
         lane = self._lane_for(statement, now)
         if lane is None or (parses and not self._statements.has_room(name)) or not self._admitted():
@@ -165,6 +167,7 @@ class LaneRider(ExtendedConversation):
         request.keeps_parse = parses
         request.bound = self.recorder.bound(bind, template)
         if parses:
+            prepared.told = None
             self._statements.replace(name, prepared)
         self._ride(lane, request)
         return True

@@ -20,6 +20,7 @@ EMPTY_QUERY: Final = b"I\x00\x00\x00\x04"
 NO_DATA: Final = b"n\x00\x00\x00\x04"
 
 _TEXT_OID: Final = 25
+_column: Final = struct.Struct("!IhIhiH")  # table, its column, type, size, type modifier, format
 
 
 def error_response(
@@ -79,6 +80,25 @@ def row_description(columns: Sequence[tuple[str, int]]) -> bytes:
     for name, oid in columns:
         body += name.encode() + b"\0" + struct.pack("!IHIhiH", 0, 0, oid, -1, -1, 0)
     return encode(b"T", body)
+
+
+def same_results(told: bytes, now: bytes | None) -> bool:
+    """Whether a RowDescription or NoData says of names and types what another one (None: NoData) says now."""
+    if told[:1] == b"n" or now is None:
+        return told[:1] == b"n" and now is None
+    return told == now or _columns_of(told) == _columns_of(now)
+
+
+def _columns_of(message: bytes) -> list[tuple[bytes, int, int]]:
+    """Name, type, modifier of each."""
+    columns: list[tuple[bytes, int, int]] = []
+    position = HEADER_BYTES + 2
+    while position < len(message):
+        end = message.index(b"\0", position)
+        _table, _number, type_oid, _size, modifier, _format = _column.unpack_from(message, end + 1)
+        columns.append((message[position:end], type_oid, modifier))
+        position = end + 1 + _column.size
+    return columns
 
 
 def text_row_description(names: Sequence[str]) -> bytes:

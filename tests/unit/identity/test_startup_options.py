@@ -138,7 +138,12 @@ def test_no_database(database: str | None) -> None:
         ({"options": r"--search-path=t_globex,\ public -cextra_float_digits=0"}, "0A000"),
         ({"options": "-c search_path=evil,pg_catalog"}, "0A000"),
         ({"options": "-c app.tenant=globex"}, "08P01"),
-        ({"options": "-c row_security=off -c session_replication_role=replica -c statement_timeout=0"}, "08P01"),
+        ({"options": "-c session_replication_role=replica -c statement_timeout=0"}, "08P01"),
+        ({"options": "-c row_security=off"}, "22023"),
+        ({"transaction_isolation": "serializable"}, "08P01"),
+        ({"client_min_messages": "debug5"}, "22023"),
+        ({"bytea_output": "hex\n"}, "22023"),
+        ({"hnsw.ef_search": "10"}, "08P01"),
         ({"standard_conforming_strings": "off"}, "0A000"),
         ({"role": "postgres"}, "08P01"),
         ({"session_authorization": "postgres"}, "08P01"),
@@ -185,6 +190,11 @@ def test_time_outs_and_switches_that_drivers_bring() -> None:
     assert read(options="-c idle_in_transaction_session_timeout=1min").parameters == {
         "idle_in_transaction_session_timeout": "1min"
     }
+
+
+def test_what_may_be_set_later_may_be_brought() -> None:
+    asked = {"client_min_messages": "notice", "bytea_output": "escape", "default_transaction_isolation": "serializable"}
+    assert read(**asked).parameters == asked
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""One module per driver's suite; tests/compat/run.py names them all."""

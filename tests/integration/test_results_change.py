@@ -1,0 +1,99 @@
+"""A client that described a prepared statement reads its results by that: if they change it is told, on any backend.
+
+PostgreSQL fails such a statement with 0A000 until it is prepared again, and drivers go by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.compat.stage import Way, stage
+from tests.harness.wire_client import SYNC, Answer, WireClient, bind, close, describe, execute, parse
+
+READ = "SELECT a, b FROM altered"
+
+
+@pytest.fixture(scope="module")
+def way() -> Iterator[Way]:
+    with stage(max_backends=4) as ways:
+        yield ways[1]
+
+
+@pytest.fixture
+def owner(way: Way) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(way.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE altered (a int, b int); INSERT INTO altered VALUES (1, 2)")
+        yield connection
+        connection.execute("DROP TABLE altered")
+
+
+@pytest.fixture
+def wire(way: Way, owner: psycopg.Connection) -> Iterator[WireClient]:
+    """A session that has prepared READ as "known", and was told what it returns."""
+    with WireClient(way.port) as client:
+        client.log_in(way.user, way.database, way.password)
+        client.send(parse("known", READ), describe("S", "known"), SYNC)
+        assert client.receive().sqlstates == []
+        yield client
+
+
+def run(wire: WireClient) -> Answer:
+    wire.send(bind("", "known"), execute(), SYNC)
+    return wire.receive()
+
+
+@pytest.mark.parametrize("runs_before", [0, 5])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_statement_with_other_results_fails_until_prepared_again(
+    way: Way, owner: psycopg.Connection, wire: WireClient, runs_before: int, elsewhere: bool
+) -> None:
+    """With some runs before it the statement is on a lane; elsewhere: on a backend that never had it."""
+    for _ in range(runs_before):
+        assert run(wire).rows == [["1", "2"]]
+    owner.execute("ALTER TABLE altered ALTER b TYPE text")
+    with psycopg.connect(way.dsn) as holder:
+        if elsewhere:
+            holder.execute("SELECT 1")
+        for _ in range(4):
+            answer = run(wire)
+            assert (answer.sqlstates, answer.rows) == (["0A000"], [])
+    wire.send(close("S", "known"), parse("known", READ), describe("S", "known"), SYNC)
+    assert wire.receive().sqlstates == []
+    for _ in range(4):
+        assert run(wire).rows == [["1", "2"]]
+
+
+def test_within_a_transaction_and_a_pipeline(owner: psycopg.Connection, wire: WireClient) -> None:
+    owner.execute("ALTER TABLE altered ALTER b TYPE text")
+    assert wire.query("BEGIN").sqlstates == []
+    assert run(wire).sqlstates == ["0A000"]
+    assert run(wire).sqlstates == ["25P02"]
+    assert wire.query("ROLLBACK").sqlstates == []
+    one = parse("", "INSERT INTO altered VALUES (3, 4)") + bind("", "") + execute()
+    wire.send(one, bind("", "known"), execute(), one, SYNC)  # the request fails as a whole
+    assert wire.receive().sqlstates == ["0A000"]
+    assert wire.query("SELECT count(*) FROM altered").rows == [["1"]]
+
+
+def test_results_that_stay_the_same_go_on(owner: psycopg.Connection, wire: WireClient) -> None:
+    assert run(wire).rows == [["1", "2"]]
+    owner.execute("ALTER TABLE altered ADD c int")
+    for _ in range(4):
+        answer = run(wire)
+        assert (answer.tags, answer.rows) == ("2DCZ", [["1", "2"]])
+    owner.execute("DROP TABLE altered; CREATE TABLE altered (b int, a int); INSERT INTO altered VALUES (2, 1)")
+    assert run(wire).rows == [["1", "2"]]
+    owner.execute("ALTER TABLE altered DROP b")
+    assert run(wire).sqlstates == ["42703"]
+
+
+def test_a_client_that_describes_what_it_runs_sees_no_error(owner: psycopg.Connection, way: Way) -> None:
+    with psycopg.connect(way.dsn, autocommit=True) as client:
+        for _ in range(3):
+            assert client.execute(READ, prepare=True).fetchall() == [(1, 2)]
+        owner.execute("ALTER TABLE altered ALTER b TYPE text")
+        client.execute("SELECT 1")
+        assert client.execute(READ, prepare=True).fetchall() == [(1, "2")]
