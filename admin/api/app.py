@@ -59,7 +59,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         )
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-        components["schemas"] = {"Problem": PROBLEM}
+        components.setdefault("schemas", {})["Problem"] = PROBLEM
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(operation, is_open=path in _OPEN)

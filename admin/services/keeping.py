@@ -76,7 +76,7 @@ async def put_in(
     """As `put`, within a change."""
     what = name_of(kind, entity_id)
     if isinstance(body, Mapping):
-        await require(change.session, change.actor, CONTROL[kind], "write", _tenant(kind, entity_id, body), what)
+        await require(change.session, change.actor, CONTROL[kind], "write", tenant_asked(kind, entity_id, body), what)
     before = await read_entity(change.session, kind, entity_id)
     if before is not None:
         await require(
@@ -110,6 +110,9 @@ def of_tenant(kind: str, tenant: str, *, everybody: bool = False) -> ColumnEleme
     return or_(column == tenant, column.is_(None)) if everybody else column == tenant
 
 
-def _tenant(kind: str, entity_id: str, body: Body) -> str | None:
-    tenant = tenant_of(kind, entity_id, body)
-    return tenant if isinstance(tenant, str) else None
+def tenant_asked(kind: str, entity_id: str, body: Body) -> str | None:
+    """Whose the entity would be, of a body that nobody has judged yet."""
+    if kind == "role":
+        return entity_id.rpartition("/")[0] or None
+    tenant = body.get("tenant") if hasattr(KINDS[kind].row, "tenant") else None
+    return tenant if isinstance(tenant, str) and tenant != "*" else None

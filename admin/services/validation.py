@@ -6,11 +6,10 @@ from admin.services.actor import Actor
 from admin.services.entity import Body
 from admin.services.errors import Invalid
 from admin.services.judgement import judge
-from admin.services.keeping import CONTROL
+from admin.services.keeping import CONTROL, tenant_asked
 from admin.services.reach import name_of, require
 from admin.store.change import changing
 from admin.store.engine import Store
-from admin.store.entities import tenant_of
 from policy.problems import Problem
 
 
@@ -20,9 +19,8 @@ async def problems_of(store: Store, actor: Actor, kind: str, entity_id: str, bod
     Raises NotFound and Refused for who may not make it: the policy that it is judged by is not everybody's to know.
     """
     async with changing(store, actor) as change:
-        tenant = tenant_of(kind, entity_id, body)
-        named = tenant if isinstance(tenant, str) else None
-        await require(change.session, actor, CONTROL[kind], "write", named, name_of(kind, entity_id))
+        tenant = tenant_asked(kind, entity_id, body)
+        await require(change.session, actor, CONTROL[kind], "write", tenant, name_of(kind, entity_id))
         try:
             await judge(change, [(kind, entity_id, body)])
         except Invalid as error:

@@ -39,7 +39,7 @@ async def explain_body(control: ControlParam, caller: CallerParam, body: Explain
 async def _answer(control: Control, caller: Caller, body: dict[str, object]) -> Response:
     if control.explain is None:
         raise ApiProblem(
-            501, "not-configured", "no target is configured here", hint="Start it with -c tenantgate.toml."
+            404, "not-configured", "no target is configured here", hint="Start it with -c tenantgate.toml."
         )
     request = _request(caller, body)
     what = name_of("tenant", request.tenant)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 
 from admin.api.app import create_app
 from admin.api.control import Control, Gateway
@@ -59,6 +60,7 @@ class Api:
     client: httpx.AsyncClient
     control: Control
     issuer: Issuer
+    app: ASGIApp
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -144,9 +146,10 @@ async def serve_api(
         gateways=gateways,
     )
     control = dataclasses.replace(control, **more)
-    transport = httpx.ASGITransport(create_app(control), raise_app_exceptions=True)
+    app = create_app(control)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         try:
-            yield Api(client, control, issuer)
+            yield Api(client, control, issuer, app)
         finally:
             await store.close()
