@@ -51,6 +51,11 @@ def check_expression(text: str) -> None:
             raise ValueError(f"unknown value :{node.this}. {VALUES_HINT}")
 
 
+def values_in(text: str) -> frozenset[str]:
+    """The values of the session that a checked expression names, without their colons."""
+    return frozenset(str(node.this) for node in _parse(text).walk() if isinstance(node, exp.Placeholder))
+
+
 def _parse(text: str) -> exp.Expr:
     if _UNICODE_ESCAPE.search(text):  # sqlglot reads it as the operator &
         raise ValueError("write characters themselves instead of U& escapes")

@@ -1,7 +1,7 @@
 """The words of permissions: `table:orders:read`, `database:*`, `column:orders.card:read`, `tenant:children:use` …
 
 Text to `Permission` and back. What a permission grants on the data plane is decided in `policy/rbac.py`, on the control
-plane in `policy/authority.py`.
+plane by the API.
 """
 
 from __future__ import annotations

@@ -7,26 +7,30 @@ import asyncio
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin.cli.options import add_command, add_config_option, name_and_value
 
 if TYPE_CHECKING:
+    from admin.cli.explanation import Explanation
+    from policy.access_explained import PrincipalExplained
     from policy.model import Principal, Tenant
     from policy.snapshot import Snapshot
-    from policy.sql.catalog import Catalog
-    from proxy.config import GatewayConfig, TargetConfig
+    from proxy.config import GatewayConfig
 
 MAX_STATEMENT_BYTES = 8 * 1024 * 1024
 
 _EPILOG = """\
-Connects to the tenant's target to read its catalog; the statement itself is not run.
+Connects to the tenant's target to read its catalog; the statement itself is not run. --why asks the target, too, which
+of the statement's tables have rows that the session sees, and says which filter or mask hides the others.
 exit status: 0 it would be sent, 1 it would be refused, 2 something cannot be used or reached
 
 examples:
   tenantgate explain -c tenantgate.toml --tenant acme --user alice --role analyst "SELECT * FROM orders"
   tenantgate explain --tenant acme --user alice --role sales --attr region=eu "SELECT count(*) FROM orders"
+  tenantgate explain --tenant acme --user alice --role sales --why "SELECT * FROM orders WHERE card LIKE '4%'"
   tenantgate explain --tenant acme --user reporting --json - < query.sql
 """
 
@@ -37,7 +41,7 @@ class Subject:
 
     tenant: Tenant
     principal: Principal
-    unknown_roles: tuple[str, ...]
+    explained: PrincipalExplained
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--attr", action="append", default=[], type=name_and_value, metavar="NAME=VALUE", help="value of :attr_NAME"
     )
+    parser.add_argument("--group", action="append", default=[], metavar="NAME", help="a group that the token names")
+    parser.add_argument("--issuer", default="", metavar="NAME", help="the token's issuer (default: the first one)")
+    parser.add_argument("--why", action="store_true", help="say why the statement gives no rows, or fewer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("sql", metavar="SQL", help="one or more statements; - reads them from standard input")
     parser.set_defaults(run=run, error=parser.error)
@@ -57,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load configuration, policy and catalog; compile; print."""
-    from admin.cli.explanation import explain_query, print_explanation
+    from admin.cli.explanation import print_explanation
     from policy.document import load_policy
     from proxy.config_file import read_config
 
@@ -70,8 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(reading.problems)
     snapshot = load_policy(config.policy_file, version=1, targets=config.targets.keys(), databases=reading.databases)
     subject = _subject(arguments, config, snapshot)
-    catalog = asyncio.run(_load_catalog(config.targets[subject.tenant.target], subject.tenant))
-    explanation = explain_query(text, snapshot, subject, catalog)
+    explanation = asyncio.run(_explain(text, config, snapshot, subject, arguments.why))
     if arguments.json:
         print(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -93,43 +99,61 @@ def _read_sql(arguments: argparse.Namespace) -> str:
 
 
 def _subject(arguments: argparse.Namespace, config: GatewayConfig, snapshot: Snapshot) -> Subject:
-    from policy.model import Principal, TenantStatus
+    from policy.access_explained import explain_principal
+    from policy.model import LOCAL_ISSUER, Principal
     from policy.problems import did_you_mean
-    from policy.rbac import unknown_roles
 
     tenant = snapshot.tenants.get(arguments.tenant)
     if tenant is None:
         hint = did_you_mean(arguments.tenant, snapshot.tenants)
         arguments.error(f"the policy has no tenant {arguments.tenant!r}. {hint}")
         raise AssertionError("error() exits")
-    if tenant.status is TenantStatus.SUSPENDED:
-        print(f"note: tenant {tenant.id} is suspended: nobody can log in", file=sys.stderr)
-    roles = frozenset(arguments.role) or _configured_roles(arguments.user, config)
-    if not roles:
-        print("note: no --role given: without roles nothing is allowed", file=sys.stderr)
+    own = _configured_roles(arguments.user, config)
+    roles = frozenset(arguments.role) or own or frozenset()
+    issuer = LOCAL_ISSUER if own is not None else arguments.issuer or _first_issuer(config)
     principal = Principal(
         subject=arguments.user,
         tenants=frozenset({tenant.id}),
         roles=roles,
         method="explain",
         attributes=dict(arguments.attr),
+        issuer=issuer,
+        groups=frozenset(arguments.group),
     )
-    return Subject(tenant, principal, unknown_roles(snapshot, roles))
+    explained = explain_principal(snapshot, principal, tenant, time.time())
+    for note in explained.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if not explained.roles:
+        print("note: no --role given and none assigned: without roles nothing is allowed", file=sys.stderr)
+    return Subject(tenant, principal, explained)
 
 
-def _configured_roles(user: str, config: GatewayConfig) -> frozenset[str]:
-    """The roles of a service account or certificate; those of other users stand in their tokens."""
+def _configured_roles(user: str, config: GatewayConfig) -> frozenset[str] | None:
+    """The roles of a service account or certificate; None: those of other users stand in their tokens."""
     account = config.auth.service_accounts.get(user) or config.auth.certificates.get(user)
-    return frozenset() if account is None else account.roles
+    return None if account is None else account.roles
 
 
-async def _load_catalog(target: TargetConfig, tenant: Tenant) -> Catalog:
+def _first_issuer(config: GatewayConfig) -> str:
+    return config.auth.issuers[0].issuer if config.auth.issuers else ""
+
+
+async def _explain(text: str, config: GatewayConfig, snapshot: Snapshot, subject: Subject, why: bool) -> Explanation:
+    from admin.cli.explanation import explain_no_rows, explain_query
+    from policy.second_lock import SETTING, claim_of, setting_value
+    from proxy.gateway import database_of, place
     from proxy.postgres.backend import connect_backend
     from proxy.postgres.catalog_loader import load_catalog
 
-    database = tenant.database or target.database
-    backend = await connect_backend(target, database, protocol_options={"application_name": "tenantgate explain"})
+    target, tenant = config.targets[subject.tenant.target], subject.tenant
+    database = database_of(tenant, target)
+    options = {"application_name": "tenantgate explain", "search_path": place(tenant, target)[2]}
+    if target.native and claim_of(tenant):
+        options[SETTING] = setting_value(claim_of(tenant), target.setting_key)
+    backend = await connect_backend(target, database, protocol_options=options)
     try:
-        return await load_catalog(backend.query, database, 1, rely_on_locks=target.relies_on_locks)
+        catalog = await load_catalog(backend.query, database, 1, rely_on_locks=target.relies_on_locks)
+        explanation = explain_query(text, snapshot, subject, catalog)
+        return await explain_no_rows(explanation, snapshot, catalog, backend.query) if why else explanation
     finally:
         backend.close()

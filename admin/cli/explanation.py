@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TextIO
 
+from admin.cli.no_rows import why_no_rows
+from policy.access import Access
+from policy.access_explained import PrincipalExplained, Rule
 from policy.errors import StatementRefused
 from policy.rbac import resolve_access
+from policy.sql import parse
 from policy.sql.compile import compile_query
+from policy.sql.parse import parse_statements, scan, walk
 from policy.sql.plan import Plan, Slot, SlotKind, SlotValues, render
 from policy.sql.shape import shape_of
 from proxy.session import slot_values
@@ -16,6 +23,9 @@ if TYPE_CHECKING:
     from admin.cli.explain import Subject
     from policy.snapshot import Snapshot
     from policy.sql.catalog import Catalog
+
+ast: Any = parse.ast
+_SYSTEM = ("pg_catalog", "information_schema", "pg_temp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,8 @@ class Explanation:
             "isolation": self.subject.tenant.isolation.value,
             "subject": self.subject.principal.subject,
             "roles": sorted(self.subject.principal.roles),
-            "unknown_roles": list(self.subject.unknown_roles),
+            "unknown_roles": list(self.subject.explained.held.unknown),
+            **self.subject.explained.as_dict(),
             "decision": "refused" if self.refused else "sent",
             "statements": [statement.as_dict() for statement in self.statements],
         }
@@ -50,6 +61,8 @@ class StatementExplanation:
     plan: Plan
     sent: str
     denial: StatementRefused | None
+    access: Mapping[str, tuple[Rule, ...]]
+    why: tuple[str, ...] = ()
 
     @property
     def decision(self) -> str:
@@ -69,7 +82,10 @@ class StatementExplanation:
             "rules": list(self.plan.rules),
             "relations": list(self.plan.relations),
             "fingerprint": self.plan.fingerprint,
+            "access": {relation: [rule.as_dict() for rule in rules] for relation, rules in self.access.items()},
         }
+        if self.why:
+            described["why"] = list(self.why)
         if self.denial is not None:
             described["error"] = {
                 "sqlstate": self.denial.sqlstate,
@@ -83,18 +99,59 @@ class StatementExplanation:
 
 def explain_query(text: str, snapshot: Snapshot, subject: Subject, catalog: Catalog) -> Explanation:
     """Compile `text` as the gateway would for a session of `subject`."""
-    access = resolve_access(snapshot, subject.tenant, subject.principal.roles)
+    access = _access(snapshot, subject)
     compiled = compile_query(text, access, catalog, schema=subject.tenant.schema or "")
     shape = shape_of(text) if compiled.by_shape else None
     literals = () if shape is None else shape.literals
     values = slot_values(subject.principal, subject.tenant, catalog.salt)
-    statements = (_explain(plan, values, literals) for plan in compiled.plans)
+    statements = (_explain(plan, values, literals, subject.explained) for plan in compiled.plans)
     return Explanation(subject, tuple(statements), compiled.by_shape)
 
 
-def _explain(plan: Plan, values: SlotValues, literals: tuple[str, ...]) -> StatementExplanation:
+async def explain_no_rows(
+    explanation: Explanation,
+    snapshot: Snapshot,
+    catalog: Catalog,
+    ask: Callable[[str], Awaitable[list[list[str | None]]]],
+) -> Explanation:
+    """The same, with the reasons why a statement gives no rows. ask: runs a query on the target."""
+    subject = explanation.subject
+    access, values = _access(snapshot, subject), slot_values(subject.principal, subject.tenant, catalog.salt)
+    statements = [
+        each
+        if each.denial is not None
+        else replace(each, why=tuple(await why_no_rows(each.plan, access, catalog, subject.explained, values, ask)))
+        for each in explanation.statements
+    ]
+    return replace(explanation, statements=tuple(statements))
+
+
+def _access(snapshot: Snapshot, subject: Subject) -> Access:
+    explained = subject.explained
+    return resolve_access(snapshot, subject.tenant, explained.held.keys, read_only=explained.standing.read_only)
+
+
+def _explain(
+    plan: Plan, values: SlotValues, literals: tuple[str, ...], explained: PrincipalExplained
+) -> StatementExplanation:
     sent = "" if plan.denial is not None else render(plan, values, literals)
-    return StatementExplanation(plan, sent, plan.denial)
+    return StatementExplanation(plan, sent, plan.denial, _rules(plan, explained))
+
+
+def _rules(plan: Plan, explained: PrincipalExplained) -> dict[str, tuple[Rule, ...]]:
+    """What gave and took access to each relation; of a refused statement those that its text names."""
+    relations = list(plan.relations)
+    if plan.denial is not None:
+        with contextlib.suppress(StatementRefused):
+            for statement in parse_statements(plan.original, scan(plan.original)):
+                named = (node for node in walk(statement.node) if isinstance(node, ast.RangeVar))
+                relations += [f"{node.schemaname or _default_schema(explained)}.{node.relname}" for node in named]
+    split = ((relation, *relation.partition(".")[::2]) for relation in dict.fromkeys(relations))
+    return {relation: explained.relation(schema, name) for relation, schema, name in split if schema not in _SYSTEM}
+
+
+def _default_schema(explained: PrincipalExplained) -> str:
+    return explained.tenant.schema or "public"
 
 
 def print_explanation(explanation: Explanation, text: str, out: TextIO) -> None:
@@ -103,14 +160,22 @@ def print_explanation(explanation: Explanation, text: str, out: TextIO) -> None:
     roles = ", ".join(sorted(subject.principal.roles)) or "none"
     place = f"{subject.tenant.id} ({subject.tenant.isolation.value})"
     print(f"{subject.principal.subject} of tenant {place}, roles: {roles}", file=out)
-    if subject.unknown_roles:
-        print(f"roles that the policy does not know, ignored: {', '.join(subject.unknown_roles)}", file=out)
+    for role in subject.explained.roles:
+        print(f"  holds      {role}", file=out)
+    if subject.explained.held.unknown:
+        unknown = ", ".join(subject.explained.held.unknown)
+        print(f"roles that the policy does not know, ignored: {unknown}", file=out)
     for number, statement in enumerate(explanation.statements, 1):
         print(f"\nstatement {number}: {statement.plan.command or 'empty'}: {statement.decision}", file=out)
         if statement.denial is not None:
             _print_denial(statement.denial, text, out)
         else:
             _print_sent(statement, out)
+        for relation, rules in statement.access.items():
+            for rule in rules:
+                print(f"  access     {relation}: {rule}", file=out)
+        for reason in statement.why:
+            print(f"  no rows?   {reason}", file=out)
     if explanation.refused and len(explanation.statements) > 1:
         print("\nOne statement is refused, so none of the query string is sent.", file=out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from admin.prove.twin import KEPT, Key, Share, TwinError, Twins, build_twins
 from admin.prove.wire import Lane, open_lane
 from policy.access import Access
 from policy.document import load_policy
-from policy.model import Isolation, TableClass, TableRule, Tenant
+from policy.held_roles import held_roles
+from policy.model import Isolation, Principal, TableClass, TableRule, Tenant
 from policy.problems import did_you_mean
 from policy.rbac import resolve_access
 from policy.snapshot import Snapshot
@@ -227,7 +229,7 @@ def _subject(proof: Proof) -> _Subject:
     return _Subject(
         tenant=tenant,
         target=config.targets[tenant.target],
-        access=resolve_access(snapshot, tenant, frozenset(proof.roles)),
+        access=resolve_access(snapshot, tenant, _held(snapshot, tenant, proof)),
         rules=_rules(snapshot, tenant),
         values=SlotValues(
             tenant=quote_literal(tenant.value),
@@ -236,6 +238,13 @@ def _subject(proof: Proof) -> _Subject:
             attributes={name: quote_literal(value) for name, value in proof.attributes.items()},
         ),
     )
+
+
+def _held(snapshot: Snapshot, tenant: Tenant, proof: Proof) -> frozenset[str]:
+    """What the roles of the token mean in the tenant."""
+    names = frozenset(proof.roles)
+    principal = Principal("prove", frozenset({tenant.id}), names, "jwt", attributes=dict(proof.attributes))
+    return held_roles(snapshot, principal, tenant, time.time()).keys
 
 
 def _rules(snapshot: Snapshot, tenant: Tenant) -> dict[Key, TableRule]:

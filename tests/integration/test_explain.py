@@ -24,6 +24,12 @@ roles:
   masked: {permissions: ["table:orders:read"], masks: {orders: {card: "'x' || right(card, 4)"}}}
   regional: {permissions: ["table:orders:read"], row_filters: {orders: "region = :attr_region"}}
   writer: {permissions: ["table:orders:write"]}
+  boss: {inherits: [clerk, analyst], deny: ["table:orders:delete"]}
+  clerk: {inherits: [regional]}
+assignments:
+  alice: {subject: alice, tenant: acme, roles: [boss], expires: "2099-01-01T00:00:00Z"}
+  carl: {group: staff, tenant: acme, roles: [clerk]}
+  past: {subject: alice, tenant: acme, roles: [writer], expires: "2020-01-01T00:00:00Z"}
 tables: {main: {orders: {tenant_column: tenant_id}}}
 """
 SCHEMA = """
@@ -47,7 +53,7 @@ class Explain:
         self.config = config
         self._capsys = capsys
 
-    def __call__(self, *arguments: str, user: str = "alice") -> Outcome:
+    def __call__(self, *arguments: str, user: str = "ann") -> Outcome:
         status = main(["explain", "-c", str(self.config), "--user", user, *arguments])
         captured = self._capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
@@ -93,7 +99,8 @@ tls = "disable"
 def test_what_a_statement_becomes(explain: Explain) -> None:
     outcome = explain("--tenant", "acme", "--role", "reader", "SELECT id FROM orders WHERE id = 7")
     assert (outcome.status, outcome.err) == (0, "")
-    assert "alice of tenant acme (shared), roles: reader" in outcome.out
+    assert "ann of tenant acme (shared), roles: reader" in outcome.out
+    assert "gives table:public.orders:read: role reader (named by the credentials)" in outcome.out
     assert "statement 1: SELECT: rewritten" in outcome.out
     assert "'acme'" in outcome.out
     assert "id = 7" in outcome.out
@@ -199,3 +206,46 @@ def test_roles_together_on_real_rows(explain: Explain, postgres: PostgresServer,
     assert outcome.status == 0, outcome.out
     sent = json.loads(outcome.out)["statements"][0]["sent"]
     assert postgres.execute(sent, database) == [(1, "1111"), (2, "x2222")]
+
+
+def test_which_rule_gave_what(explain: Explain) -> None:
+    """The way of each role: assigned, inherited, named; what each gives and denies, also of a refused statement."""
+    outcome = explain("--tenant", "acme", "--role", "ghost", "--role", "analyst", "DELETE FROM orders", user="alice")
+    assert outcome.status == 1
+    assert "Denied by role boss." in outcome.out
+    filtered = "access     public.orders: filters rows by"
+    way = "assignment alice to subject alice, until 2099-01-01T00:00:00Z"
+    for line in (
+        f"holds      role boss ({way})",
+        f"holds      role regional through boss > clerk > regional ({way})",
+        f"access     public.orders: denies table:public.orders:delete: role boss ({way})",
+        f"{filtered} region = :attr_region: role regional through boss > clerk > regional ({way})",
+        f"access     public.orders: gives database:*:read: role analyst through boss > analyst ({way})",
+        f"{filtered} tenant_id = the tenant's value: listed in `tables`",
+    ):
+        assert f"  {line}\n" in outcome.out
+    assert "note: role ghost is not known to the policy" in outcome.err
+    assert "note: role analyst is built in: naming it in a token gives nothing, an assignment does" in outcome.err
+    assert "note: assignment past expired at 2020-01-01T00:00:00Z" in outcome.err
+
+
+def test_why_there_are_no_rows(explain: Explain, postgres: PostgresServer, database: str) -> None:
+    postgres.execute("DELETE FROM orders; INSERT INTO orders VALUES ('acme', 1, 'eu', '1111')", database)
+
+    def why(*arguments: str) -> str:
+        outcome = explain("--tenant", "acme", "--why", "--json", *arguments)
+        assert outcome.status == 0, outcome.out
+        return "; ".join(json.loads(outcome.out)["statements"][0]["why"])
+
+    query = "SELECT id FROM orders WHERE card LIKE '1%'"
+    assert "own conditions leave none" in why("--role", "reader", query)
+    masked = why("--role", "masked", query)
+    assert "orders.card: a condition compares the masked value (role masked (named by the credentials))" in masked
+    filtered = why("--group", "staff", query)
+    assert "the tenant has rows in it, the row filter lets none through" in filtered
+    assert "compares :attr_region, which this session does not have (NULL)" in filtered
+    assert "own conditions" in why("--group", "staff", "--attr", "region=eu", query)
+    assert "lets none through" in why("--group", "staff", "--attr", "region=us", query)
+    postgres.execute("DELETE FROM orders", database)
+    assert why("--role", "reader", query) == "orders: the tenant has no rows in it"
+    assert why("--role", "reader", "SELECT 1") == "it reads no table"
