@@ -13,6 +13,13 @@ def canonical_json(value: object) -> str:
     return _encode(value)
 
 
+def in_canonical_order(value: Any) -> Any:
+    """The same value with the members of its objects in the order of their names, for people to read."""
+    if isinstance(value, dict):
+        return {key: in_canonical_order(value[key]) for key in sorted(value)}
+    return [in_canonical_order(item) for item in value] if isinstance(value, list) else value
+
+
 def read_canonical(text: str) -> Any:
     """The value of a text that `canonical_json` wrote."""
     return json.loads(text)

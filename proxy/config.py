@@ -171,11 +171,24 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """store: a SQLite file's path or a postgresql:// URL, in the place of the policy document; None: the document.
+
+    max_age_s: for how long statements are judged by a snapshot that nobody can say to be the newest; None: for ever.
+    """
+
+    store: str | None = field(default=None, repr=False)
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """All of tenantgate.toml. `policy_file` is the policy document, `workers` how many processes serve."""
+    """All of tenantgate.toml. `policy_file` is the policy document, where `policy` names no store; `workers` is how
+    many processes serve."""
 
     policy_file: Path
     workers: int = 1
+    policy: PolicyConfig = PolicyConfig()
     listen: ListenConfig = ListenConfig()
     tls: TlsConfig = TlsConfig()
     auth: AuthConfig = AuthConfig()

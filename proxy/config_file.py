@@ -28,6 +28,7 @@ from proxy.config import (
     TlsConfig,
 )
 from proxy.config_auth import read_auth
+from proxy.config_policy import read_policy
 from proxy.config_sinks import read_sinks
 from proxy.config_tls import check_authorities, read_tls
 from proxy.config_values import Reading, Table
@@ -47,8 +48,8 @@ log = logging.getLogger("tenantgate.config")
 class ConfigReading:
     """A file as far as it could be read; `config` is None when there are problems.
 
-    policy_file and databases (target to its own database) are there in any case, so that a policy can be checked
-    together with a configuration that has errors.
+    policy_file (None: the policy is in a store) and databases (target to its own database) are there in any case, so
+    that a policy can be checked together with a configuration that has errors.
     """
 
     config: GatewayConfig | None
@@ -79,7 +80,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReading:
         config=None if problems.found else config,
         problems=tuple(problems.found),
         warnings=tuple(problems.warnings),
-        policy_file=config.policy_file,
+        policy_file=None if config.policy.store is not None else config.policy_file,
         databases={name: target.database for name, target in config.targets.items()},
     )
 
@@ -123,8 +124,10 @@ def _read_toml(path: Path, problems: Problems) -> dict[str, object] | None:
 
 def _read_all(table: Table) -> GatewayConfig:
     tls = read_tls(table.table("tls"))
+    policy_file, policy = read_policy(table)
     config = GatewayConfig(
-        policy_file=_read_policy_path(table),
+        policy_file=policy_file,
+        policy=policy,
         workers=_read_workers(table),
         listen=_read_listen(table.table("listen")),
         tls=tls,
@@ -156,11 +159,6 @@ def _check_shares(table: Table, config: GatewayConfig) -> None:
         if whole < config.workers:
             message = f"is {whole}, less than the {config.workers} workers that share it"
             item.problem("max_backends", message, "Raise it, or have fewer workers.")
-
-
-def _read_policy_path(table: Table) -> Path:
-    default = Path("policy.yaml")
-    return table.existing_file("policy", default) or table.reading.base / default
 
 
 def _read_listen(table: Table) -> ListenConfig:

@@ -11,7 +11,7 @@ from policy.model import Principal
 from policy.rbac import may_end_sessions
 from proxy.errors import ShuttingDown
 from proxy.gateway import Gateway, database_of
-from proxy.postgres.admin_console import ClientRow, PoolRow, ServerRow, StatsRow, TenantRow
+from proxy.postgres.admin_console import ClientRow, PolicyRow, PoolRow, ServerRow, StatsRow, TenantRow
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
@@ -136,6 +136,20 @@ class GatewayConsoleState:
                 frontend.fatal(ShuttingDown("the session was ended by an administrator"))
                 return 1
         return 0
+
+    def policy_rows(self) -> Iterator[PolicyRow]:
+        gateway = self._gateway
+        standing, most = gateway.standing, gateway.config.policy.max_age_s
+        yield PolicyRow(
+            worker=0 if gateway.peers is None else gateway.peers.seat,
+            source="document" if gateway.config.policy.store is None else "store",
+            version=gateway.snapshot.version,
+            state="current" if standing is None else standing.state,
+            age_ms=round(gateway.policy_age_s * 1000),
+            max_age_ms=None if most is None else round(most * 1000),
+            serving=not gateway.outdated,
+            problem="" if standing is None else standing.problem[:500],
+        )
 
     def _wall(self, loop_time: float) -> float:
         return time.time() - self._gateway.loop.time() + loop_time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policy.errors import TenantGateError
+from policy.errors import StatementRefused, TenantGateError
 
 
 class RemoteProtocolError(TenantGateError):
@@ -18,6 +18,21 @@ class LoginTimedOut(TenantGateError):
     kind = "login_timeout"
     default_sqlstate = "57014"
     retryable = True
+
+
+class PolicyTooOld(StatementRefused):
+    """The policy's store has been away for longer than statements may be judged without it (57P03)."""
+
+    kind = "policy_too_old"
+    default_sqlstate = "57P03"
+    retryable = True
+
+    def __init__(self, age_s: float) -> None:
+        super().__init__(
+            "the policy is too old to decide by",
+            detail=f"It was last known to be the newest {age_s:.0f} s ago.",
+            hint="The gateway cannot read its policy store: its administrator's log has the reason. Try again later.",
+        )
 
 
 class LocalProtocolError(TenantGateError):

@@ -19,6 +19,7 @@ from policy.admission import admission_of, console_admission, reach_child
 from policy.errors import TenantGateError, TenantRefused
 from policy.model import Isolation, Principal, QuotaLimits, Tenant
 from policy.rbac import may_read_gateway, resolve_access
+from policy.revocations import find_revocation
 from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
 from policy.sql.plan import AFTER_PATH
@@ -29,11 +30,12 @@ from proxy.cancel import CancelKeys
 from proxy.catalogs import Catalogs
 from proxy.config import GatewayConfig, TargetConfig
 from proxy.console import ConsoleSession
-from proxy.errors import BackendLost, ShuttingDown
+from proxy.errors import BackendLost, PolicyTooOld, ShuttingDown
 from proxy.identity.authenticator import Authenticator
 from proxy.observe.metrics import Metrics
 from proxy.plans.ahead import CompileAhead
 from proxy.plans.cache import PlanCache
+from proxy.policy_feed.standing import Standing
 from proxy.pool.pool import Pool
 from proxy.pool.slots import TargetSlots
 from proxy.postgres.engine import Engine
@@ -85,6 +87,8 @@ class Gateway:
         self.cancel_keys: CancelKeys[Frontend] = CancelKeys(peers.seat if peers else None)
         self.draining = False
         self._accesses: dict[tuple[str, frozenset[str], str], Access] = {}
+        self.standing: Standing | None = None  # of the policy's store; None: there is none
+        self.outdated = False  # the snapshot is older than is allowed: no statement is judged by it
         self._due: float | None = None  # when an assignment or a trial of some session ends, in seconds of time.time()
         self.wall_clock = time.time  # of policies that look at the time
         self._minute = 0  # the last that policies have seen
@@ -107,14 +111,23 @@ class Gateway:
         self.authenticator.reload(config.auth, config.tls)
         self.server_end_point = server_end_point(config.tls)
         self.config = config
-        self.snapshot = snapshot
+        self._put_in_force(snapshot, decider)
+        self.spawn(self.catalogs.refresh(dict(config.targets)))
+
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """Put another snapshot in force. Sessions that it would not let in end, the others go on under it. Raises
+        TenantGateError, and nothing has changed then."""
+        self._put_in_force(snapshot, decider_of(snapshot, self._decider))
+
+    def _put_in_force(self, snapshot: Snapshot, decider: Decider | None) -> None:
+        before, self.snapshot = self.snapshot.tenants, snapshot
         self._accesses.clear()
         self._decided.clear()
         self._decider = decider
         now = self.clock()
         for name, usage in self.usage.items():
             tenant = snapshot.tenants.get(name)
-            if tenant is not None:
+            if tenant is not None and tenant is not before.get(name):
                 usage.set_limits(tenant.quotas, now, snapshot.version)
         self._groups.follow(snapshot, self.usage.values(), now)
         self._bump()
@@ -123,7 +136,30 @@ class Gateway:
             self._follow_target(frontend)
         for pool in self.pools.values():
             pool.fill()  # a tenant may have more backends now
-        self.spawn(self.catalogs.refresh(dict(config.targets)))
+
+    def take_standing(self, standing: Standing) -> None:
+        """How the policy's store is followed."""
+        self.standing = standing
+        self.check_age()
+
+    def check_age(self) -> None:
+        """Stop judging statements by a snapshot that is too old, and begin again when it is not. Sessions stay."""
+        if self.standing is None:
+            return
+        most = self.config.policy.max_age_s
+        outdated = most is not None and self.policy_age_s > most
+        if outdated != self.outdated:
+            self.outdated = outdated
+            self.generation += 1
+            if outdated:
+                logger.error("the policy is too old, statements are refused", extra={"age_s": self.policy_age_s})
+            else:
+                logger.info("the policy is current again, statements are served")
+
+    @property
+    def policy_age_s(self) -> float:
+        """For how long nobody has been able to say that the snapshot is the newest."""
+        return 0.0 if self.standing is None else max(0.0, time.monotonic() - self.standing.confirmed_at)
 
     def _follow_target(self, frontend: Frontend) -> None:
         """A session goes on with the pool of its target as that is configured now; a tenant that was moved does not."""
@@ -158,7 +194,9 @@ class Gateway:
                 return
         else:
             return
-        if (
+        if self.is_revoked(principal, handler.session.tenant.id if isinstance(handler, Engine) else None):
+            frontend.fatal(_revoked())
+        elif (
             isinstance(handler, Engine)
             and frontend.lease is not None
             and self._lock_changed(frontend.lease.pool.target)
@@ -166,6 +204,10 @@ class Gateway:
             frontend.fatal(ShuttingDown("the target's second lock was changed", hint="Connect again."))
         elif not self.authenticator.still_stands(principal):
             frontend.fatal(TenantRefused("the account was changed", sqlstate="57P01", hint="Connect again."))
+
+    def is_revoked(self, principal: Principal, tenant: str | None) -> bool:
+        """Whether the credentials of a session of this tenant (None: of the admin console) do not count any more."""
+        return find_revocation(self.snapshot.revocations, principal, tenant, time.time()) is not None
 
     def _lock_changed(self, old: TargetConfig) -> bool:
         """The session's backend says of its tenant what the target may not take any more, or says nothing."""
@@ -228,8 +270,13 @@ class Gateway:
                 self.generation += 1
 
     def refresh(self, session: Session) -> None:
-        """Judge `session` by the policy of now. Raises TenantRefused or ShuttingDown when it may not go on."""
+        """Judge `session` by the policy of now. Raises TenantRefused or ShuttingDown when it may not go on, and
+        PolicyTooOld."""
         generation, snapshot = self.generation, self.snapshot
+        if self.outdated:
+            raise PolicyTooOld(self.policy_age_s)
+        if self.is_revoked(session.principal, session.tenant.id):
+            raise _revoked()
         admission = admission_of(snapshot, session.principal, session.tenant.id, time.time())
         self._look_again(admission.until)
         tenant = snapshot.tenants[session.tenant.id]
@@ -238,7 +285,7 @@ class Gateway:
         catalog = self.catalogs[(tenant.target, database_of(tenant, self.target(tenant)))]
         access = self.access(tenant, admission.roles, admission.read_only)
         access = self._under_policies(access, tenant, session, admission.roles)
-        scope = self.plans.scope(access, snapshot.version, catalog, tenant.schema or "")
+        scope = self.plans.scope(access, catalog, tenant.schema or "")
         session.enter(scope, tenant, generation, snapshot.version)
 
     def target(self, tenant: Tenant) -> TargetConfig:
@@ -384,6 +431,7 @@ class Gateway:
         """Once in a while: statement timeouts, expired tokens, half messages; of some sessions each time when there are
         many, since the event loop serves nobody meanwhile."""
         self.follow_clock()
+        self.check_age()
         if not self._unswept:
             self._unswept = list(self.frontends)
         now, wall = self.clock(), time.time()
@@ -467,6 +515,12 @@ def _expired(expires_at: float | None, wall: float) -> bool:
 
 def _token_expired() -> TenantRefused:
     return TenantRefused("the token has expired", hint="Connect again with a new token.")
+
+
+def _revoked() -> TenantRefused:
+    return TenantRefused(
+        "the login of this session was revoked", sqlstate="57P01", hint="Connect again with a new token, if you may."
+    )
 
 
 def database_of(tenant: Tenant, target: TargetConfig) -> str:

@@ -105,7 +105,10 @@ async def _authenticate(gateway: Gateway, frontend: Frontend, startup: StartupMe
     )
     user, application = startup.parameters.get("user", ""), startup.parameters.get("application_name", "")
     try:
-        return await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants, gateway.reach)
+        result = await log_in(frontend, startup, peer, gateway.authenticator, gateway.snapshot.tenants, gateway.reach)
+        if gateway.is_revoked(result.principal, result.tenant_id):
+            raise AuthenticationError("the token or the subject is revoked")
+        return result
     except AuthenticationError as error:
         _record_refusal(gateway, frontend, user, application, error)
         await asyncio.sleep(_FAILURE_PAUSE_S)

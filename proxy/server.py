@@ -82,6 +82,10 @@ class Server:
         except TenantGateError as error:
             logger.error("audit log not reopened: %s", error.message)
 
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """Another policy from now on, under the same configuration."""
+        self.gateway.take_snapshot(snapshot)
+
     def accept_from(self, listeners: Sequence[socket.socket]) -> None:
         """Accept what comes to these listeners, which do not block, and to no others that were named before."""
         for listener in self._listeners:
@@ -229,6 +233,7 @@ class Server:
             plan_cache_entries=lambda: len(gateway.plans.room),
             plan_cache_bytes=lambda: gateway.plans.room.bytes,
             policy_version=lambda: gateway.snapshot.version,
+            policy_age_s=lambda: gateway.policy_age_s,
             audit_events=lambda: gateway.audit.events,
             audit_queue=lambda: gateway.audit.queued,
             audit_lost=lambda: gateway.audit.lost,
@@ -256,6 +261,8 @@ class Server:
             self.gateway.audit.check()
         except TenantGateError as error:
             problems.append(error.message)
+        if self.gateway.outdated:
+            problems.append("the policy is too old")
         failing = sorted({key[0] for key, pool in self.gateway.pools.items() if pool.failing})
         return Readiness(tuple(problems), tuple(failing))
 

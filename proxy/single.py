@@ -14,11 +14,13 @@ import uvloop
 from policy.errors import ConfigurationError, TenantGateError
 from proxy.config import GatewayConfig
 from proxy.config_file import load_config
+from proxy.config_policy import check_same_source
 from proxy.listeners import bind_listener
 from proxy.observe.health import Answer
 from proxy.observe.http import Route, serve_http
 from proxy.observe.metrics import METRICS_CONTENT_TYPE
 from proxy.open_files import allow_open_files
+from proxy.policy_feed.first import follow
 from proxy.server import Server
 from proxy.snapshots import load_snapshot
 
@@ -48,7 +50,11 @@ class _Single:
     async def serve(self) -> None:
         loop, config = asyncio.get_running_loop(), self._config
         allow_open_files(config)
-        snapshot = await load_snapshot(config, self._version)
+        self._follower = follow(config, lambda: self._config)
+        if self._follower is not None:
+            snapshot = await self._follower.begin()
+        else:
+            snapshot = await load_snapshot(config, self._version)
         self._server = Server(config, snapshot)
         listener = bind_listener(config.listen)
         self._server.start()
@@ -59,6 +65,7 @@ class _Single:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        following = loop.create_task(self._follow())
         loop.add_signal_handler(signal.SIGUSR2, _refuse_restart)
         logger.info(
             "serving",
@@ -70,11 +77,22 @@ class _Single:
             },
         )
         await stop.wait()
+        following.cancel()
         self._server.accept_from([])
         listener.close()
         await self._server.shut_down()
         http.close()
         logger.info("stopped")
+
+    async def _follow(self) -> None:
+        """As long as the process lives: take what the policy's store says, if there is one."""
+        if self._follower is None:
+            return
+        gateway = self._server.gateway
+        try:
+            await self._follower.run(lambda snapshot, _: self._server.take_snapshot(snapshot), gateway.take_standing)
+        finally:
+            await self._follower.close()
 
     def reload(self) -> None:
         """SIGHUP: read configuration, policy and certificates again, soon. When that is being done already, it is done
@@ -98,12 +116,16 @@ class _Single:
         """All or nothing."""
         try:
             config = load_config(self._config_path, os.environ)
-            snapshot = await load_snapshot(config, self._version + 1, self._server.gateway.snapshot.tenants)
+            check_same_source(config.policy, self._config.policy)
+            if self._follower is None:
+                snapshot = await load_snapshot(config, self._version + 1, self._server.gateway.snapshot.tenants)
+            else:
+                snapshot = self._follower.snapshot
             self._server.take(config, snapshot)
         except TenantGateError as error:
             logger.error("reload refused, nothing changed: %s", error.message)
             return
-        self._version += 1
+        self._version, self._config = snapshot.version, config
         logger.info("reloaded", extra={"policy_version": self._version, "tenants": len(snapshot.tenants)})
 
     def _routes(self) -> Mapping[str, Route]:

@@ -30,7 +30,12 @@ NOBODY: Mapping[str, Tenant] = MappingProxyType({})
 
 
 async def load_snapshot(config: GatewayConfig, version: int, before: Mapping[str, Tenant] = NOBODY) -> Snapshot:
-    """Read the policy document. Raises ConfigurationError. before: the tenants that are in force now."""
+    """Read the policy document, or all of a store. Raises ConfigurationError, and StoreAway (a TenantGateError) when
+    that cannot be read. before: the tenants that are in force now."""
+    if config.policy.store is not None:
+        from proxy.policy_feed.first import read_store
+
+        return await read_store(config)
     path, targets = Path(config.policy_file), frozenset(config.targets)
     if _is_small(path):
         return load_policy(path, version=version, targets=targets)

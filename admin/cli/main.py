@@ -18,6 +18,8 @@ EXIT_OK, EXIT_FINDING, EXIT_UNUSABLE = 0, 1, 2
 _COMMANDS = (
     "serve", "check_config", "token", "explain", "provision", "doctor", "demo", "audit", "healthcheck", "statements",
     "prove",
+    "store", "policy", "tenant", "role", "user", "target", "tables", "functions", "tier", "flag", "token_revoke",
+    "completion",
 )  # fmt: skip
 _EPILOG = """\
 examples:

@@ -61,10 +61,11 @@ class Judged:
     bodies: Mapping[tuple[str, str], dict[str, Any]]
 
 
-async def judge(change: Change, proposals: Collection[Proposal]) -> Judged:
-    """Raises Invalid with every problem, and nothing has changed."""
+async def judge(change: Change, proposals: Collection[Proposal], targets: Mapping[str, str] | None = None) -> Judged:
+    """Raises Invalid with every problem, and nothing has changed. targets: each and its own database, if the same
+    change makes them others than the store's."""
     before = await picture(change.store, change.session, change.before)
-    databases = await databases_of(change.session)
+    databases = await databases_of(change.session) if targets is None else targets
     problems = Problems()
     for kind, entity_id, _ in proposals:
         if kind not in SECTIONS:

@@ -7,7 +7,7 @@ undone, so that nobody hears of it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,8 @@ from admin.store.engine import Store
 from admin.store.tables import AdminEventRow, PolicyEntryRow, PolicyVersionRow
 from policy.canonical import canonical_json
 from policy.entries import CHANNEL
+
+_AT_ONCE = 500  # ids in one statement
 
 
 class Change:
@@ -38,14 +40,25 @@ class Change:
         self._head: tuple[int, str] | None = None
         self._events = 0
 
-    async def publish(self, kind: str, entity_id: str, body: Mapping[str, Any] | None) -> None:
-        """Put the entity's newest state in the feed; None: it is gone."""
-        where = (PolicyEntryRow.kind == kind, PolicyEntryRow.id == entity_id)
-        text_of_body = None if body is None else canonical_json(body)
-        await self.session.execute(delete(PolicyEntryRow).where(*where))
-        await self.session.execute(
-            insert(PolicyEntryRow).values(kind=kind, id=entity_id, version=self.version, body=text_of_body)
-        )
+    async def publish(self, kind: str, bodies: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Put entities' newest states in the feed, by id; None: it is gone."""
+        ids = list(bodies)
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            await self.session.execute(
+                delete(PolicyEntryRow).where(PolicyEntryRow.kind == kind, PolicyEntryRow.id.in_(some))
+            )
+        rows = [
+            {
+                "kind": kind,
+                "id": entity_id,
+                "version": self.version,
+                "body": None if body is None else canonical_json(body),
+            }
+            for entity_id, body in bodies.items()
+        ]
+        if rows:
+            await self.session.execute(insert(PolicyEntryRow), rows)
 
     async def record(
         self,
@@ -58,20 +71,27 @@ class Change:
         after: Mapping[str, Any] | None = None,
         reason: str = "",
     ) -> None:
-        """Write the admin audit event. action: create, replace, delete, suspend, resume, revoke …"""
-        if self._head is None:
-            self._head = await self._chain_head()
-        seq, prev = self._head[0] + 1, self._head[1]
-        recorded = Recorded(action, kind, entity_id, tenant, before, after, reason)
-        line, digest = chain_line(recorded, self.actor, self.version, self.now, seq, prev)
-        self._head = (seq, digest)
-        self._events += 1
-        await self.session.execute(
-            insert(AdminEventRow).values(
-                seq=seq, time=self.now, subject=self.actor.subject, action=action, kind=kind, entity=entity_id,
-                tenant=tenant, version=self.version, line=line, hash=digest,
-            )
-        )  # fmt: skip
+        """Write an admin audit event. action: create, replace, delete, suspend, resume, revoke …"""
+        await self.record_all([Recorded(action, kind, entity_id, tenant, before, after, reason)])
+
+    async def record_all(self, recorded: Iterable[Recorded]) -> None:
+        """Write admin audit events, in this order."""
+        seq, prev = self._head or await self._chain_head()
+        rows = []
+        for each in recorded:
+            seq += 1
+            line, prev = chain_line(each, self.actor, self.version, self.now, seq, prev)
+            rows.append(
+                {
+                    "seq": seq, "time": self.now, "subject": self.actor.subject, "action": each.action,
+                    "kind": each.kind, "entity": each.entity, "tenant": each.tenant, "version": self.version,
+                    "line": line, "hash": prev,
+                }
+            )  # fmt: skip
+        self._head = seq, prev
+        self._events += len(rows)
+        if rows:
+            await self.session.execute(insert(AdminEventRow), rows)
 
     @property
     def is_empty(self) -> bool:

@@ -76,6 +76,10 @@ def _zero() -> int:
     return 0
 
 
+def _no_age() -> float:
+    return 0.0
+
+
 def _no_pools() -> Iterable[PoolGauge]:
     return ()
 
@@ -91,6 +95,7 @@ class Gauges:
     plan_cache_entries: Callable[[], int] = field(default=_zero)
     plan_cache_bytes: Callable[[], int] = field(default=_zero)
     policy_version: Callable[[], int] = field(default=_zero)
+    policy_age_s: Callable[[], float] = field(default=_no_age)
     audit_events: Callable[[], int] = field(default=_zero)
     audit_queue: Callable[[], int] = field(default=_zero)
     audit_lost: Callable[[], int] = field(default=_zero)
@@ -201,6 +206,8 @@ class _Export(Collector):
         metrics = self._metrics
         yield _gauge("tenantgate_frontends", "Client connections now.", metrics.gauges.frontends())
         yield _gauge("tenantgate_policy_version", "Version of the policy in force.", metrics.gauges.policy_version())
+        text = "Since when nobody could say that the policy in force is the store's newest; 0 without a store."
+        yield GaugeMetricFamily("tenantgate_policy_age_seconds", text, value=metrics.gauges.policy_age_s())
         logins = CounterMetricFamily("tenantgate_logins", "Logins by how they ended.", labels=["outcome"])
         for outcome, count in metrics.by_login().items():
             logins.add_metric([outcome], count)

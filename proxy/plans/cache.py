@@ -1,9 +1,10 @@
 """Plans kept by shape, per scope.
 
-A scope is everything that a plan may depend on besides its text: permission set, snapshot version, catalog and
-schema. A session holds its scope, so a hot lookup is one dict access with the shape's key. Denials are kept too, under
-their exact text. Versions are read when the scope is taken, before anything is compiled under it. What is kept is
-bounded in bytes, for all scopes together (room.py).
+A scope is everything that a plan may depend on besides its text: permission set (whose id is a hash of all of it, so
+that plans outlive snapshots that change nothing for them), catalog and schema. A session holds its scope, so a hot
+lookup is one dict access with the shape's key. Denials are kept too, under their exact text. Versions are read when the
+scope is taken, before anything is compiled under it. What is kept is bounded in bytes, for all scopes together
+(room.py).
 
 No plan holds a value of a tenant's or a principal's, nor a client's literal when it is kept under a shape. The key of a
 plan that hangs on a literal is the text as the client wrote it.
@@ -29,7 +30,7 @@ MAX_KEPT_CHARACTERS: Final = 16_384  # longer texts are compiled each time: what
 
 
 class PlanScope:
-    """The plans of one (access, snapshot version, catalog, schema). What it keeps takes of the `room`."""
+    """The plans of one (access, catalog, schema). What it keeps takes of the `room`."""
 
     __slots__ = (
         "_by_query", "_by_shape", "_by_text", "_room", "access", "catalog", "hits", "last_s", "misses", "schema",
@@ -157,9 +158,10 @@ class PlanCache:
         self._past_hits = 0  # of scopes that are gone
         self._past_misses = 0
 
-    def scope(self, access: Access, snapshot_version: int, catalog: Catalog, schema: str) -> PlanScope:
-        """The scope for these versions, made when it is new."""
-        key = (access.id, snapshot_version, catalog.database, access.target, catalog.version, schema)
+    def scope(self, access: Access, catalog: Catalog, schema: str) -> PlanScope:
+        """The scope for this permission set, whichever snapshot it is of, and this version of the catalog; made when it
+        is new."""
+        key = (access.id, catalog.database, access.target, catalog.version, schema)
         scope = self._scopes.get(key)
         if scope is None:
             scope = self._scopes[key] = PlanScope(access, catalog, schema, self.room)

@@ -117,6 +117,22 @@ class StatsRow:
     avg_query_time: int
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """The policy in force, of each worker. source: document, or store. state: current, away (the store cannot be read),
+    refused (what it says cannot be used). age_ms: since when nobody could say that it is the newest. serving: whether
+    it is younger than max_age."""
+
+    worker: int
+    source: str
+    version: int
+    state: str
+    age_ms: int
+    max_age_ms: int | None
+    serving: bool
+    problem: str
+
+
 class ConsoleState(Protocol):
     """What the console shows; the server implements it."""
 
@@ -129,6 +145,8 @@ class ConsoleState(Protocol):
     def server_rows(self) -> Iterable[ServerRow]: ...
 
     def stats_rows(self) -> Iterable[StatsRow]: ...
+
+    def policy_rows(self) -> Iterable[PolicyRow]: ...
 
     def may_kill(self, principal: Principal) -> bool: ...
 
@@ -146,7 +164,7 @@ class _HelpRow:
     description: str
 
 
-Row = PoolRow | TenantRow | ClientRow | ServerRow | StatsRow | _VersionRow | _HelpRow
+Row = PoolRow | TenantRow | ClientRow | ServerRow | StatsRow | PolicyRow | _VersionRow | _HelpRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +260,7 @@ _VIEWS = {
     "CLIENTS": _View(ClientRow, lambda state: state.client_rows(), "sessions of clients"),
     "SERVERS": _View(ServerRow, lambda state: state.server_rows(), "backends, that is, connections to targets"),
     "STATS": _View(StatsRow, lambda state: state.stats_rows(), "totals per tenant since the start"),
+    "POLICY": _View(PolicyRow, lambda state: state.policy_rows(), "version and age of the policy in force"),
     "VERSION": _View(_VersionRow, lambda _: [_VersionRow(f"TenantGate {product_version()}")], "version of the gateway"),
     "HELP": _View(_HelpRow, lambda _: _help(), "this list"),
 }

@@ -1,7 +1,7 @@
 """The metrics of all workers as one: counters and histograms summed, and what a worker counted outlives it.
 
-`tenantgate_…` are sums (the policy's version is the oldest one in force); what belongs to a process, `process_…` and
-`python_…`, is told for each with the label `worker`.
+`tenantgate_…` are sums (the policy's version and age are those of the oldest one in force); what belongs to a process,
+`process_…` and `python_…`, is told for each with the label `worker`.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def _add(families: dict[str, tuple[str, str, _Values]], report: Iterable[Family]
 def _together(name: str, kind: str, one: float, other: float) -> float:
     if name == "tenantgate_policy_version" or kind == "info":
         return min(one, other)
+    if name == "tenantgate_policy_age_seconds":
+        return max(one, other)
     return one + other
 
 

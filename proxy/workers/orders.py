@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from policy.entries import Batch
 from policy.errors import ConfigurationError
 from policy.problems import Problem
 from policy.snapshot import Snapshot
@@ -20,6 +21,17 @@ def decode_orders(payload: bytes) -> tuple[GatewayConfig, Snapshot]:
     """What our own supervisor has encoded."""
     config, snapshot = decode(payload)
     return config, snapshot
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """What is new in the policy's store, for workers that have the snapshot before."""
+    return encode_body(batch)
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """What our own supervisor has encoded."""
+    batch: Batch = decode(payload)
+    return batch
 
 
 def keep_fixed(new: GatewayConfig, old: GatewayConfig) -> GatewayConfig:
@@ -55,10 +67,16 @@ def refuse_small_shares(config: GatewayConfig, snapshot: Snapshot) -> None:
         raise ConfigurationError(tuple(problems))
 
 
-def share_of_policy(snapshot: Snapshot, *, index: int, count: int) -> Snapshot:
-    """The same for a tenant's quota of backends."""
+def share_of_policy(
+    snapshot: Snapshot, *, index: int, count: int, before: tuple[Snapshot, Snapshot] | None = None
+) -> Snapshot:
+    """The same for a tenant's quota of backends. before: a snapshot and its share; tenants that are the same there keep
+    theirs."""
+    whole, shared = (before[0].tenants, before[1].tenants) if before is not None else ({}, {})
     tenants = {
-        name: tenant
+        name: shared[name]
+        if whole.get(name) is tenant
+        else tenant
         if tenant.quotas.backends is None
         else replace(
             tenant, quotas=replace(tenant.quotas, backends=share_of_number(tenant.quotas.backends, index, count))

@@ -16,25 +16,30 @@ import socket
 import sys
 import time
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from policy.entries import Batch
 from policy.errors import ConfigurationError, TenantGateError
 from policy.snapshot import Snapshot
 from proxy.cancel import seat_of
 from proxy.config import GatewayConfig
 from proxy.config_file import load_config
+from proxy.config_policy import check_same_source
 from proxy.listeners import bind_admin, bind_shared
 from proxy.observe.http import serve_http
 from proxy.observe.logs import configure_logging
+from proxy.policy_feed.first import follow
+from proxy.policy_feed.follower import Follower
+from proxy.policy_feed.standing import Standing
 from proxy.snapshots import load_snapshot
 from proxy.tls import server_context
 from proxy.workers.channel import Answer, Message
 from proxy.workers.diary import Diary
 from proxy.workers.merged import Merged
-from proxy.workers.orders import decode_orders, encode_orders, keep_fixed, refuse_small_shares
+from proxy.workers.orders import decode_orders, encode_batch, encode_orders, keep_fixed, refuse_small_shares
 from proxy.workers.overview import Overview
 from proxy.workers.process import Process, environment, start_process
 from proxy.workers.table import SEATS, QuotaTable, create_table, is_table
@@ -45,6 +50,7 @@ logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 60.0
 _TAKE_TIMEOUT_S = 60.0
 _KILL_AFTER_S = 15.0  # beyond the drain time
+_STANDING_S = 0.5  # between two reports that all is well with the policy's store
 _STEADY_S = 10.0  # one that has lived so long is started again at once
 _BACKOFF_S, _MAX_BACKOFF_S = 0.1, 10.0
 
@@ -87,14 +93,23 @@ class Supervisor:
         self._restarts = 0
         self._merged = Merged()
         self._changing = False
+        self._follower: Follower | None = None
+        self._snapshot: Snapshot | None = None  # None: what `_encoded` holds, of an image before
+        self._encoded: bytes | None = None
+        self._standing_told = 0.0
 
     # Start
 
     async def serve(self, config: GatewayConfig) -> None:
         """Start all workers, serve, stop. Raises OSError or TenantGateError when it cannot start."""
-        snapshot = await _read_policy(config, self._version)
+        self._config = config
+        self._follower = follow(config, lambda: self._config)
+        if self._follower is not None:
+            snapshot = await self._follower.begin()
+        else:
+            snapshot = await _read_policy(config, self._version)
         server_context(config.tls)
-        self._config, self._orders = config, encode_orders(config, snapshot)
+        self._give_orders(config, snapshot)
         self._listeners = bind_shared(config.listen, config.workers)
         self._admin = bind_admin(config.listen)
         self._table_descriptor = create_table()
@@ -106,12 +121,13 @@ class Supervisor:
             await self._stop_all(0)
             raise
         self._assign_listeners()
+        self._spawn(self._follow())
         await self._serve_until_stopped()
 
     async def serve_on(self, left: Message) -> None:
         """Go on with what another image has left, then renew all workers."""
         fields = left.fields
-        self._orders = left.payload
+        self._encoded = left.payload
         self._config = self._config_of_old(left)
         configure_logging(self._config.log)
         self._diary = Diary(self._config.audit)
@@ -128,9 +144,27 @@ class Supervisor:
             rest = bytes.fromhex(state.pop("rest"))
             process = self._processes[state["seat"]] = Process(**state)
             await process.connect(partial(self._handle, process), rest)
+        await self._follow_on(left)
         self._begin()
+        self._spawn(self._follow())
         self._spawn(self._renew())
         await self._serve_until_stopped()
+
+    async def _follow_on(self, left: Message) -> None:
+        """Follow the policy's store from where the image before was, for the workers that it left have that policy."""
+        follower = follow(self._config, lambda: self._config)
+        if follower is None:
+            return
+        snapshot = _snapshot_of_old(left) if left.fields.get("store") == self._config.policy.store else None
+        try:
+            if snapshot is not None:
+                follower.go_on_from(snapshot)
+            else:
+                snapshot = await follower.begin()
+        except TenantGateError as error:
+            logger.error("the policy store is not followed: %s", error.message)
+        else:
+            self._follower, self._snapshot = follower, snapshot
 
     def _config_of_old(self, left: Message) -> GatewayConfig:
         """The configuration that the old workers go by: as it is now, but for what they cannot have changed. If it has
@@ -159,6 +193,43 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._restart()))
         settle()
         self._on_child()
+
+    def _give_orders(self, config: GatewayConfig, snapshot: Snapshot) -> None:
+        """From now on these are in force for workers that start."""
+        self._config, self._snapshot, self._encoded = config, snapshot, None
+        self._version = snapshot.version
+
+    @property
+    def _orders(self) -> bytes:
+        """What is in force, encoded when it is first asked for."""
+        if self._encoded is None:
+            assert self._snapshot is not None
+            self._encoded = encode_orders(self._config, self._snapshot)
+        return self._encoded
+
+    async def _follow(self) -> None:
+        """As long as the process lives: hand on what the policy's store says, if there is one."""
+        if self._follower is None:
+            return
+        try:
+            await self._follower.run(self._take_snapshot, self._tell_standing)
+        finally:
+            await self._follower.close()
+
+    def _take_snapshot(self, snapshot: Snapshot, batch: Batch) -> None:
+        """To all workers, also to those that are leaving: whom the policy does not let in any more may be there."""
+        self._give_orders(self._config, snapshot)
+        kind, payload = ("entries", encode_batch(batch)) if batch.base else ("take", self._orders)
+        for process in self._processes.values():
+            process.tell(kind, payload)
+
+    def _tell_standing(self, standing: Standing) -> None:
+        now = time.monotonic()
+        if standing.state == "current" and now - self._standing_told < _STANDING_S:
+            return
+        self._standing_told = now
+        for process in self._processes.values():
+            process.tell("standing", **asdict(standing))
 
     async def _serve_until_stopped(self) -> None:
         overview = Overview(self._processes, self._merged, lambda: self._restarts, self._stop.is_set)
@@ -299,9 +370,13 @@ class Supervisor:
             process.chain = message.fields
             self._diary.started(process)
             process.arrive(True)
+            if self._follower is not None:
+                process.tell("standing", **asdict(self._follower.standing))
             if process.again:
                 process.serving = True
                 self._assign_listeners()
+        elif message.kind == "behind":
+            process.tell("take", self._orders)
         elif message.kind == "going":  # perhaps somebody else told it to
             process.serving = False
             self._assign_listeners()
@@ -341,20 +416,26 @@ class Supervisor:
         try:
             config = await asyncio.to_thread(load_config, self._config_path, os.environ)
             config = keep_fixed(config, self._config)
-            snapshot = await _read_policy(config, self._version + 1)
+            check_same_source(config.policy, self._config.policy)
+            snapshot = await self._newest_policy(config)
             server_context(config.tls)
         except TenantGateError as error:
             logger.error("reload refused, nothing changed: %s", error.message)
             return
         finally:
             self._changing = False
-        self._version += 1
-        self._config, self._orders = config, encode_orders(config, snapshot)
+        self._give_orders(config, snapshot if self._follower is None else self._follower.snapshot)
         refused = await self._tell_all(self._orders)
         self._diary.reopen(self._current())
         if refused:
             logger.error("reload refused by a worker", extra={"refused": refused})
         logger.info("reloaded", extra={"policy_version": self._version, "tenants": len(snapshot.tenants)})
+
+    async def _newest_policy(self, config: GatewayConfig) -> Snapshot:
+        """The document as it is now, or what the store last said. Raises TenantGateError."""
+        if self._follower is not None:
+            return self._follower.snapshot
+        return await _read_policy(config, self._version + 1)
 
     async def _tell_all(self, orders: bytes) -> list[str]:
         """Give new orders to every worker that serves; what those said that did not take them."""
@@ -409,6 +490,7 @@ class Supervisor:
             "address": (self._config.listen.host, self._config.listen.port),
             "audit_path": str(self._config.audit.path),
             "version": self._version,
+            "store": self._config.policy.store,
             "restarts": self._restarts,
             "retired": self._merged.retired,
             "workers": [process.state() for process in self._processes.values()],
@@ -429,7 +511,8 @@ class Supervisor:
         old, diary = tuple(self._processes.values()), self._diary
         try:
             config = await asyncio.to_thread(load_config, self._config_path, os.environ)
-            snapshot = await _read_policy(config, self._version + 1)
+            check_same_source(config.policy, self._config.policy)
+            snapshot = await self._newest_policy(config)
             listeners = self._listeners_for(config)
             orders = encode_orders(config, snapshot)
             if config.audit.path != diary.path:
@@ -444,9 +527,9 @@ class Supervisor:
             self._changing = False
             if diary is not self._diary:
                 await diary.close()
-        self._version += 1
         stale = [listener for listener in self._listeners if listener not in listeners]
-        self._config, self._orders, self._listeners = config, orders, listeners
+        self._listeners = listeners
+        self._give_orders(config, snapshot if self._follower is None else self._follower.snapshot)
         for listener in stale:
             listener.close()
         for process in old:
@@ -481,6 +564,15 @@ async def _read_policy(config: GatewayConfig, version: int) -> Snapshot:
     snapshot = await load_snapshot(config, version)
     refuse_small_shares(config, snapshot)
     return snapshot
+
+
+def _snapshot_of_old(left: Message) -> Snapshot | None:
+    """The policy that another image of this process has left; None: it was another program's, and cannot be read."""
+    try:
+        return replace(decode_orders(left.payload)[1])  # which misses what an older program did not have
+    except Exception as error:
+        logger.warning("the policy of before cannot be read: %s", error)
+        return None
 
 
 def _inherited(number: int) -> socket.socket:

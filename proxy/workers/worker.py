@@ -23,10 +23,13 @@ from proxy.config import GatewayConfig
 from proxy.console_state import GatewayConsoleState
 from proxy.observe.logs import configure_logging
 from proxy.open_files import allow_open_files
+from proxy.policy_feed.first import databases_of
+from proxy.policy_feed.follower import snapshot_of
+from proxy.policy_feed.standing import Standing
 from proxy.postgres.admin_console import rows_of
 from proxy.server import Server
 from proxy.workers.channel import Answer, Channel, Message, take_frame
-from proxy.workers.orders import decode_orders, share_of, share_of_policy
+from proxy.workers.orders import decode_batch, decode_orders, share_of, share_of_policy
 from proxy.workers.peers import Peers
 from proxy.workers.table import QuotaTable
 
@@ -69,9 +72,12 @@ class Worker:
         self._index: int = begin["index"]
         self._count: int = begin["count"]
         self._begin = begin
+        self._changes = asyncio.Lock()  # fair, so that they come in their order
         self._sock = sock
         self._handlers: Mapping[str, Callable[[Message], Awaitable[Answer]]] = {
             "take": self._take,
+            "entries": self._take_entries,
+            "standing": self._take_standing,
             "accept": self._accept,
             "leave": self._leave,
             "cancel": self._cancel,
@@ -87,7 +93,7 @@ class Worker:
         self._stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         allow_open_files(config)
-        channel = Channel(self._handle, self._stop.set, rest)
+        channel = self._channel = Channel(self._handle, self._stop.set, rest)
         table = QuotaTable(self._begin["table"], self._seat)
         self._server = Server(*self._share(config, snapshot), Peers(self._seat, table, channel))
         self._listeners = {number: socket.socket(fileno=number) for number in self._begin["listeners"]}
@@ -103,10 +109,10 @@ class Worker:
         logger.info("stopped")
 
     def _share(self, config: GatewayConfig, snapshot: Snapshot) -> tuple[GatewayConfig, Snapshot]:
-        return (
-            share_of(config, seat=self._seat, index=self._index, count=self._count),
-            share_of_policy(snapshot, index=self._index, count=self._count),
-        )
+        """Our share of them, which is remembered."""
+        self._config, self._whole = config, snapshot
+        self._shared = share_of_policy(snapshot, index=self._index, count=self._count)
+        return share_of(config, seat=self._seat, index=self._index, count=self._count), self._shared
 
     def _chain(self) -> dict[str, Any]:
         """Where this worker's audit chain stands."""
@@ -117,12 +123,33 @@ class Worker:
         return await self._handlers[message.kind](message)
 
     async def _take(self, message: Message) -> Answer:
-        config, snapshot = decode_orders(message.payload)
-        try:
-            self._server.take(*self._share(config, snapshot))
-        except TenantGateError as error:
-            logger.error("reload refused, nothing changed: %s", error.message)
-            return {"error": error.message}
+        async with self._changes:
+            try:
+                self._server.take(*self._share(*decode_orders(message.payload)))
+            except TenantGateError as error:
+                logger.error("reload refused, nothing changed: %s", error.message)
+                return {"error": error.message}
+        return {}
+
+    async def _take_entries(self, message: Message) -> Answer:
+        """What is new in the policy's store. When it does not fit what we have, the supervisor is asked for all."""
+        batch = decode_batch(message.payload)
+        async with self._changes:
+            try:
+                if batch.base != self._whole.version:
+                    raise TenantGateError(f"entries after version {batch.base}, not {self._whole.version}")
+                whole = await snapshot_of(batch, self._whole, databases_of(self._config))
+                before = self._whole, self._shared
+                shared = share_of_policy(whole, index=self._index, count=self._count, before=before)
+                self._server.take_snapshot(shared)
+                self._whole, self._shared = whole, shared
+            except TenantGateError as error:
+                logger.error("policy entries do not fit: %s", error.message)
+                self._channel.tell("behind")
+        return {}
+
+    async def _take_standing(self, message: Message) -> Answer:
+        self._server.gateway.take_standing(Standing(**message.fields))
         return {}
 
     async def _accept(self, message: Message) -> Answer:

@@ -116,7 +116,7 @@ class GatewayProcess:
             "limits": {"drain_s": 2.0},
         }
         merged = {name: {**own.get(name, {}), **settings.get(name, {})} for name in {**own, **settings}}
-        lines = [f"policy = {json.dumps(str(self.policy_path))}"]
+        lines = [] if "policy" in merged else [f"policy = {json.dumps(str(self.policy_path))}"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in merged.pop("", {}).items()]
         targets = {name: {**_defaults(), **target} for name, target in self._targets.items()}
         for name, section in [*merged.items(), *((f"targets.{t}", s) for t, s in targets.items())]:

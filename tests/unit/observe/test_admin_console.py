@@ -11,6 +11,7 @@ from policy.model import Principal
 from proxy.postgres.admin_console import (
     ClientRow,
     ConsoleState,
+    PolicyRow,
     PoolRow,
     ServerRow,
     StatsRow,
@@ -43,6 +44,9 @@ class State:
 
     def stats_rows(self) -> Iterable[StatsRow]:
         return [StatsRow("acme", "acme", 1, 2, 3, 4, 5, 6, 7)]
+
+    def policy_rows(self) -> Iterable[PolicyRow]:
+        return [PolicyRow(0, "store", 7, "away", 1500, 60_000, True, "it is away")]
 
     def may_kill(self, principal: Principal) -> bool:
         return "killer" in principal.roles
@@ -129,7 +133,7 @@ def test_stats_and_version() -> None:
 
 def test_every_command_of_the_help_works() -> None:
     commands = [row[0] for row in table("SHOW HELP")[1]]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands[:-1]:
         assert command is not None
         assert table(command.decode())[0]

@@ -140,10 +140,10 @@ def test_a_compilers_bug_refuses_the_statement(monkeypatch: pytest.MonkeyPatch) 
 
 def test_scopes_are_apart_by_version_and_old_ones_are_forgotten() -> None:
     plans = PlanCache(1 << 20)
-    old = plans.scope(ACCESS, 1, CATALOG, "")
-    assert plans.scope(ACCESS, 1, CATALOG, "") is old
-    held = plans.scope(ACCESS, 2, CATALOG, "")
-    newer = plans.scope(ACCESS, 3, dataclasses.replace(CATALOG, version=2), "")
+    old = plans.scope(ACCESS, CATALOG, "")
+    assert plans.scope(dataclasses.replace(ACCESS), CATALOG, "") is old
+    held = plans.scope(dataclasses.replace(ACCESS, id="another"), CATALOG, "")
+    newer = plans.scope(ACCESS, dataclasses.replace(CATALOG, version=2), "")
     assert len({id(old), id(held), id(newer)}) == 3
     plans.prune({id(held)})
     assert plans.scopes() == (held,)
@@ -153,7 +153,7 @@ def test_counts_do_not_fall_when_scopes_are_forgotten() -> None:
     plans = PlanCache(1 << 20)
     for version in (1, 2):
         for _ in range(3):
-            plans.scope(ACCESS, version, CATALOG, "").plan("SELECT id FROM orders")
+            plans.scope(dataclasses.replace(ACCESS, id=str(version)), CATALOG, "").plan("SELECT id FROM orders")
     assert (plans.hits, plans.misses, len(plans.room)) == (4, 2, 2)
     plans.prune(set())
     assert (plans.hits, plans.misses, len(plans.room), plans.room.bytes) == (4, 2, 0, 0)
