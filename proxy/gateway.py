@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Coroutine
 
-from policy.abac.decide import decider_of
+from policy.abac.decide import Decider, decider_of
 from policy.abac.facts import Asker
 from policy.abac.masks import KEY_SETTING
 from policy.access import Access
