@@ -49,12 +49,14 @@ class StoreStage:
 
         return asyncio.run(main())
 
-    def sql(self, statement: str) -> None:
-        """Past all services, as nobody should."""
+    def sql(self, *statements: str) -> None:
+        """A change past all services, as nobody should make one."""
 
         async def main(store: Store) -> None:
             async with store.connecting() as connection:
-                await connection.exec_driver_sql(statement)
+                await connection.exec_driver_sql("UPDATE policy_version SET version = version + 1")
+                for statement in statements:
+                    await connection.exec_driver_sql(statement)
                 await connection.commit()
 
         self.run(main)

@@ -95,23 +95,20 @@ def test_a_revoked_login_ends_on_live_sockets_and_is_not_let_in(following: Follo
 def test_what_is_not_understood_is_refused_and_the_last_policy_stays(following: Following) -> None:
     stage = following.stage
     with following.connect(ANA, autocommit=True) as session:
-        stage.sql("UPDATE policy_version SET version = version + 1")
         stage.sql(
             """INSERT INTO policy_entries SELECT 'role', 'broken', version, '{"permissions": ["table:*:fly"]}'"""
             " FROM policy_version"
         )
         following.wait_for(lambda: "roles.broken.permissions[0]" in following.log, "the entry was not refused")
         assert session.execute(COUNT).fetchone()
-        stage.sql("UPDATE policy_version SET version = version + 1")  # no service gets past the broken entry either
-        stage.sql(
+        stage.sql(  # services would not get past the broken entry either
             """INSERT INTO policy_entries SELECT 'revocation', 'subject/acme/ana', version, """
             """'{"subject": "ana", "tenant": "acme"}' FROM policy_version"""
         )
         following.wait_for(lambda: is_ended(session), "a revocation waits behind a broken entry")
-    stage.sql("DELETE FROM policy_entries WHERE id = 'broken'")
-    stage.sql("UPDATE policy_version SET version = version + 1")
     stage.sql(
-        "UPDATE policy_entries SET body = NULL, version = (SELECT version FROM policy_version) WHERE id LIKE '%ana'"
+        "DELETE FROM policy_entries WHERE id = 'broken'",
+        "UPDATE policy_entries SET body = NULL, version = (SELECT version FROM policy_version) WHERE id LIKE '%ana'",
     )
     following.wait_for(lambda: may_log_in(following, ANA), "the policy did not recover")
 
