@@ -13,7 +13,10 @@ import pytest
 from admin.cli.main import _COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[2]
-_AUDIT = ("verify", "tail", "head", "search", "index", "replay", "forward")
+_INNER = {
+    "audit": ("verify", "tail", "head", "search", "index", "replay", "forward"),
+    "compliance": ("report", "verify"),
+}
 
 
 def documents() -> list[Path]:
@@ -61,7 +64,7 @@ def test_commands_of_the_documents_exist() -> None:
 def _help(command: str) -> str:
     """What `--help` prints of a command and of its own commands."""
     said = io.StringIO()
-    for inner in ([], *([name] for name in _AUDIT)) if command == "audit" else ([],):
+    for inner in ([], *([name] for name in _INNER.get(command, ()))):
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
             build_parser().parse_args([command, *inner, "--help"])
     return said.getvalue()
