@@ -10,9 +10,10 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from policy.errors import ConfigurationError
 from policy.problems import Problem, Problems
@@ -41,6 +42,7 @@ AUDIT_LEVELS = ("response", "request+response")
 PARAMETER_MODES = ("values", "hashed", "off")
 _TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
+T = TypeVar("T")
 log = logging.getLogger("tenantgate.config")
 
 
@@ -103,6 +105,17 @@ def read_audit_section(path: Path, environ: Mapping[str, str]) -> AuditConfig:
     return config
 
 
+def read_section(path: Path, environ: Mapping[str, str], name: str, read: Callable[[Table], T]) -> T:
+    """Only one section, which others than the gateway read. Raises ConfigurationError; warnings go to the log."""
+    problems = Problems()
+    values = _read_toml(path, problems) or {}
+    section = read(Table(Reading(problems, environ, path.absolute().parent), "", values).table(name))
+    for key, message, hint in problems.warnings:
+        log.warning("%s: %s: %s %s", path.name, key, message, hint)
+    problems.raise_if_any()
+    return section
+
+
 def _read_toml(path: Path, problems: Problems) -> dict[str, object] | None:
     try:
         with path.open("rb") as file:
@@ -139,6 +152,7 @@ def _read_all(table: Table) -> GatewayConfig:
     )
     if not config.targets:
         table.problem("targets", "there is no target", "Add a [targets.NAME] with host, database and user.")
+    table.has("api")  # admin/cli/api_settings.py reads it
     _check_logins(table, config.listen, tls, config.auth)
     _check_shares(table, config)
     table.finish()

@@ -46,6 +46,7 @@ _SHOWN_PARAMETERS = (
     "integer_datetimes", "standard_conforming_strings", "application_name", "default_transaction_read_only",
     "in_hot_standby", "scram_iterations", "search_path",
 )  # fmt: skip
+_CONSOLE_PARAMETERS = (("client_encoding", "UTF8"), ("server_encoding", "UTF8"), ("standard_conforming_strings", "on"))
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
@@ -144,9 +145,8 @@ def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> 
             "the admin database needs permission gateway:*:read", sqlstate="42501", hint="Connect to your database."
         )
     greeting = replies.parameter_status("server_version", f"15.0 (TenantGate {product_version()})")
-    greeting += replies.parameter_status("client_encoding", "UTF8") + replies.parameter_status(
-        "server_encoding", "UTF8"
-    )
+    for name, value in _CONSOLE_PARAMETERS:
+        greeting += replies.parameter_status(name, value)
     gateway.recorder.login(
         session="",
         tenant="",

@@ -25,7 +25,7 @@ class PeerIdentity:
     alpn: str | None
 
 
-def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
+def server_context(tls: TlsConfig, alpn: str = ALPN_PROTOCOL) -> ssl.SSLContext | None:
     """The context for accepted connections, None when TLS is off. Raises ConfigurationError."""
     if tls.mode == "off":
         return None
@@ -41,7 +41,7 @@ def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
             context.verify_mode = ssl.CERT_OPTIONAL
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError((("tls", f"cannot load certificates: {error}", "check the files"),)) from None
-    context.set_alpn_protocols([ALPN_PROTOCOL])
+    context.set_alpn_protocols([alpn])
     context.sni_callback = _remember_sni
     return context
 

@@ -33,13 +33,14 @@ class Gateway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExplainRequest:
-    """For whom a statement is explained: a subject with roles and attributes in a tenant."""
+    """For whom a statement is explained: subject, roles, attributes in a tenant. why: also why no rows come."""
 
     tenant: str
     subject: str
     sql: str
     roles: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    why: bool = False
 
 
 Explain = Callable[[Snapshot, ExplainRequest], Awaitable[dict[str, Any]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ _TOTALS = (
 )  # fmt: skip
 _SHOWN = ("session", "user", "tenant", "state", "addr", "connect_time", "request_time", "application_name", "tls")
 
+logger = logging.getLogger(__name__)
 Row = Mapping[str, str | None]
 
 
@@ -41,6 +43,7 @@ async def ask(gateways: Sequence[Gateway], view: str) -> Told:
     silent = []
     for gateway, answer in zip(gateways, answers, strict=True):
         if isinstance(answer, GatewayUnavailable):
+            logger.warning("%s", answer.message)
             silent.append(gateway.name)
         elif isinstance(answer, BaseException):
             raise answer

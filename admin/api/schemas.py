@@ -133,6 +133,7 @@ EXPLAIN: Schema = {
         "roles": _LIST,
         "attributes": _TEXTS,
         "sql": {"type": "string", "minLength": 1, "maxLength": 1_000_000},
+        "why": {"type": "boolean", "description": "Also why no rows come: asks the target."},
     },
     "required": ["subject", "sql"],
     "additionalProperties": False,

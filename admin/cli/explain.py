@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(reading.problems)
     snapshot = load_policy(config.policy_file, version=1, targets=config.targets.keys(), databases=reading.databases)
     subject = _subject(arguments, config, snapshot)
-    explanation = asyncio.run(_explain(text, config, snapshot, subject, arguments.why))
+    explanation = asyncio.run(explain_on_target(text, config, snapshot, subject, arguments.why))
     if arguments.json:
         print(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -138,7 +138,10 @@ def _first_issuer(config: GatewayConfig) -> str:
     return config.auth.issuers[0].issuer if config.auth.issuers else ""
 
 
-async def _explain(text: str, config: GatewayConfig, snapshot: Snapshot, subject: Subject, why: bool) -> Explanation:
+async def explain_on_target(
+    text: str, config: GatewayConfig, snapshot: Snapshot, subject: Subject, why: bool
+) -> Explanation:
+    """With the catalog of the subject's target. why: also why no rows would come, which asks for rows there."""
     from admin.cli.explanation import explain_no_rows, explain_query
     from policy.second_lock import SETTING, claim_of, setting_value
     from proxy.gateway import database_of, place

@@ -19,7 +19,7 @@ _COMMANDS = (
     "serve", "check_config", "token", "explain", "provision", "doctor", "demo", "audit", "healthcheck", "statements",
     "prove", "compliance",
     "store", "policy", "tenant", "role", "user", "target", "tables", "functions", "tier", "flag", "token_revoke",
-    "completion",
+    "completion", "admin",
 )  # fmt: skip
 _EPILOG = """\
 examples:

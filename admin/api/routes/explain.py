@@ -27,8 +27,10 @@ async def explain(
     subject: Annotated[str, Query(min_length=1, max_length=255)],
     role: Roles = None,
     tenant: Annotated[str | None, Query(max_length=63)] = None,
+    why: Annotated[bool, Query(description="Also why no rows come: asks the target.")] = False,
 ) -> Response:
-    return await _answer(control, caller, {"tenant": tenant, "subject": subject, "roles": role or [], "sql": sql})
+    body: dict[str, object] = {"tenant": tenant, "subject": subject, "roles": role or [], "sql": sql, "why": why}
+    return await _answer(control, caller, body)
 
 
 @router.post("", summary="The same, for a statement that no proxy on the way should write down")
@@ -52,7 +54,7 @@ async def _answer(control: Control, caller: Caller, body: dict[str, object]) -> 
 def _request(caller: Caller, body: dict[str, object]) -> ExplainRequest:
     tenant = body.get("tenant") or caller.tenant
     subject, sql = body.get("subject"), body.get("sql")
-    roles, attributes = body.get("roles", []), body.get("attributes", {})
+    roles, attributes, why = body.get("roles", []), body.get("attributes", {}), body.get("why", False)
     wrong = [
         (name, "is missing, or not of the form that the document describes", "GET /v1/openapi.json describes it.")
         for name, fits in (
@@ -60,11 +62,12 @@ def _request(caller: Caller, body: dict[str, object]) -> ExplainRequest:
             ("subject", isinstance(subject, str) and 0 < len(subject) <= 255),
             ("sql", isinstance(sql, str) and 0 < len(sql) <= 1_000_000),
             ("roles", isinstance(roles, list) and all(isinstance(each, str) for each in roles)),
+            ("why", isinstance(why, bool)),
             ("attributes", isinstance(attributes, dict) and all(isinstance(v, str) for v in attributes.values())),
         )
         if not fits
     ]
-    unknown = body.keys() - {"tenant", "subject", "roles", "attributes", "sql"}
+    unknown = body.keys() - {"tenant", "subject", "roles", "attributes", "sql", "why"}
     wrong += [(name, "is not known", "") for name in sorted(unknown)]
     if caller.tenant is not None and isinstance(tenant, str) and tenant != caller.tenant:
         raise NotFound(name_of("tenant", tenant))
@@ -75,4 +78,4 @@ def _request(caller: Caller, body: dict[str, object]) -> ExplainRequest:
     assert isinstance(sql, str)
     assert isinstance(roles, list)
     assert isinstance(attributes, dict)
-    return ExplainRequest(tenant, subject, sql, tuple(roles), attributes)
+    return ExplainRequest(tenant, subject, sql, tuple(roles), attributes, why is True)

@@ -1,0 +1,207 @@
+"""`tenantgate admin` with TLS, a store on PostgreSQL, a gateway of two workers, a target, open sessions: all real."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from admin.demo.people import ALICE, BOB, Person
+from admin.demo.schema import SHOP
+from admin.services.assignments import create_assignment
+from admin.services.documents import apply_document
+from proxy.cancel import seat_of
+from tests.integration.admin_api.process import ACCOUNT_SETTINGS, PASSWORD, AdminProcess
+from tests.integration.policy_store.conftest import (
+    ROOT,
+    Following,
+    StoreStage,
+    demo_document,
+    make_tables,
+    postgres_url,
+)
+from tests.integration.policy_store.conftest import demo as demo
+
+COUNT = "SELECT count(*) FROM orders"
+OLGA = Person("operator", "acme", (), "operates everything")
+ANN, GUS = Person("ann", "acme", (), "administers acme"), Person("gus", "globex", (), "administers globex")
+
+
+@pytest.fixture(scope="module")
+def gateway(demo: Following) -> Iterator[Following]:
+    stage = StoreStage(postgres_url(demo.server, "admin_store"), demo.server)
+    make_tables(stage.url)
+    stage.run(lambda store: apply_document(store, ROOT, demo_document()))
+    process = Following(demo, stage, {"": {"workers": 2}, **ACCOUNT_SETTINGS})
+    issuer = process.issuer.issuer
+    for name, body in (
+        ("operator", {"subject": "operator", "tenant": "*", "issuer": issuer, "roles": ["super_admin"]}),
+        ("ann", {"subject": "ann", "tenant": "acme", "roles": ["tenant_admin"]}),
+        ("gus", {"subject": "gus", "tenant": "globex", "roles": ["tenant_admin"]}),
+    ):
+        stage.run(lambda store, name=name, body=body: create_assignment(store, ROOT, name, body))  # type: ignore[misc]
+    process.tokens |= {person.name: process.token_of(person) for person in (OLGA, ANN, GUS)}
+    process.admin = AdminProcess(process)  # type: ignore[attr-defined]
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def admin(gateway: Following) -> Iterator[AdminProcess]:
+    process: AdminProcess = gateway.admin  # type: ignore[attr-defined]
+    process.start()
+    yield process
+    process.stop()
+
+
+def eventually(condition: Callable[[], object], what: str) -> float:
+    """Seconds until it was so."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + 30, what
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def is_ended(session: psycopg.Connection[tuple[object, ...]]) -> bool:
+    try:
+        session.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def test_a_role_change_by_the_api_reaches_an_open_session(
+    gateway: Following, admin: AdminProcess, record_property: Callable[[str, object], None]
+) -> None:
+    operator = gateway.tokens["operator"]
+    before = admin.call(operator, "GET", "/roles/app").json()
+    with gateway.connect(ALICE, autocommit=True) as session:
+        assert session.execute(COUNT).fetchone() == (1900,)
+
+        def is_refused() -> bool:
+            try:
+                session.execute(COUNT)
+            except errors.InsufficientPrivilege:
+                return True
+            return False
+
+        changed = admin.change(operator, "PUT", "/roles/app", {"permissions": ["table:customers:read"]})
+        assert changed.status_code == 200, changed.text
+        record_property("seconds", eventually(is_refused, "the role is as it was"))
+        assert admin.change(operator, "PUT", "/roles/app", before).status_code == 200
+        eventually(lambda: not is_refused(), "the role did not come back")
+
+
+def test_sessions_of_all_workers_are_seen_and_ended_within_ones_tenants(
+    gateway: Following, admin: AdminProcess
+) -> None:
+    operator, ann, gus = (gateway.tokens[name] for name in ("operator", "ann", "gus"))
+    seats = set()
+    with gateway.connect(BOB, autocommit=True, application_name="bystander") as bystander:
+        for number in range(60):
+            victim = gateway.connect(ALICE, autocommit=True, application_name=f"victim-{number}")
+            seats.add(seat_of(victim.info.backend_pid))
+            listed = admin.call(ann, "GET", "/sessions").json()
+            assert {item["tenant"] for item in listed["items"]} == {"acme"}
+            assert listed["silent_gateways"] == 0
+            (mine,) = [item for item in listed["items"] if item["application_name"] == f"victim-{number}"]
+            foreign = admin.call(gus, "DELETE", f"/sessions/{mine['id']}")
+            nobody = admin.call(gus, "DELETE", "/sessions/0123456789abcdef")
+            assert foreign.status_code == nobody.status_code == 404
+            assert foreign.text.replace(mine["id"], "ID") == nobody.text.replace("0123456789abcdef", "ID")
+            assert victim.execute("SELECT 1").fetchone() == (1,)
+            assert admin.call(ann, "DELETE", f"/sessions/{mine['id']}").status_code == 204
+            assert is_ended(victim)
+            victim.close()
+            assert admin.call(ann, "DELETE", f"/sessions/{mine['id']}").status_code == 404
+            if len(seats) == 2:
+                break
+        assert len(seats) == 2
+        assert bystander.execute(COUNT).fetchone() == (1500,)
+        everybodys = admin.call(operator, "GET", "/sessions").json()["items"]
+        assert "globex" in {item["tenant"] for item in everybodys}
+        events = admin.call(ann, "GET", "/audit?action=kill").json()["items"]
+        assert {(event["subject"], event["tenant"]) for event in events} == {("ann", "acme")}
+
+
+def test_a_revoked_subject_loses_its_session_and_the_api(gateway: Following, admin: AdminProcess) -> None:
+    ann, victim = gateway.tokens["ann"], Person("vic", "acme", ("app",), "leaves the company")
+    gateway.tokens["vic"] = gateway.token_of(victim)
+    with gateway.connect(victim, autocommit=True) as session, gateway.connect(ALICE, autocommit=True) as other:
+        assert session.execute(COUNT).fetchone() == (1900,)
+        revoked = admin.call(ann, "POST", "/tokens/revoke", {"subject": "vic", "reason": "left"})
+        assert revoked.status_code == 201, revoked.text
+        eventually(lambda: is_ended(session), "a revoked subject's session goes on")
+        assert other.execute(COUNT).fetchone() == (1900,)
+    assert admin.call(gateway.tokens["vic"], "GET", "/tenants").status_code == 401
+    with pytest.raises(psycopg.OperationalError):
+        gateway.connect(victim)
+    assert admin.call(ann, "DELETE", f"/tokens/revocations/{revoked.json()['id']}").status_code == 204
+
+
+def test_a_tenant_that_the_api_makes_is_served_and_gone_when_it_is_deleted(
+    gateway: Following, admin: AdminProcess
+) -> None:
+    operator = gateway.tokens["operator"]
+    for tenant, place in (
+        ("hooli", {"isolation": "schema", "schema": "hooli"}),
+        ("pied", {"isolation": "database", "database": "pied"}),
+    ):
+        made = admin.call(operator, "POST", "/tenants", {"id": tenant, "target": "shop", **place})
+        assert made.status_code == 201, made.text
+        gavin = Person("gavin", tenant, ("owner",), "owns it")
+        gateway.tokens["gavin"] = gateway.token_of(gavin)
+
+        def lets_in(person: Person = gavin) -> bool:
+            try:
+                gateway.connect(person).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        eventually(lets_in, "a new tenant is not served")
+        with gateway.connect(gavin, autocommit=True) as session:
+            session.execute("CREATE TABLE boxes (id int PRIMARY KEY, what text)")
+            session.execute("INSERT INTO boxes VALUES (1, 'signature'), (2, 'edition')")
+            usage = admin.call(operator, "GET", f"/tenants/{tenant}/usage").json()
+            assert (usage["now"]["cl_active"], usage["gateways"]) == (1, 1), admin.log.read_text()[-2000:]
+            assert usage["totals"]["total_query_count"] >= 2
+            gone = admin.change(operator, "DELETE", f"/tenants/{tenant}?data=export")
+            assert gone.status_code == 200, gone.text
+            assert gone.json()["export"]["rows"] == 2
+            assert (Path(gone.json()["export"]["directory"]) / "load.sql").exists()
+            eventually(lambda: is_ended(session), "the session of a deleted tenant goes on")
+        assert not lets_in()
+    assert gateway.server.execute("SELECT FROM pg_namespace WHERE nspname = 'hooli'", SHOP) == []
+    assert gateway.server.execute("SELECT FROM pg_database WHERE datname = 'pied'") == []
+
+
+def test_statements_are_explained_and_targets_examined(gateway: Following, admin: AdminProcess) -> None:
+    ann, operator = gateway.tokens["ann"], gateway.tokens["operator"]
+    query = {"subject": "ana", "role": "analyst", "sql": "SELECT card FROM customers"}
+    answer = admin.client.get("/explain", params=query, headers={"Authorization": f"Bearer {ann}"})
+    assert answer.status_code == 200, answer.text
+    assert "tenant_id" in answer.json()["statements"][0]["sent"]
+    other = admin.call(ann, "POST", "/explain", {"tenant": "globex", "subject": "x", "sql": "SELECT 1"})
+    assert other.status_code == 404
+    findings = admin.call(operator, "GET", "/targets/shop/doctor")
+    assert findings.status_code == 200, findings.text
+    assert all({"severity", "object", "why"} <= finding.keys() for finding in findings.json()["findings"])
+    assert admin.call(ann, "GET", "/targets/shop/doctor").status_code in (403, 404)
+
+
+def test_its_log_has_who_did_what_and_no_secret(gateway: Following, admin: AdminProcess) -> None:
+    ann = gateway.tokens["ann"]
+    admin.call(ann, "GET", "/tenants/acme")
+    admin.call(ann + "x", "GET", "/tenants/acme")
+    log = admin.log.read_text()
+    assert '"path": "/v1/tenants/acme"' in log.replace('":"', '": "')
+    assert "Traceback" not in log
+    for secret in (ann, ann.rpartition(".")[2], PASSWORD, gateway.server.password):
+        assert secret not in log
