@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from policy.abac.facts import Surroundings, address_of
+from policy.asked import details_of
 from policy.errors import AuthenticationError, TenantGateError, TenantRefused
 from policy.model import Isolation, Tenant
 from policy.standing import standing_of
@@ -195,6 +196,7 @@ async def _open_tenant_session(
             client=frontend.address,
             outcome="ok",
             application=session.application_name,
+            details=details_of(session.principal, session.surroundings),
         )
         lease.receiver = frontend
         if lease.backend is not None:

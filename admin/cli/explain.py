@@ -11,10 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from admin.cli.circumstances import add_circumstances
 from admin.cli.options import add_command, add_config_option, name_and_value
 
 if TYPE_CHECKING:
     from admin.cli.explanation import Explanation
+    from policy.abac.facts import Surroundings
     from policy.access_explained import PrincipalExplained
     from policy.model import Principal, Tenant
     from policy.snapshot import Snapshot
@@ -32,16 +34,19 @@ examples:
   tenantgate explain --tenant acme --user alice --role sales --attr region=eu "SELECT count(*) FROM orders"
   tenantgate explain --tenant acme --user alice --role sales --why "SELECT * FROM orders WHERE card LIKE '4%'"
   tenantgate explain --tenant acme --user reporting --json - < query.sql
+  tenantgate explain --tenant acme --user alice --role app --amr mfa --address 10.1.2.3 --at 2026-11-28T22:00:00Z "…"
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """For whom a statement is explained."""
+    """For whom a statement is explained, where it comes from and when (seconds since the epoch)."""
 
     tenant: Tenant
     principal: Principal
     explained: PrincipalExplained
+    surroundings: Surroundings
+    now: float
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--group", action="append", default=[], metavar="NAME", help="a group that the token names")
     parser.add_argument("--issuer", default="", metavar="NAME", help="the token's issuer (default: the first one)")
     parser.add_argument("--why", action="store_true", help="say why the statement gives no rows, or fewer")
+    add_circumstances(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("sql", metavar="SQL", help="one or more statements; - reads them from standard input")
     parser.set_defaults(run=run, error=parser.error)
@@ -99,6 +105,7 @@ def _read_sql(arguments: argparse.Namespace) -> str:
 
 
 def _subject(arguments: argparse.Namespace, config: GatewayConfig, snapshot: Snapshot) -> Subject:
+    from policy.abac.facts import Surroundings
     from policy.access_explained import explain_principal
     from policy.model import LOCAL_ISSUER, Principal
     from policy.problems import did_you_mean
@@ -119,13 +126,17 @@ def _subject(arguments: argparse.Namespace, config: GatewayConfig, snapshot: Sna
         attributes=dict(arguments.attr),
         issuer=issuer,
         groups=frozenset(arguments.group),
+        amr=frozenset(arguments.amr),
+        acr=arguments.acr,
     )
-    explained = explain_principal(snapshot, principal, tenant, time.time())
+    now = time.time() if arguments.at is None else arguments.at
+    around = Surroundings(arguments.address, not arguments.no_tls, arguments.application, arguments.read_replica)
+    explained = explain_principal(snapshot, principal, tenant, now)
     for note in explained.notes:
         print(f"note: {note}", file=sys.stderr)
     if not explained.roles:
         print("note: no --role given and none assigned: without roles nothing is allowed", file=sys.stderr)
-    return Subject(tenant, principal, explained)
+    return Subject(tenant, principal, explained, around, now)
 
 
 def _configured_roles(user: str, config: GatewayConfig) -> frozenset[str] | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from admin.cli.no_rows import why_no_rows
 from policy.access import Access
 from policy.access_explained import PrincipalExplained, Rule
+from policy.effective import effective_access
 from policy.errors import StatementRefused
-from policy.rbac import resolve_access
 from policy.sql import parse
 from policy.sql.compile import compile_query
 from policy.sql.parse import parse_statements, scan, walk
@@ -127,8 +127,7 @@ async def explain_no_rows(
 
 
 def _access(snapshot: Snapshot, subject: Subject) -> Access:
-    explained = subject.explained
-    return resolve_access(snapshot, subject.tenant, explained.held.keys, read_only=explained.standing.read_only)
+    return effective_access(snapshot, subject.principal, subject.tenant, subject.now, subject.surroundings)
 
 
 def _explain(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,14 @@ examples:
   tenantgate policy export policy/ --store policy.db
   tenantgate policy plan policy/ --store policy.db
   tenantgate policy apply policy/ --store policy.db --expect-version 41
+  tenantgate policy test cases.yaml
+  tenantgate policy replay --audit audit/audit.jsonl --policy draft.yaml
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `policy` to the command line."""
-    actions = add_group(subparsers, "policy", "policy as code: plan, apply, export", _EPILOG)
+    actions = add_group(subparsers, "policy", "policy as code: plan, apply, export, test, replay", _EPILOG)
     plan = add_action(
         actions, "plan", "show what the files would change; changes nothing",
         "tenantgate policy plan policy/ --store policy.db", _plan,
@@ -43,6 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         actions, "export", "write the store's policy to files, the same bytes for the same policy",
         "tenantgate policy export policy/ --store policy.db", _export,
     )  # fmt: skip
+    for name in ("policy_test", "policy_replay"):
+        import_module(f"admin.cli.{name}").add_parser(actions)
     for parser in (plan, apply):
         parser.add_argument("path", type=Path, metavar="DIR_OR_FILE")
         parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")

@@ -17,6 +17,7 @@ from admin.prove.schema import Selection, read_schema
 from admin.prove.steps import Step
 from admin.prove.twin import KEPT, Key, Share, TwinError, Twins, build_twins
 from admin.prove.wire import Lane, open_lane
+from policy.abac.model import ACTIVE
 from policy.access import Access
 from policy.document import load_policy
 from policy.held_roles import held_roles
@@ -224,6 +225,9 @@ def _subject(proof: Proof) -> _Subject:
     if tenant is None:
         hint = did_you_mean(proof.tenant, snapshot.tenants)
         raise TwinError(f"the policy has no tenant {proof.tenant!r}", hint=hint)
+    if any(policy.state == ACTIVE for policy in snapshot.policies.values()):
+        hint = "Prove with a copy of the policy that leaves them out; `tenantgate policy test` tests them."
+        raise TwinError("the comparison does not know of attribute-based policies (section policies)", hint=hint)
     if tenant.isolation is Isolation.DATABASE:
         raise TwinError("a tenant with a database of its own shares it with nobody: there is nothing to compare")
     return _Subject(
