@@ -1,6 +1,6 @@
 """What a principal may do in a tenant at a given time, all told: its roles, its tenant's standing, policies.
 
-The gateway asks the same in parts that it keeps (proxy/gateway.py); this is for `explain`, tests of policies and replay.
+The gateway asks the same in parts that it keeps (proxy/gateway.py); this is for `explain`, tests and replay.
 """
 
 from __future__ import annotations
