@@ -81,9 +81,10 @@ class InProcess:
             assert self.gateway is not None
             self.now = now
             self.gateway.follow_clock()
+            done.set()
 
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (take(), done.set()))
+        self._loop.call_soon_threadsafe(take)
         assert done.wait(20)
 
     def stop(self) -> None:
