@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -11,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from admin.services.errors import StoreUnavailable
-from admin.store.engine import Store, shown, store_url
+from admin.store.engine import Store, shown, store_url, unavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -22,11 +23,25 @@ async def open_store(url: str) -> Store:
     try:
         if store.is_new_file:
             await upgrade(store)
+        elif store.is_sqlite:
+            _check_file(store)
         await check(store)
     except BaseException:
         await store.close()
         raise
     return store
+
+
+def _check_file(store: Store) -> None:
+    """Raises StoreUnavailable. The driver's thread would say on standard error, too, that it cannot open a file."""
+    try:
+        connection = sqlite3.connect(f"{Path(store.url.database or '').absolute().as_uri()}?mode=rw", uri=True)
+        try:
+            connection.execute("PRAGMA schema_version")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise unavailable(store.url, error) from error
 
 
 async def upgrade(store: Store) -> tuple[str | None, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -81,6 +82,10 @@ class StoreStage:
 
 def postgres_url(server: PostgresServer, name: str) -> str:
     server.create_database(name)
+    return url_of(server, name)
+
+
+def url_of(server: PostgresServer, name: str) -> str:
     return f"postgresql://{server.superuser}:{server.password}@{server.host}:{server.port}/{name}"
 
 
@@ -90,16 +95,31 @@ def directory() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.fixture(scope="session")
+def empty_database(postgres: PostgresServer) -> Iterator[str]:
+    """A store's database to be copied."""
+    make_tables(postgres_url(postgres, "empty_store"))
+    yield "empty_store"
+    postgres.drop_database("empty_store")
+
+
+@pytest.fixture(scope="session")
+def empty_file(directory: Path) -> Path:
+    path = directory / "empty.db"
+    make_tables(str(path))
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def stage(request: pytest.FixtureRequest, postgres: PostgresServer, directory: Path) -> Iterator[StoreStage]:
-    """An empty store of the test's own, with a target."""
+def stage(request: pytest.FixtureRequest, directory: Path) -> Iterator[StoreStage]:
+    """An empty store of the test's own."""
     name = f"store_{time.monotonic_ns()}"
     if request.param == "sqlite":
-        yield StoreStage(str(directory / f"{name}.db"))
+        yield StoreStage(str(shutil.copy(request.getfixturevalue("empty_file"), directory / f"{name}.db")))
         return
-    made = StoreStage(postgres_url(postgres, name), postgres)
-    make_tables(made.url)
-    yield made
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    postgres.execute(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('empty_database')}")
+    yield StoreStage(url_of(postgres, name), postgres)
     postgres.drop_database(name)
 
 
