@@ -116,6 +116,7 @@ class ConsoleGateway:
 
 def make_explain(config: GatewayConfig) -> Explain:
     from admin.cli.explain import Subject, explain_on_target
+    from policy.abac.facts import Surroundings
     from policy.access_explained import explain_principal
     from policy.model import Principal
 
@@ -133,7 +134,9 @@ def make_explain(config: GatewayConfig) -> Explain:
             attributes=dict(request.attributes),
             issuer=issuer,
         )
-        subject = Subject(tenant, principal, explain_principal(snapshot, principal, tenant, time.time()))
+        now = time.time()
+        explained = explain_principal(snapshot, principal, tenant, now)
+        subject = Subject(tenant, principal, explained, Surroundings("127.0.0.1", tls=True), now)
         explanation = await explain_on_target(request.sql, config, snapshot, subject, request.why)
         return explanation.as_dict()
 
