@@ -133,7 +133,9 @@ class TargetConfig:
 class AuditConfig:
     """level: response | request+response. parameters: values | hashed | off, of the extended protocol; those of
     statements that reach one of `hashed_columns` (`schema.table.column` or `table.column`) are hashed in any case.
-    parameter_key: of the hashes; None: a random one for each process.
+    parameter_key: of the hashes; None: one that hangs on the signing key, or a random one for each process.
+    signing_key: PEM, see proxy/audit/signing.py; None: the log is not sealed. seal_events, seal_interval_s: when a
+    segment is sealed at the latest. anchor_file, anchor_command: where seals go besides the log.
     """
 
     path: Path = Path("audit/audit.jsonl")
@@ -150,6 +152,11 @@ class AuditConfig:
     spill_key: str | None = field(default=None, repr=False)
     spill_max_bytes: int = 1024**3
     block_s: float = 30.0
+    signing_key: str | None = field(default=None, repr=False)
+    seal_events: int = 16_384
+    seal_interval_s: float = 60.0
+    anchor_file: Path | None = None
+    anchor_command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import TypeVar
 from policy.errors import ConfigurationError
 from policy.problems import Problem, Problems
 from policy.second_lock import MIN_KEY_BYTES
+from proxy.audit.signing import SigningKey, UnusableKey
 from proxy.config import (
     AuditConfig,
     AuthConfig,
@@ -259,10 +260,22 @@ def _read_audit(table: Table) -> AuditConfig:
         spill_key=table.secret("spill_key"),
         spill_max_bytes=table.size("spill_max_bytes", default.spill_max_bytes, 64 * 1024, 2**44),
         block_s=table.duration("block_s", default.block_s, most=3600),
+        signing_key=table.secret("signing_key"),
+        seal_events=table.integer("seal_events", default.seal_events, 1, 1_000_000),
+        seal_interval_s=table.duration("seal_interval_s", default.seal_interval_s, most=86_400),
+        anchor_file=table.file_path("anchor_file"),
+        anchor_command=table.strings("anchor_command"),
     )
     _check_spill(table, audit)
     if audit.path.is_dir():
         table.problem("path", "is a directory", "Name a file, for example audit/audit.jsonl.")
+    if audit.signing_key is not None:
+        try:
+            SigningKey.from_text(audit.signing_key)
+        except UnusableKey as error:
+            table.problem("signing_key", f"is {error}", "Make one: tenantgate audit keygen -o seal.key")
+    elif audit.anchor_file is not None or audit.anchor_command:
+        table.problem("anchor_file", "is given without a signing key", "Set signing_key_file: seals are anchored.")
     for column in audit.hashed_columns:
         if column.count(".") not in (1, 2):
             table.problem("hashed_columns", f"has {column!r}", 'Write "table.column" or "schema.table.column".')

@@ -13,17 +13,21 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from admin.cli.audit_prove import read_public_key
 from admin.cli.options import add_command
 from proxy.audit.chain import MAX_LINE_BYTES
 from proxy.audit.errors import MalformedLine
-from proxy.audit.verify import Problem, VerifyResult, read_head
-from proxy.audit.worker_logs import verify_with_workers
+
+if TYPE_CHECKING:
+    from proxy.audit.seal_check import SealReport
+    from proxy.audit.verify import Problem, VerifyResult
 
 EXIT_OK, EXIT_TAMPERED, EXIT_UNUSABLE = 0, 1, 2
 
@@ -35,7 +39,7 @@ _COLOURS = {"ok": "32", "refused": "1;31", "error": "33", "cancelled": "35", "lo
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 _EPILOG = """\
-Reads files only: no gateway has to run, and no key is needed.
+Reads files only: no gateway has to run. To check seals, give `verify` the public key.
 
 examples:
   tenantgate audit verify audit/audit.jsonl
@@ -54,6 +58,7 @@ examples:
   tenantgate audit verify audit/audit.jsonl
   tenantgate audit verify audit.jsonl.2 audit.jsonl.1 audit.jsonl     rotated files, oldest first
   tenantgate audit verify --expect 3f1c...e9 audit/audit.jsonl        a head noted yesterday must still be there
+  tenantgate audit verify --public-key seal.key.pub --anchor /mnt/worm/seals.jsonl audit/audit.jsonl
 """
 _TAIL_EPILOG = """\
 exit status: 0 shown, 2 the file cannot be read
@@ -79,7 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_verify(commands)
     _add_tail(commands)
     _add_head(commands)
-    for name in ("audit_search", "audit_replay", "audit_forward"):
+    for name in ("audit_prove", "audit_search", "audit_replay", "audit_forward"):
         import_module(f"admin.cli.{name}").add_parser(commands)
 
 
@@ -89,7 +94,13 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--expect-last", type=_hash, metavar="HASH", help="the last line must have this hash")
     parser.add_argument("--expect", type=_hash, metavar="HASH", help="some line must have this hash")
+    parser.add_argument("--public-key", type=read_public_key, metavar="KEY", help=_KEY_HELP)
+    parser.add_argument("--anchor", type=Path, metavar="SEALS", help="every seal in this file must be in the log")
+    parser.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, metavar="N", help="processes (one per CPU)")
     parser.set_defaults(run=run_verify)
+
+
+_KEY_HELP = "public key, or the first of those that sealed the log: PEM file or hex digits"
 
 
 def _add_tail(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -126,14 +137,28 @@ def _count(text: str) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check the files; 0 well, 1 tampered with, 2 unreadable."""
+    from proxy.audit.parallel_verify import ParallelReader
+    from proxy.audit.seal_check import read_anchored
+    from proxy.audit.verify import with_anchor
+    from proxy.audit.worker_logs import verify_with_workers
+
     show_progress = sys.stderr.isatty() and not args.json
     try:
-        result, workers = verify_with_workers(
-            args.files,
-            _show_progress if show_progress else None,
-            expect_last=args.expect_last,
-            expect=args.expect,
-        )
+        anchored = [] if args.anchor is None else read_anchored(args.anchor)
+        with ParallelReader(args.jobs) if args.jobs > 1 else nullcontext() as read:
+            result, workers = verify_with_workers(
+                args.files,
+                _show_progress if show_progress else None,
+                expect_last=args.expect_last,
+                expect=args.expect,
+                trusted=args.public_key,
+                read=read,
+            )
+        result = with_anchor(result, args.files[-1], anchored)
+        workers = [(path, with_anchor(log, path, anchored)) for path, log in workers]
+    except MalformedLine as error:
+        print(f"tenantgate: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
     except OSError as error:
         return _unusable(error)
     finally:
@@ -151,6 +176,8 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_head(args: argparse.Namespace) -> int:
     """Print the last line's seq and hash; 1 if that line is not as it was written."""
+    from proxy.audit.verify import read_head
+
     try:
         head = read_head(args.file)
     except OSError as error:
@@ -169,11 +196,21 @@ def _show_progress(done: int, total: int) -> None:
 
 def _as_text(result: VerifyResult) -> str:
     if result.first_problem is None:
-        return f"ok: {result.events} lines of chain {result.chain}, head {result.head.seq} {result.head.hash}"
+        good = f"ok: {result.events} lines of chain {result.chain}, head {result.head.seq} {result.head.hash}"
+        return f"{good}\n{_seals_as_text(result.seals)}" if result.seals.segments else good
     problem = result.first_problem
     return (
         f"TAMPERED: {problem.path}, line {problem.line}: {problem.kind}: {problem.text}\n"
         f"{result.events} line(s) before it are good."
+    )
+
+
+def _seals_as_text(seals: SealReport) -> str:
+    made = datetime.fromtimestamp(seals.time).astimezone().isoformat(" ", "seconds")
+    said = "" if seals.trusted else " (believed: no --public-key)"
+    return (
+        f"sealed: {seals.segments} segments up to line {seals.until.seq}, {made}, by key {', '.join(seals.keys)}{said}"
+        + (f"; {seals.unsealed} line(s) behind it" if seals.unsealed > 1 else "")
     )
 
 
@@ -183,6 +220,14 @@ def _as_json(result: VerifyResult) -> dict[str, object]:
         "events": result.events,
         "chain": result.chain,
         "head": {"seq": result.head.seq, "hash": result.head.hash},
+        "seals": {
+            "segments": result.seals.segments,
+            "until": result.seals.until.seq,
+            "time": result.seals.time,
+            "unsealed": result.seals.unsealed,
+            "keys": list(result.seals.keys),
+            "trusted": result.seals.trusted,
+        },
         "first_problem": _problem_as_json(result.first_problem),
     }
 

@@ -7,6 +7,7 @@ events of statements that were already under way stay in the bounded queue and a
 and what did not fit is told by a `gap` line.
 
 A killed process loses what it emitted within the last flush interval; the next start says so (`recovered`).
+With a signing key, segments are sealed (sealing.py) in the batch that fills one, after a while, and at the end.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from collections.abc import Callable
 from typing import Final
 
 from policy.audit_event import AuditEvent
+from proxy.audit.anchors import Anchors, anchors_of
 from proxy.audit.chain import FORMAT, ChainHead, chain_event, chain_fields
 from proxy.audit.errors import AuditUnavailable, MalformedLine
 from proxy.audit.file_sink import FileSink, Tail, sync_descriptor
 from proxy.audit.lines import chain_id_of, head_of
+from proxy.audit.sealing import SEAL_MARK, SealedUntil, Sealer, handovers, take_up
+from proxy.audit.signing import SigningKey
 from proxy.audit.spill import open_sink
 from proxy.audit.statement import StatementEvent
 from proxy.config import AuditConfig
@@ -47,6 +51,7 @@ class AuditEmitter:
     """
 
     __slots__ = (
+        "_anchors",
         "_chain",
         "_chars",
         "_clock",
@@ -58,19 +63,27 @@ class AuditEmitter:
         "_lost",
         "_lost_total",
         "_pending",
+        "_seal_timer",
+        "_sealer",
         "_sink",
         "_sync",
         "_sync_again",
         "_sync_failed",
         "_timer",
         "events",
+        "on_sealed",
         "on_trouble",
         "parameter_key",
     )
 
     def __init__(self, config: AuditConfig, *, clock: Callable[[], float] = time.time) -> None:
         self._config = config
-        self.parameter_key = secrets.token_bytes(32) if config.parameter_key is None else config.parameter_key.encode()
+        key = None if config.signing_key is None else SigningKey.from_text(config.signing_key)
+        self._sealer = None if key is None else Sealer(key, config.seal_events)
+        self._seal_timer: asyncio.TimerHandle | None = None
+        self._anchors = Anchors(anchors_of(config))
+        self.on_sealed: Callable[[], None] | None = None
+        self.parameter_key = _parameter_key(config, key)
         self._clock = clock
         self._pending: list[AuditEvent | StatementEvent] = []
         self._chars = 0
@@ -131,6 +144,8 @@ class AuditEmitter:
             sink.close()
             raise self._unusable(error) from error
         self._sink, self._failure = sink, None
+        if self._sealer is not None:
+            self._seal_later()
 
     def emit(self, event: AuditEvent | StatementEvent) -> None:
         """Keep `event`. Raises AuditUnavailable when that cannot be promised (58030)."""
@@ -155,6 +170,7 @@ class AuditEmitter:
         assert self._sink is not None
         try:
             self._append(self._sink, fields)
+            self._seal_if_full(self._sink)
         except OSError as error:
             self._on_failure(error)
             self._schedule(_RETRY_S)
@@ -166,6 +182,11 @@ class AuditEmitter:
         if self._failure is not None:
             raise AuditUnavailable(self._failure)
 
+    @property
+    def sealed_segments(self) -> int:
+        """How many segments of the chain are sealed."""
+        return 0 if self._sealer is None else self._sealer.until.segment
+
     def reopen(self) -> None:
         """Continue the chain in a new file after the old one was renamed (SIGHUP); harmless when it was not.
 
@@ -176,6 +197,7 @@ class AuditEmitter:
         self._flush()
         if self._sink.is_at(self._config.path):
             return
+        self._seal_before_rotation(self._sink)
         try:
             sink = open_sink(self._config, self._sink)
         except OSError as error:
@@ -195,13 +217,15 @@ class AuditEmitter:
         self._flush()
         if self._failure is None:
             self._append_stopped(self._sink)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._seal_timer):
+            if timer is not None:
+                timer.cancel()
         while self._sync is not None:
             await asyncio.gather(self._sync, return_exceptions=True)
         if self._pending or self._lost:
             _log.critical("audit events lost at shutdown", extra={"lost": len(self._pending) + self._lost})
         sink, self._sink, self._failure = self._sink, None, "closed"
+        await self._anchors.finish()
         try:
             await asyncio.get_running_loop().run_in_executor(None, sink.close)
         except OSError as error:
@@ -226,6 +250,7 @@ class AuditEmitter:
             self._timer = None
         try:
             self._write_pending(self._sink)
+            self._seal_if_full(self._sink)
         except Exception as error:  # whatever it is: refuse statements and try again, never lose a batch
             self._on_failure(error)
             self._schedule(_RETRY_S)
@@ -234,17 +259,25 @@ class AuditEmitter:
 
     def _write_pending(self, sink: FileSink) -> None:
         seq, prev = self._head.seq, self._head.hash
-        lines = []
+        lines: list[bytes] = []
+        digests: list[str] = []
         for event in self._pending:
             seq += 1
             line, prev = chain_event(event, seq, prev)
             lines.append(line)
+            digests.append(prev)
         if self._failure is not None:
             seq += 1
             line, prev = chain_fields(self._gap(), seq, prev)
             lines.append(line)
         sink.append(b"".join(lines))
         self._head = ChainHead(seq, prev)
+        if self._sealer is not None:
+            segment = self._sealer.segment
+            for event, digest in zip(self._pending, digests, strict=True):
+                segment.add(digest, event.frame.tenant if isinstance(event, StatementEvent) else event.tenant)
+            if self._failure is not None:
+                segment.add(prev, "")
         self.events += len(self._pending)
         self._pending.clear()
         self._chars = self._lost = 0
@@ -283,6 +316,56 @@ class AuditEmitter:
             self._lost += 1
             self._lost_total += 1
 
+    # -- seals
+
+    def _seal_if_full(self, sink: FileSink) -> None:
+        """Also at once after a gap."""
+        if self._sealer is not None and (self._sealer.is_full or self._failure is not None):
+            self._seal(sink)
+
+    def _seal(self, sink: FileSink, *, final: bool = False) -> None:
+        """Seal the open segment. On OSError it stays open."""
+        sealer = self._sealer
+        if sealer is None or sealer.is_bare:
+            return
+        for fields in sealer.new_tenants():
+            self._append(sink, fields)
+        sealer.told()
+        seal = sealer.seal(self._head, self._clock(), final=final)
+        self._append_chained(sink, seal)
+        sealer.sealed(seal, self._head)
+        self._anchors.put(seal)
+        if self.on_sealed is not None:
+            self.on_sealed()
+
+    def _seal_later(self) -> None:
+        assert self._loop is not None
+        self._seal_timer = self._loop.call_later(self._config.seal_interval_s, self._on_seal_timer)
+
+    def _on_seal_timer(self) -> None:
+        self._seal_later()
+        self._flush()
+        if self._sink is None or self._failure is not None:
+            return
+        try:
+            self._seal(self._sink)
+        except OSError as error:
+            self._on_failure(error)
+            self._schedule(_RETRY_S)
+            return
+        self._on_success()
+
+    def _seal_before_rotation(self, old: FileSink) -> None:
+        """So that no segment is in two files. What cannot be sealed in the old one stays without a seal."""
+        sealer = self._sealer
+        if sealer is None:
+            return
+        try:
+            self._seal(old)
+        except OSError as error:
+            _log.critical("rotated audit file ends without a seal", extra={"path": old.path, "error": error})
+            sealer.begin(self._chain, self._head.seq + 1, sealer.until)
+
     # -- fsync, in a thread
 
     def _start_sync(self) -> None:
@@ -310,6 +393,7 @@ class AuditEmitter:
     def _continue(self, sink: FileSink) -> None:
         """Take up the chain where an existing file ends, or begin a new one."""
         tail = sink.tail()
+        steps: list[dict[str, str]] = []
         if tail.last_line:
             self._head = head_of(tail.last_line)
             self._chain = chain_id_of(sink.first_line())
@@ -319,11 +403,22 @@ class AuditEmitter:
         if not tail.last_line:
             self._head = ChainHead()
             self._chain = secrets.token_hex(16)
+            if self._sealer is not None:
+                self._sealer.begin(self._chain, 1, SealedUntil())
             self._append_header(sink)
-        if tail.torn or (tail.last_line and b'"event":"stopped"' not in tail.last_line):
+        elif self._sealer is not None:
+            take_up(self._sealer, sink, self._chain, self._head)
+            steps = handovers(self._sealer)
+            if not self._sealer.until.key:
+                self._append(sink, {"event": "sealing", **self._sealer.header})
+        if tail.torn or (tail.last_line and not _is_end(tail.last_line)):
             self._append(sink, _recovered(tail))
         elif tail.last_line:
             self._append(sink, {"event": "resumed", "version": product_version()})
+        for handover in steps:
+            self._append(sink, {"event": "handover", **handover})
+        if tail.torn or tail.last_line:
+            self._seal(sink)  # what the next event relies on, and what may be missing, is signed
 
     def _carry_on(self, sink: FileSink) -> None:
         """Begin the file that follows a rotated one."""
@@ -333,16 +428,30 @@ class AuditEmitter:
         self._append_header(sink)
 
     def _append_header(self, sink: FileSink) -> None:
-        self._append(sink, {"event": "header", "chain": self._chain, "format": FORMAT, "version": product_version()})
+        fields: dict[str, str | int | float] = {"event": "header", "chain": self._chain, "format": FORMAT}
+        fields["version"] = product_version()
+        if self._sealer is not None:
+            self._sealer.begin_file()
+            fields.update(self._sealer.header)
+        self._append(sink, fields)
+        if self._sealer is not None:
+            for handover in self._sealer.key.handovers:
+                self._append(sink, {"event": "handover", **handover.fields})
 
     def _append_stopped(self, sink: FileSink) -> None:
         try:
             self._append(sink, {"event": "stopped"})
+            self._seal(sink, final=True)
         except OSError as error:
             self._on_failure(error)
 
     def _append(self, sink: FileSink, fields: dict[str, str | int | float]) -> None:
         fields["time"] = self._clock()
+        self._append_chained(sink, fields)
+        if self._sealer is not None:
+            self._sealer.segment.add(self._head.hash, "")
+
+    def _append_chained(self, sink: FileSink, fields: dict[str, str | int | float]) -> None:
         line, digest = chain_fields(fields, self._head.seq + 1, self._head.hash)
         sink.append(line)
         self._head = ChainHead(self._head.seq + 1, digest)
@@ -368,6 +477,17 @@ def _size(event: AuditEvent | StatementEvent) -> int:
     if isinstance(event, StatementEvent) and event.bound is not None:
         size += event.bound.size
     return size
+
+
+def _parameter_key(config: AuditConfig, key: SigningKey | None) -> bytes:
+    if config.parameter_key is not None:
+        return config.parameter_key.encode()
+    return secrets.token_bytes(32) if key is None else key.derived_secret("parameters")
+
+
+def _is_end(line: bytes) -> bool:
+    """Whether a gateway that stops cleanly writes this line last."""
+    return b'"event":"stopped"' in line or (SEAL_MARK in line and b'"final":1' in line)
 
 
 def _recovered(tail: Tail) -> dict[str, str | int | float]:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,28 @@ class FileSink:
     def read_at(self, offset: int, length: int) -> bytes:
         """Bytes of the file."""
         return os.pread(self._descriptor, length, offset)
+
+    def lines_from_last(self, mark: bytes) -> Iterator[bytes]:
+        """The lines without newlines from the last one on that holds `mark`; from the first one, when none does."""
+        at, later = self.size, b""
+        while at > 0 and mark not in later:
+            step = min(_BLOCK_BYTES, at)
+            at -= step
+            later = os.pread(self._descriptor, step, at) + later[: len(mark)]
+        start = self._line_start(at + max(later.rfind(mark), 0))
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(start)
+            for line in file:
+                yield line.rstrip(b"\n")
+
+    def _line_start(self, at: int) -> int:
+        while at > 0:
+            start = max(0, at - _BLOCK_BYTES)
+            newline = os.pread(self._descriptor, at - start, start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            at = start
+        return 0
 
     def cut_torn(self, tail: Tail) -> None:
         """Take an incomplete last line, which a killed gateway left, off the file."""

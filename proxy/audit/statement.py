@@ -46,10 +46,12 @@ class StatementFrame:
         "rewritten",
         "start",
         "statement",
+        "tenant",
     )
 
     def __init__(self, event: AuditEvent) -> None:
         q = _quote
+        self.tenant = event.tenant
         self.statement = self.rewritten = ""
         self.quoted_statement = self.quoted_rewritten = '""'
         self.start = f'{{"action":{q(event.action)},"application":{q(event.application)},"bytes":'

@@ -1,23 +1,25 @@
-"""Check audit files against their chain, offline: nothing but the files is needed.
+"""Check audit files against their chain and its seals, offline: nothing but the files and a public key is needed.
 
-Finds any line that was changed, taken out, put in, doubled or moved. Two things a chain alone cannot show, and how
-to close them: lines cut off the end (note the head elsewhere: `expect_last`, `expect`), and a chain computed anew
-from some line on by one who can write the file (the same noted head tells).
+Finds any line that was changed, taken out, put in, doubled or moved. A chain alone cannot show that it was computed
+anew from some line on by one who can write the file: seals do (seal_check.py), up to the last of them. Nor that lines
+were cut off the end: a head noted elsewhere does (`expect_last`, `expect`), or a seal that an anchor has.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from proxy.audit.chain import MAX_LINE_BYTES, NO_HASH, ChainHead
 from proxy.audit.errors import MalformedLine
 from proxy.audit.file_sink import read_tail
 from proxy.audit.lines import chain_id_of, head_of, line_hash, parse_line
+from proxy.audit.seal_check import NO_SEALS, SealChecker, SealReport, missing_anchor
+from proxy.audit.signing import PublicKey
 
 _PROGRESS_LINES = 20_000
 _TAIL_PATIENCE_S = 0.1  # a running gateway's batch may be half visible
@@ -30,7 +32,7 @@ Progress = Callable[[int, int], None]
 class Problem:
     """What is wrong, and where: `line` is 1-based within `path`.
 
-    kind: malformed | changed | missing | doubled | reordered | replaced | header | torn | anchor.
+    kind: malformed | changed | missing | doubled | reordered | replaced | header | torn | seal | unsealed | anchor.
     """
 
     path: Path
@@ -48,14 +50,16 @@ class VerifyResult:
     first_problem: Problem | None
     head: ChainHead
     chain: str
+    seals: SealReport = NO_SEALS
 
 
 class ChainVerifier:
     """Feeds on lines in order. After a problem it is of no further use."""
 
-    __slots__ = ("_hash", "_seq", "_starts", "chain", "events")
+    __slots__ = ("_hash", "_seq", "_starts", "chain", "events", "seals")
 
-    def __init__(self) -> None:
+    def __init__(self, seals: SealChecker) -> None:
+        self.seals = seals
         self._seq = 0
         self._hash = NO_HASH.encode()
         self._starts = True
@@ -69,6 +73,17 @@ class ChainVerifier:
     @property
     def head_hash(self) -> bytes:
         return self._hash
+
+    def begin_within(self, line: bytes, chain: str) -> None:
+        """The next line is this one, a seal in the middle of a file. Raises MalformedLine."""
+        seq, prev, _, _ = parse_line(line)
+        self._seq, self._hash, self._starts, self.chain = seq - 1, prev, False, chain
+        self.seals.begin_within(line, chain)
+
+    def go_on_from(self, head: ChainHead, lines: int) -> None:
+        """So many lines up to this one were found good elsewhere."""
+        self._seq, self._hash = head.seq, head.hash.encode()
+        self.events += lines
 
     def begin_file(self) -> None:
         """The next line is the first one of a file: it must be a header."""
@@ -88,6 +103,9 @@ class ChainVerifier:
                 return problem
         if seq != self._seq + 1 or prev != self._hash:
             return self._misplaced(seq, digest)
+        fault = self.seals.take(line, seq, prev, digest)
+        if fault is not None:
+            return fault
         self._seq, self._hash = seq, digest
         self.events += 1
         return None
@@ -123,9 +141,26 @@ def verify_file(
     *,
     expect_last: str | None = None,
     expect: str | None = None,
+    trusted: PublicKey | None = None,
 ) -> VerifyResult:
     """Check one file, as `verify_files`."""
-    return verify_files([path], progress, expect_last=expect_last, expected=() if expect is None else (expect,))
+    expected = () if expect is None else (expect,)
+    return verify_files([path], progress, expect_last=expect_last, expected=expected, trusted=trusted)
+
+
+@dataclass(slots=True)
+class Watched:
+    """What is looked for while lines are read. anchors: hashes that some line must have. marked: lines with `mark`."""
+
+    anchors: set[bytes]
+    mark: bytes = b""
+    marked: list[bytes] = field(default_factory=list)
+
+    def take(self, line: bytes, digest: bytes) -> None:
+        if self.anchors:
+            self.anchors.discard(digest)
+        if self.mark and self.mark in line:
+            self.marked.append(line)
 
 
 def verify_files(
@@ -134,36 +169,72 @@ def verify_files(
     *,
     expect_last: str | None = None,
     expected: Iterable[str] = (),
-    watch: Callable[[bytes], None] | None = None,
+    mark: bytes = b"",
+    marked: list[bytes] | None = None,
+    trusted: PublicKey | None = None,
+    read: Reader | None = None,
+    verifier: ChainVerifier | None = None,
 ) -> VerifyResult:
     """Check files of one chain, oldest first; raises OSError when one cannot be read.
 
     `expect_last` is the hash that the last line must have, `expected` those that some line must have: heads noted
-    earlier. `progress` gets bytes done and bytes in all of the file at hand, now and then; `watch` every good line.
+    earlier. `progress` gets bytes done and bytes in all of the file at hand, now and then; `marked` every good line
+    that holds `mark`. `trusted`: the key that sealed it, or one that has handed over to that; None: the header's is
+    believed. read: how a file is read, `read_file` or in several processes (parallel_verify.py). verifier: in place of
+    one with `trusted`.
     """
-    verifier = ChainVerifier()
-    anchors = {noted.encode() for noted in expected}
+    verifier = verifier or ChainVerifier(SealChecker(trusted))
+    watched = Watched({noted.encode() for noted in expected}, mark, [] if marked is None else marked)
     path, number = Path(), 0
     for path in paths:
-        number = 0
         verifier.begin_file()
-        for number, line in enumerate(_lines(path, progress), 1):
-            problem = verifier.check(line[:-1]) if line.endswith(b"\n") else _unended(line)
-            if problem is not None:
-                return _result(verifier, Problem(path, number, *problem))
-            if watch is not None:
-                watch(line)
-            if anchors:
-                anchors.discard(verifier.head_hash)
+        number, problem = (read or read_file)(path, verifier, watched, progress)
+        if problem is not None:
+            return _result(verifier, problem)
         if number == 0:
             return _result(verifier, Problem(path, 1, "header", "the file is empty"))
     if expect_last is not None and verifier.head.hash != expect_last:
         text = f"the last line's hash is {verifier.head.hash}: lines were cut off or added since it was noted"
         return _result(verifier, Problem(path, number, "anchor", text))
-    if anchors:
-        text = f"no line has the hash {min(anchors).decode()}: lines were cut off, or the chain was computed anew"
+    if watched.anchors:
+        text = (
+            f"no line has the hash {min(watched.anchors).decode()}: lines were cut off, or the chain was computed anew"
+        )
         return _result(verifier, Problem(path, number, "anchor", text))
-    return _result(verifier, None)
+    fault = verifier.seals.finish()
+    return _result(verifier, None if fault is None else Problem(path, number, *fault))
+
+
+def with_anchor(result: VerifyResult, path: Path, anchored: Iterable[Mapping[str, Any]]) -> VerifyResult:
+    """The result, or the problem that an anchor has a seal of this chain which the log has not."""
+    missing = missing_anchor(result.seals, result.chain, anchored) if result.ok else ""
+    if not missing:
+        return result
+    return replace(result, ok=False, first_problem=Problem(path, result.head.seq, "anchor", missing))
+
+
+Reader = Callable[[Path, ChainVerifier, Watched, Progress | None], tuple[int, Problem | None]]
+"""Has a verifier take a file's lines. Returns how many were good, and the problem that ended it."""
+
+
+def read_file(
+    path: Path, verifier: ChainVerifier, watched: Watched, progress: Progress | None
+) -> tuple[int, Problem | None]:
+    """The whole file, in this process."""
+    return read_range(path, verifier, watched, progress, 0, None)
+
+
+def read_range(
+    path: Path, verifier: ChainVerifier, watched: Watched, progress: Progress | None, start: int, end: int | None
+) -> tuple[int, Problem | None]:
+    """The lines that begin at `start` or behind it and before `end`."""
+    number = 0
+    for number, line in enumerate(_lines(path, progress, start, end), 1):
+        problem = verifier.check(line[:-1]) if line.endswith(b"\n") else _unended(line)
+        if problem is not None:
+            return number - 1, Problem(path, number, *problem)
+        watched.take(line, verifier.head_hash)
+    return number, None
 
 
 def read_head(path: Path) -> ChainHead:
@@ -172,20 +243,22 @@ def read_head(path: Path) -> ChainHead:
         return head_of(read_tail(file.fileno()).last_line)
 
 
-def _lines(path: Path, progress: Progress | None) -> Iterator[bytes]:
+def _lines(path: Path, progress: Progress | None, start: int, end: int | None) -> Iterator[bytes]:
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
         total = os.fstat(file.fileno()).st_size
+        file.seek(start)
         read = file.readline
-        done = 0
-        while line := read(MAX_LINE_BYTES):
+        done, at = 0, start
+        while (end is None or at < end) and (line := read(MAX_LINE_BYTES)):
             if line[-1:] != b"\n" and len(line) < MAX_LINE_BYTES:
                 line += _rest(file)
             yield line
+            at += len(line)
             done += 1
             if progress is not None and done % _PROGRESS_LINES == 0:
-                progress(file.tell(), total)
+                progress(at, total)
         if progress is not None:
-            progress(file.tell(), total)
+            progress(at, total)
 
 
 def _rest(file: BinaryIO) -> bytes:
@@ -201,4 +274,6 @@ def _unended(line: bytes) -> tuple[str, str]:
 
 
 def _result(verifier: ChainVerifier, problem: Problem | None) -> VerifyResult:
-    return VerifyResult(problem is None, verifier.events, problem, verifier.head, verifier.chain)
+    return VerifyResult(
+        problem is None, verifier.events, problem, verifier.head, verifier.chain, verifier.seals.report()
+    )

@@ -14,7 +14,8 @@ from pathlib import Path
 from proxy.audit.chain import ChainHead
 from proxy.audit.errors import MalformedLine
 from proxy.audit.lines import parse_line
-from proxy.audit.verify import Problem, Progress, VerifyResult, verify_files
+from proxy.audit.signing import PublicKey
+from proxy.audit.verify import Problem, Progress, Reader, VerifyResult, verify_files
 
 MARK = b'"event":"worker"'  # stands in no other line: a quote inside a string is escaped
 
@@ -45,22 +46,36 @@ class WorkerNotes:
             noted = self._files[note["file"]] = _Noted(note["chain"])
         noted.lines[note["at_seq"]] = note["at_hash"]
 
-    def verify(self, directory: Path, progress: Progress | None = None) -> list[tuple[Path, VerifyResult]]:
+    def paths(self, directory: Path) -> list[Path]:
+        """The workers' files, which stand in `directory`."""
+        return [directory / name for name in sorted(self._files)]
+
+    def verify(
+        self,
+        directory: Path,
+        progress: Progress | None = None,
+        *,
+        trusted: PublicKey | None = None,
+        read: Reader | None = None,
+    ) -> list[tuple[Path, VerifyResult]]:
         """Check every worker's file, which stands in `directory`. Raises OSError for one that cannot be read."""
         return [
-            (directory / name, _verify(directory / name, noted, progress))
+            (directory / name, _verify(directory / name, noted, progress, trusted, read))
             for name, noted in sorted(self._files.items())
         ]
 
 
-def _verify(path: Path, noted: _Noted, progress: Progress | None) -> VerifyResult:
+def _verify(
+    path: Path, noted: _Noted, progress: Progress | None, trusted: PublicKey | None, read: Reader | None
+) -> VerifyResult:
     try:
         first = _first_seq(path)
     except FileNotFoundError:
         return _bad(path, "missing", "a worker wrote this file, and it is not here")
     except MalformedLine as error:
         return _bad(path, "malformed", str(error))
-    result = verify_files([path], progress, expected=(h for seq, h in noted.lines.items() if seq >= first))
+    expected = (h for seq, h in noted.lines.items() if seq >= first)
+    result = verify_files([path], progress, expected=expected, trusted=trusted, read=read)
     if result.ok and result.chain != noted.chain:
         return _bad(path, "replaced", "the worker that wrote this file had another chain")
     return result
@@ -77,10 +92,29 @@ def _bad(path: Path, kind: str, text: str) -> VerifyResult:
 
 
 def verify_with_workers(
-    paths: Iterable[Path], progress: Progress | None = None, *, expect_last: str | None, expect: str | None
+    paths: Iterable[Path],
+    progress: Progress | None = None,
+    *,
+    expect_last: str | None,
+    expect: str | None,
+    trusted: PublicKey | None = None,
+    read: Reader | None = None,
 ) -> tuple[VerifyResult, list[tuple[Path, VerifyResult]]]:
     """Check files of one chain as `verify_files`, and the logs of the workers that they name."""
     paths, notes = list(paths), WorkerNotes()
-    expected = () if expect is None else (expect,)
-    result = verify_files(paths, progress, expect_last=expect_last, expected=expected, watch=notes.take)
-    return result, notes.verify(paths[-1].parent, progress) if result.ok else []
+    marked: list[bytes] = []
+    result = verify_files(
+        paths,
+        progress,
+        expect_last=expect_last,
+        expected=() if expect is None else (expect,),
+        mark=MARK,
+        marked=marked,
+        trusted=trusted,
+        read=read,
+    )
+    if not result.ok:
+        return result, []
+    for line in marked:
+        notes.take(line)
+    return result, notes.verify(paths[-1].parent, progress, trusted=trusted, read=read)

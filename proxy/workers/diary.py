@@ -52,6 +52,10 @@ class Diary:
         """The worker serves, and its chain stands where it said."""
         self._note(process, {"event": "worker", "outcome": "started"})
 
+    def sealed(self, process: Process) -> None:
+        """It has sealed a segment of its chain: the seal is its last line."""
+        self._note(process, {"event": "worker", "outcome": "sealed"})
+
     def ended(self, process: Process, how: str, *, expected: bool) -> None:
         """It has ended. Where its chain stood then is known if it could say so."""
         self._note(process, {"event": "worker", "outcome": "stopped" if expected else "lost", "reason": how})

@@ -377,6 +377,9 @@ class Supervisor:
                 self._assign_listeners()
         elif message.kind == "behind":
             process.tell("take", self._orders)
+        elif message.kind == "sealed":
+            process.chain = message.fields
+            self._diary.sealed(process)
         elif message.kind == "going":  # perhaps somebody else told it to
             process.serving = False
             self._assign_listeners()

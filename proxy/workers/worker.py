@@ -100,6 +100,7 @@ class Worker:
         self._server.start()
         await channel.open(self._sock)
         channel.tell("ready", **self._chain())
+        self._server.gateway.audit.on_sealed = lambda: channel.tell("sealed", **self._chain())
         await self._stop.wait()
         channel.tell("going")
         self._close_listeners()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from proxy.audit.signing import SigningKey
 from proxy.config_file import ConfigReading, read_config
 from proxy.postgres.wire.scram import make_verifier
 from tests.harness.tokens import Issuer
@@ -31,6 +32,8 @@ ENVIRON = {
     "PORT": "6000",
 }
 
+SEAL_KEY = SigningKey.generate()
+
 Write = Callable[..., ConfigReading]
 
 
@@ -47,7 +50,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Issuer().write_public_key(directory / "issuer.pem")
     (directory / "verifier").write_text(make_verifier("service password") + "\n")
     (directory / "password").write_text("from the file\r\n")
-    for name in ("verifier", "password"):
+    (directory / "seal.key").write_text(SEAL_KEY.pem())
+    for name in ("verifier", "password", "seal.key"):
         (directory / name).chmod(0o600)
     (directory / "policy.yaml").write_text("tenants: {}\n")
     return directory

@@ -14,7 +14,7 @@ from proxy.config_file import load_config, read_listen_section
 from proxy.config_sinks import SinkConfig
 from proxy.postgres.wire.scram import make_verifier
 from tests.harness.tokens import Issuer
-from tests.unit.config.conftest import ENVIRON, MINIMAL, Write
+from tests.unit.config.conftest import ENVIRON, MINIMAL, SEAL_KEY, Write
 
 EVERYTHING = """
 policy = "policy.yaml"
@@ -102,6 +102,11 @@ spill_directory = "spill"
 spill_key_env = "SETTING_KEY"
 spill_max_bytes = "1MB"
 block_s = 3
+signing_key_file = "seal.key"
+seal_events = 100
+seal_interval_s = "5s"
+anchor_file = "seals.jsonl"
+anchor_command = ["/bin/cat"]
 [audit.sinks.siem]
 type = "syslog"
 url = "tls://siem.example.com"
@@ -244,6 +249,11 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         ENVIRON["SETTING_KEY"],
         1024**2,
         3.0,
+        SEAL_KEY.pem().strip(),
+        100,
+        5.0,
+        base / "seals.jsonl",
+        ("/bin/cat",),
     )
     assert got.log == config.LogConfig("debug", "json")
     assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 1024**2)
@@ -262,6 +272,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "mask_key",
         "setting_key",
         "kind",
+        "signing_key",
         "spill_key",
         "secret",
         "store",  # test_config_policy.py: it goes without a document
