@@ -10,7 +10,18 @@ from typing import Any
 
 from policy.abac.bodies import policy_body
 from policy.changes import SECTIONS
-from policy.model import TRIAL_GRACE_S, Assignment, Flag, FunctionRule, QuotaLimits, Role, TableRule, Tenant, Tier
+from policy.model import (
+    TRIAL_GRACE_S,
+    Assignment,
+    Flag,
+    FunctionRule,
+    PeriodLimit,
+    QuotaLimits,
+    Role,
+    TableRule,
+    Tenant,
+    Tier,
+)
 from policy.names import TablePattern, write_identifier
 from policy.permissions import write_permission
 from policy.revocations import EVERY_TENANT, Revocation
@@ -101,8 +112,21 @@ def quotas_body(quotas: QuotaLimits) -> Body:
             "burst": quotas.burst,
             "statement_timeout": None if timeout is None else f"{timeout}ms",
             "backends": quotas.backends,
+            "rows": _per_period(quotas.rows),
+            "bytes": _per_period(quotas.bytes),
+            "backend_seconds": _per_period(quotas.backend_seconds),
+            "result_rows": quotas.result_rows,
+            "result_bytes": quotas.result_bytes,
+            "storage": quotas.storage_bytes,
+            "tables": quotas.tables,
+            "users": quotas.users,
+            "soft": sorted(quotas.soft or ()),
         }
     )
+
+
+def _per_period(limit: PeriodLimit | None) -> Body | None:
+    return None if limit is None else {"limit": _number(limit.limit), "per": limit.per}
 
 
 def tables_body(rules: tuple[TableRule, ...]) -> Body:

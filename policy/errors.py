@@ -96,7 +96,8 @@ class InvalidStatement(StatementRefused):
 
 
 class QuotaExceeded(StatementRefused):
-    """A quota is used up: 53300 for connections, 53400 otherwise; `retry_after_s` goes to the detail.
+    """A quota is used up: 53300 for connections and users, 53100 for storage, 54000 for the size of a result, else
+    53400; `retry_after_s` goes to the detail.
 
     quota: which one, as in `QuotaLimits` (a metric label).
     """
@@ -106,10 +107,15 @@ class QuotaExceeded(StatementRefused):
     retryable = True
 
     def __init__(
-        self, message: str, *, quota: str, retry_after_s: float | None = None, sqlstate: str | None = None
+        self,
+        message: str,
+        *,
+        quota: str,
+        retry_after_s: float | None = None,
+        sqlstate: str | None = None,
+        hint: str = "Wait, or ask your administrator to raise the quota.",
     ) -> None:
         detail = None if retry_after_s is None else f"Retry after {retry_after_s:.3f} s."
-        hint = "Wait, or ask your administrator to raise the quota."
         super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
         self.retry_after_s = retry_after_s
         self.quota = quota

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
+from policy.quota_periods import SECONDS
+
 NO_ITEMS: Mapping[str, str] = MappingProxyType({})
 NO_FLAGS: Mapping[str, bool] = MappingProxyType({})
 TRIAL_GRACE_S = 7 * 86_400.0
@@ -34,8 +36,25 @@ class TenantStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class PeriodLimit:
+    """So much per calendar period (UTC). per: second | minute | hour | day | month."""
+
+    limit: float
+    per: str
+
+    def __lt__(self, other: PeriodLimit) -> bool:
+        """Whether it gives less, over the long run."""
+        return self.limit / SECONDS[self.per] < other.limit / SECONDS[other.per]
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaLimits:
-    """Limits of one tenant; None is unlimited. Rates per second, times in milliseconds."""
+    """Limits of one tenant; None is unlimited. Rates per second, times in milliseconds, sizes in bytes.
+
+    rows, bytes: of results (rows also those that are written). backend_seconds: time that backends work. result_rows,
+    result_bytes: of one statement. tables: in a schema or database of its own. users: subjects with open sessions.
+    soft: names of quotas (as in the document) that warn and never refuse.
+    """
 
     connections: int | None = None
     concurrent_statements: int | None = None
@@ -43,6 +62,18 @@ class QuotaLimits:
     burst: int | None = None
     statement_timeout_ms: int | None = None
     backends: int | None = None
+    rows: PeriodLimit | None = None
+    bytes: PeriodLimit | None = None
+    backend_seconds: PeriodLimit | None = None
+    result_rows: int | None = None
+    result_bytes: int | None = None
+    storage_bytes: int | None = None
+    tables: int | None = None
+    users: int | None = None
+    soft: frozenset[str] | None = None
+
+    def is_soft(self, quota: str) -> bool:
+        return self.soft is not None and quota in self.soft
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,16 @@ class TokenBucket:
         """Put a token back that was taken for nothing."""
         self._level = min(self._capacity, self._level + self._cost)
 
+    @property
+    def is_low(self) -> bool:
+        """A fifth of its tokens is left, or less. Small ones, which are so after each token, never are."""
+        return self._level * 5 <= self._capacity and self._capacity >= 5 * self._cost
+
+    def used(self, now: float) -> int:
+        """How many of its tokens are gone."""
+        self._refill(now)
+        return (self._capacity - self._level) // self._cost
+
     def resized(self, rate: float, burst: int, now: float) -> TokenBucket:
         """A bucket with other limits that lacks the tokens that this one lacks."""
         self._refill(now)

@@ -36,6 +36,10 @@ class Catalogs:
     def __getitem__(self, key: CatalogKey) -> Catalog:
         return self._catalogs[key]
 
+    def known(self, target: str, database: str) -> Catalog | None:
+        """The catalog that was loaded last."""
+        return self._catalogs.get((target, database))
+
     async def get(self, target: TargetConfig, database: str) -> Catalog:
         """The catalog, loaded when it is not there yet. Raises TargetUnavailable."""
         known = self._catalogs.get((target.name, database))

@@ -160,6 +160,14 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotasConfig:
+    """Keeping quotas. state_file: there what was used per period outlives a restart; None: beside the audit log."""
+
+    storage_interval_s: float = 60.0
+    state_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     level: str = "info"
     format: str = "auto"  # auto: human on a terminal, JSON otherwise
@@ -203,3 +211,4 @@ class GatewayConfig:
     audit: AuditConfig = AuditConfig()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
+    quotas: QuotasConfig = QuotasConfig()

@@ -31,6 +31,7 @@ from proxy.config import (
 )
 from proxy.config_auth import read_auth
 from proxy.config_policy import read_policy
+from proxy.config_quotas import read_quotas
 from proxy.config_sinks import read_sinks
 from proxy.config_tls import check_authorities, read_tls
 from proxy.config_values import Reading, Table
@@ -150,6 +151,7 @@ def _read_all(table: Table) -> GatewayConfig:
         audit=_read_audit(table.table("audit")),
         log=_read_log(table.table("log")),
         limits=_read_limits(table.table("limits")),
+        quotas=read_quotas(table.table("quotas")),
     )
     if not config.targets:
         table.problem("targets", "there is no target", "Add a [targets.NAME] with host, database and user.")

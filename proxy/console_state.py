@@ -11,10 +11,11 @@ from policy.model import Principal
 from policy.rbac import may_end_sessions
 from proxy.errors import ShuttingDown
 from proxy.gateway import Gateway, database_of
-from proxy.postgres.admin_console import ClientRow, PolicyRow, PoolRow, ServerRow, StatsRow, TenantRow
+from proxy.postgres.admin_console import ClientRow, PolicyRow, PoolRow, QuotaRow, ServerRow, StatsRow, TenantRow
 from proxy.postgres.backend import BackendConnection
 from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import Frontend
+from proxy.quota_view import quota_lines
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class GatewayConsoleState:
 
     def tenant_rows(self) -> Iterator[TenantRow]:
         for tenant in self._gateway.snapshot.tenants.values():
-            usage = self._gateway.usage.get(tenant.id)
+            usage = self._gateway.quotas.usage.get(tenant.id)
             target = self._gateway.config.targets.get(tenant.target)
             yield TenantRow(
                 tenant=tenant.id,
@@ -122,6 +123,12 @@ class GatewayConsoleState:
                 total_query_time=totals.query_us,
                 avg_query_time=totals.query_us // total if total else 0,
             )
+
+    def quota_rows(self) -> Iterator[QuotaRow]:
+        """Of tenants that have logged in since the gateway started."""
+        for usage in self._gateway.quotas.usage.values():
+            for line in quota_lines(usage, time.time(), self._gateway.clock()):
+                yield QuotaRow(usage.tenant, *line)
 
     def may_kill(self, principal: Principal) -> bool:
         held = console_admission(self._gateway.snapshot, principal, time.time())

@@ -17,11 +17,12 @@ from policy.abac.masks import KEY_SETTING
 from policy.access import Access
 from policy.admission import admission_of, console_admission, reach_child
 from policy.errors import TenantGateError, TenantRefused
-from policy.model import Isolation, Principal, QuotaLimits, Tenant
+from policy.model import Isolation, Principal, Tenant
 from policy.rbac import may_read_gateway, resolve_access
 from policy.revocations import find_revocation
 from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
+from policy.sql.catalog import Catalog
 from policy.sql.plan import AFTER_PATH
 from policy.standing import next_of
 from proxy.audit.emitter import AuditEmitter
@@ -42,12 +43,11 @@ from proxy.postgres.engine import Engine
 from proxy.postgres.frontend import PAUSE_CATALOG, Frontend
 from proxy.postgres.lanes.place import Place, no_lanes
 from proxy.postgres.recorder import Recorder
-from proxy.quota_tree import QuotaGroups
+from proxy.quota_care import QuotaCare
 from proxy.quotas import TenantUsage
 from proxy.session import Session, TenantTotals
 from proxy.tls import server_end_point
 from proxy.workers.peers import Peers
-from proxy.workers.usage import SharedUsage
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,7 @@ class Gateway:
         self.pools: dict[PoolKey, Pool] = {}
         self._places: dict[PoolKey, Place] = {}
         self._slots: dict[tuple[str, str, int], TargetSlots] = {}  # by target: what its pools may have together
-        self.usage: dict[str, TenantUsage] = {}
-        self._groups = QuotaGroups(self._new_usage)
+        self.quotas = QuotaCare(self)
         self.totals: dict[str, TenantTotals] = {}
         self.frontends: set[Frontend] = set()
         self.audit_block = AuditBlock(self.loop, lambda: self.frontends, config.audit.block_s)
@@ -125,11 +124,7 @@ class Gateway:
         self._decided.clear()
         self._decider = decider
         now = self.clock()
-        for name, usage in self.usage.items():
-            tenant = snapshot.tenants.get(name)
-            if tenant is not None and tenant is not before.get(name):
-                usage.set_limits(tenant.quotas, now, snapshot.version)
-        self._groups.follow(snapshot, self.usage.values(), now)
+        self.quotas.take_policy(snapshot, before, now)
         self._bump()
         for frontend in tuple(self.frontends):
             self._end_if_not_allowed(frontend)
@@ -296,18 +291,7 @@ class Gateway:
         return target
 
     def tenant_usage(self, tenant: Tenant) -> TenantUsage:
-        usage = self.usage.get(tenant.id)
-        if usage is None:
-            now = self.clock()
-            usage = self._new_usage(tenant.id, tenant.quotas, now)
-            usage.set_groups(self._groups.of(self.snapshot, tenant, now))
-            self.usage[tenant.id] = usage
-        return usage
-
-    def _new_usage(self, name: str, limits: QuotaLimits, now: float) -> TenantUsage:
-        if self.peers is None:
-            return TenantUsage(name, limits, now)
-        return SharedUsage(name, limits, now, self.peers.table, self.snapshot.version)
+        return self.quotas.of(tenant)
 
     def tenant_totals(self, tenant_id: str) -> TenantTotals:
         return self.totals.setdefault(tenant_id, TenantTotals())
@@ -391,13 +375,20 @@ class Gateway:
     async def _show_changes(self, frontend: Frontend, tenant: Tenant) -> None:
         try:
             await self._reload_catalog(tenant)
+            if isinstance(frontend.handler, Engine):
+                frontend.handler.tables_made = 0
         finally:
             frontend.pause_client(False, PAUSE_CATALOG)
+
+    def catalog_of(self, tenant: Tenant) -> Catalog | None:
+        """What is known of the database that has the tenant's data."""
+        return self.catalogs.known(tenant.target, database_of(tenant, self.target(tenant)))
 
     async def _reload_catalog(self, tenant: Tenant) -> None:
         try:
             target = self.target(tenant)
             await self.catalogs.reload_changed(target, database_of(tenant, target))
+            self.quotas.count_tables(tenant)
         except TenantGateError as error:
             logger.warning("catalog not reloaded: %s", error.message)
 
@@ -500,6 +491,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.ahead.close()
+        self.quotas.close()
         await self.audit.close()
 
 

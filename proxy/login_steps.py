@@ -168,10 +168,17 @@ async def _open_tenant_session(
     usage = gateway.tenant_usage(tenant)
     usage.admit_connection()
     key_id, key = gateway.cancel_keys.register(frontend, _KEY_BYTES[minor])
-    give_back = partial(_give_back, gateway, tenant, key_id)
+    subject = result.principal.subject
+    try:
+        entered = await gateway.quotas.enter(tenant, subject)
+    except BaseException:
+        _give_back(gateway, tenant, key_id, None)
+        raise
+    give_back = partial(_give_back, gateway, tenant, key_id, subject if entered else None)
     try:
         target = gateway.target(tenant)
         await gateway.catalogs.get(target, database_of(tenant, target))
+        gateway.quotas.count_tables(tenant)
         pool = gateway.place(tenant).pool
     except BaseException:
         give_back()
@@ -209,8 +216,11 @@ async def _open_tenant_session(
     frontend.begin(engine)
 
 
-def _give_back(gateway: Gateway, tenant: Tenant, key_id: int) -> None:
+def _give_back(gateway: Gateway, tenant: Tenant, key_id: int, subject: str | None) -> None:
+    """subject: that has entered as one of the tenant's users."""
     gateway.tenant_usage(tenant).release_connection()
+    if subject is not None:
+        gateway.quotas.leave(tenant, subject)
     gateway.cancel_keys.unregister(key_id)
 
 

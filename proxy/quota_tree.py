@@ -23,7 +23,9 @@ def bounding(snapshot: Snapshot, tenant: Tenant) -> Iterable[Tenant]:
     while here is not None and here.id not in seen:
         seen.add(here.id)
         limits = here.quotas
-        is_limited = (limits.connections, limits.concurrent_statements, limits.statements_per_s) != (None, None, None)
+        counts = (limits.connections, limits.concurrent_statements, limits.statements_per_s)
+        periods = (limits.rows, limits.bytes, limits.backend_seconds)
+        is_limited = any(limit is not None for limit in (*counts, *periods))
         if is_limited and (here is not tenant or _has_children(snapshot, here)):
             yield here
         here = snapshot.tenants.get(here.parent) if here.parent is not None else None

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _SWEEP_INTERVAL_S = 0.1
 _CATALOG_INTERVAL_S = 60.0
+_QUOTA_INTERVAL_S = 0.5
 _ACCEPT_BATCH = 64
 _GC_THRESHOLDS = (50_000, 20, 20)
 _RESUME_ACCEPT_S = 0.1
@@ -70,6 +71,7 @@ class Server:
         self._set_gauges()
         self._spawn(self._every(_SWEEP_INTERVAL_S, self._sweep))
         self._spawn(self._every(_CATALOG_INTERVAL_S, self._refresh_catalogs))
+        self._spawn(self._every(_QUOTA_INTERVAL_S, self.gateway.quotas.look))
         _settle_memory()
 
     def take(self, config: GatewayConfig, snapshot: Snapshot) -> None:

@@ -7,6 +7,8 @@ life; its permission set and plan scope change when the gateway's generation doe
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Callable
 from typing import Final
 
 from policy.abac.facts import NOWHERE, Surroundings
@@ -22,12 +24,15 @@ from policy.sql.plan import (
     SlotValues,
     StatementKind,
     fill_slot,
+    quota_query,
     quote_identifier,
     quote_literal,
+    render,
 )
 from policy.sql.shape import shape_of
 from proxy.audit.statement import StatementFrame
 from proxy.plans.cache import PlanScope
+from proxy.quota_view import quota_lines
 from proxy.quotas import TenantUsage
 
 _MAX_TEMPLATES: Final = 256
@@ -37,9 +42,25 @@ class Template:
     """A compiled query with this session's values filled in; only client literals are left open.
 
     plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
+    works: counts for the quotas per period: anything but BEGIN, COMMIT and their like, and SHOW QUOTA.
     """
 
-    __slots__ = ("compiled", "first", "format", "frame", "leaves", "literals", "plain", "rewritten", "shared", "writes")
+    __slots__ = (
+        "_live",
+        "compiled",
+        "first",
+        "format",
+        "frame",
+        "grows",
+        "leaves",
+        "literals",
+        "plain",
+        "rewritten",
+        "shared",
+        "tables_made",
+        "works",
+        "writes",
+    )
 
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
@@ -51,6 +72,10 @@ class Template:
             self.leaves |= plan.leaves
         self.writes = any(plan.write for plan in compiled.plans)
         self.plain = all(_is_plain(plan) for plan in compiled.plans)
+        self.grows = any(plan.grows for plan in compiled.plans)
+        self.tables_made = sum(plan.tables_made for plan in compiled.plans)
+        self.works = any(_works(plan) for plan in compiled.plans)
+        self._live = values if any(plan.session_action == ("quota",) for plan in compiled.plans) else None
         self.literals: tuple[int, ...] | None = None
         self.rewritten = any(_is_ours(piece) for plan in compiled.plans for piece in plan.pieces)
         parts: list[str] = []
@@ -59,6 +84,8 @@ class Template:
             if parts:
                 parts.append("; ")
             for piece in plan.pieces:
+                if isinstance(piece, Slot) and piece.kind is SlotKind.QUOTAS:
+                    continue
                 if isinstance(piece, Slot) and piece.kind is SlotKind.LITERAL:
                     parts.append("%s")
                     literals.append(piece.index)
@@ -70,11 +97,22 @@ class Template:
         else:
             self.format %= ()
 
+    @property
+    def live(self) -> bool:
+        """Its text is another one each time."""
+        return self._live is not None
+
     def text(self, literals: tuple[str, ...]) -> str:
         """The text to send."""
+        if self._live is not None:
+            return "; ".join(render(plan, self._live, literals) for plan in self.compiled.plans)
         if self.literals is None:
             return self.format
         return self.format % tuple([literals[index] for index in self.literals])
+
+
+def _works(plan: Plan) -> bool:
+    return plan.kind not in (StatementKind.TRANSACTION, StatementKind.EMPTY) and plan.session_action != ("quota",)
 
 
 def _is_plain(plan: Plan) -> bool:
@@ -110,8 +148,10 @@ class Session:
 
     __slots__ = (
         "_templates",
+        "alerts_seen",
         "application_name",
         "basis",
+        "busy_until",
         "client_address",
         "counts",
         "expires_at",
@@ -144,6 +184,8 @@ class Session:
         self.principal = principal
         self.tenant = tenant
         self.usage = usage
+        self.alerts_seen = 0
+        self.busy_until = 0.0  # when the last statement ended that its backend ran; seconds of the engine's clock
         self.counts = counts
         self.totals = totals
         self.client_address = client_address
@@ -162,7 +204,7 @@ class Session:
     def enter(self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int) -> None:
         """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs, of other tenants,
         too; `basis` when what this session is judged by has changed."""
-        known, values = self.scope, slot_values(self.principal, tenant, scope.catalog.salt)
+        known, values = self.scope, slot_values(self.principal, tenant, scope.catalog.salt, self._quotas)
         same = known is not None and known.catalog is scope.catalog and known.access.id == scope.access.id
         if not same or values != self.values:
             self.basis += 1
@@ -172,6 +214,9 @@ class Session:
         self.generation = generation
         self.policy_version = policy_version
         self._templates.clear()
+
+    def _quotas(self) -> str:
+        return quota_query(quota_lines(self.usage, time.time(), time.monotonic()))
 
     def forget_templates(self) -> None:
         """They are made again when they are asked for."""
@@ -191,8 +236,8 @@ class Session:
 NO_VALUES: Final = SlotValues("", "", "", {})
 
 
-def slot_values(principal: Principal, tenant: Tenant, salt: str) -> SlotValues:
-    """The session's values, quoted; `salt` is its catalog's."""
+def slot_values(principal: Principal, tenant: Tenant, salt: str, quotas: Callable[[], str] | None = None) -> SlotValues:
+    """The session's values, quoted; `salt` is its catalog's, `quotas` tells what SHOW QUOTA shows."""
     return SlotValues(
         tenant=quote_literal(tenant.value),
         schema=quote_identifier(tenant.schema or "public"),
@@ -200,6 +245,7 @@ def slot_values(principal: Principal, tenant: Tenant, salt: str) -> SlotValues:
         attributes={name: quote_literal(value) for name, value in principal.attributes.items()},
         namespace=namespace_of(tenant.id),
         lock_key=lock_key_of(tenant.id, salt),
+        quotas=quotas,
     )
 
 

@@ -34,6 +34,7 @@ from policy.sql.classify import classify
 from policy.sql.context import Context
 from policy.sql.crosscheck import cross_check
 from policy.sql.functions import review_code
+from policy.sql.growth import asks_for_quota, grows, quota_plan, tables_made
 from policy.sql.lanes import may_prepare, may_share
 from policy.sql.parse import Statement, ast, fingerprint_of, parse_statements, scan
 from policy.sql.plan import ClientText, CompiledQuery, Piece, Plan, StatementKind
@@ -126,6 +127,8 @@ def _compile(
     statement: Statement, text: str, tokens: Tokens, access: Access, catalog: Catalog, schema: str
 ) -> tuple[Plan, bool]:
     """One statement's plan, and whether it holds for this text only."""
+    if asks_for_quota(statement):
+        return quota_plan(statement, text), True
     context: Context | None = None
     try:
         references = collect_references(statement.node, tokens)
@@ -228,6 +231,8 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         row_limit=context.row_limit or 0,
         byte_limit=context.byte_limit or 0,
         limited_by=", ".join(sorted(context.limited_by)),
+        grows=grows(context),
+        tables_made=tables_made(context),
     )
 
 

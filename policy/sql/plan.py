@@ -7,8 +7,8 @@ shape (policy/sql/shape.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -39,6 +39,7 @@ class SlotKind(Enum):
     NAMESPACE = "namespace"  # what the tenant's notification channels begin with, as a text literal
     CHANNEL = "channel"  # the tenant's notification channel `name` as a quoted identifier
     LOCK_KEY = "lock_key"  # what keeps the tenant's advisory locks apart, as a text literal
+    QUOTAS = "quotas"  # the tenant's quotas and what is used of them now, as a query
     LITERAL = "literal"  # client literal number `index` of the shape, as the client wrote it
 
 
@@ -142,6 +143,8 @@ class Plan:
     row_limit: int = 0  # the result has no more rows than this (its text sees to that); 0: no limit
     byte_limit: int = 0  # a longer result ends in an error; 0: no limit
     limited_by: str = ""  # the policies of the limits
+    grows: bool = False  # may take more storage
+    tables_made: int = 0  # that stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ class SlotValues:
     attributes: Mapping[str, str]  # quoted literals by name
     namespace: str = ""  # bare, see namespaces.py
     lock_key: str = ""  # bare
+    quotas: Callable[[], str] | None = field(default=None, compare=False, repr=False)
 
 
 def quote_literal(value: str) -> str:
@@ -217,8 +221,29 @@ def fill_slot(slot: Slot, values: SlotValues, literals: Sequence[str] = ()) -> s
             return quote_identifier(target_channel(_known(values.namespace), slot.name))
         case SlotKind.LOCK_KEY:
             return quote_literal(_known(values.lock_key))
+        case SlotKind.QUOTAS:
+            return quota_query(()) if values.quotas is None else values.quotas()
         case SlotKind.LITERAL:
             return literals[slot.index]
+
+
+QuotaLine = tuple[str, str, str | None, str | None, str | None, str]
+"""quota, limit, used, percent, resets at (a moment, None: never), mode; numbers as SQL has them."""
+
+
+def quota_query(lines: Sequence[QuotaLine]) -> str:
+    """A query whose rows are these lines: what SHOW QUOTA becomes."""
+    types = ("text", "numeric", "numeric", "numeric", "timestamptz", "text")
+    rows = [", ".join(map(_typed, line, types)) for line in lines] or [
+        ", ".join(f"NULL::pg_catalog.{t}" for t in types)
+    ]
+    values = ", ".join(f"({row})" for row in rows)
+    query = f'SELECT * FROM (VALUES {values}) AS quotas(quota, "limit", used, percent, resets_at, mode)'  # noqa: S608
+    return query if lines else f"{query} WHERE false"
+
+
+def _typed(value: str | None, of: str) -> str:
+    return f"{'NULL' if value is None else quote_literal(value)}::pg_catalog.{of}"
 
 
 def _known(value: str) -> str:

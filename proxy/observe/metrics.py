@@ -109,6 +109,7 @@ class Metrics:
     __slots__ = (
         "_denied",
         "_logins",
+        "_quota_reached",
         "_quota_refused",
         "_registry",
         "_statements",
@@ -135,6 +136,7 @@ class Metrics:
         self._denied: dict[str, int] = {}
         self._statements: dict[str, dict[str, int]] = {}
         self._quota_refused: dict[tuple[str, str], int] = {}
+        self._quota_reached: dict[tuple[str, str, str], int] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Export(self))
         ProcessCollector(registry=self._registry)
@@ -163,6 +165,14 @@ class Metrics:
     def count_quota_refused(self, tenant: str, quota: str) -> None:
         key = (tenant, quota)
         self._quota_refused[key] = self._quota_refused.get(key, 0) + 1
+
+    def count_quota_reached(self, tenant: str, quota: str, level: int) -> None:
+        """level: 80 or 100 percent."""
+        key = (tenant, quota, str(level))
+        self._quota_reached[key] = self._quota_reached.get(key, 0) + 1
+
+    def by_level(self) -> Mapping[tuple[str, str, str], int]:
+        return self._quota_reached
 
     def by_tenant(self) -> Mapping[str, Mapping[str, int]]:
         """Statements per tenant and outcome, for `SHOW STATS`."""
@@ -241,6 +251,14 @@ class _Export(Collector):
         for labels, count in metrics.by_quota().items():
             refused.add_metric(labels, count)
         yield refused
+        reached = CounterMetricFamily(
+            "tenantgate_quota_reached",
+            "How often a quota was used up by so many percent.",
+            labels=["tenant", "quota", "percent"],
+        )
+        for reached_labels, count in metrics.by_level().items():
+            reached.add_metric(reached_labels, count)
+        yield reached
 
     def _pools(self) -> Iterator[Metric]:
         backends = GaugeMetricFamily(

@@ -133,6 +133,19 @@ class PolicyRow:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaRow:
+    """One quota of one tenant, as SHOW QUOTA tells the tenant itself. used: None where nothing is counted."""
+
+    tenant: str
+    quota: str
+    limit: str | None
+    used: str | None
+    percent: str | None
+    resets_at: str | None
+    mode: str
+
+
 class ConsoleState(Protocol):
     """What the console shows; the server implements it."""
 
@@ -147,6 +160,8 @@ class ConsoleState(Protocol):
     def stats_rows(self) -> Iterable[StatsRow]: ...
 
     def policy_rows(self) -> Iterable[PolicyRow]: ...
+
+    def quota_rows(self) -> Iterable[QuotaRow]: ...
 
     def may_kill(self, principal: Principal) -> bool: ...
 
@@ -164,7 +179,7 @@ class _HelpRow:
     description: str
 
 
-Row = PoolRow | TenantRow | ClientRow | ServerRow | StatsRow | PolicyRow | _VersionRow | _HelpRow
+Row = PoolRow | TenantRow | ClientRow | ServerRow | StatsRow | PolicyRow | QuotaRow | _VersionRow | _HelpRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +276,7 @@ _VIEWS = {
     "SERVERS": _View(ServerRow, lambda state: state.server_rows(), "backends, that is, connections to targets"),
     "STATS": _View(StatsRow, lambda state: state.stats_rows(), "totals per tenant since the start"),
     "POLICY": _View(PolicyRow, lambda state: state.policy_rows(), "version and age of the policy in force"),
+    "QUOTAS": _View(QuotaRow, lambda state: state.quota_rows(), "quotas of tenants and what is used of them"),
     "VERSION": _View(_VersionRow, lambda _: [_VersionRow(f"TenantGate {product_version()}")], "version of the gateway"),
     "HELP": _View(_HelpRow, lambda _: _help(), "this list"),
 }

@@ -8,6 +8,7 @@ pools sessions.
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from proxy.postgres.sql_prepared import SqlPrepared
 from proxy.postgres.statements import StatementBook
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
+from proxy.quota_ledger import Ledger
 from proxy.session import Session, Template
 
 IDLE: Final = ord("I")
@@ -48,6 +50,8 @@ SESSION_POOLING: Final = "session pooling"
 SQL_PREPARED: Final = "statement prepared in SQL"
 TEMPORARY_TABLE: Final = "temporary table"  # as policy/sql has it: a statement that fails has made and found none
 _QUERY: Final = ord("Q")
+_NO_NOTICES: Final = ("warning", "error")  # values of client_min_messages
+_NOTICE_HINT: Final = "SHOW QUOTA tells how much is left."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Conversation:
         "_statements",
         "_unnamed",
         "_wrote",
+        "_wrote_in",
         "backend",
         "book",
         "client_write",
@@ -122,6 +127,7 @@ class Conversation:
         "settled",
         "skipping",
         "status",
+        "tables_made",
         "timeout_s",
         "verbatim_errors",
         "wait",
@@ -151,8 +157,10 @@ class Conversation:
         self.wait: int = Wait.NOTHING
         self.ended = False
         self.ddl_pending = False
-        limit = session.tenant.quotas.statement_timeout_ms
+        quotas = session.tenant.quotas
+        limit = None if quotas.is_soft("statement_timeout") else quotas.statement_timeout_ms
         self.timeout_s = limit / 1000 if limit else 0.0
+        self.tables_made = 0  # that the gateway's catalog does not know of yet
         self._judge = equipment.judge
         self._spawn = equipment.spawn
         self._statements = PreparedStatements(equipment.max_prepared)
@@ -163,6 +171,7 @@ class Conversation:
         self._real_names: dict[bytes, int] = {}  # the client's own names that its backend may have: `_failures` of then
         self._failures = 0  # requests that failed: what they were to define, nobody knows
         self._wrote = False  # on the backend that the session has
+        self._wrote_in = -1  # the number of the last extended request that wrote
         self._unnamed: Prepared | None = None  # the backend's unnamed statement
         self._request = 0  # Syncs sent: the number of the request that is being sent
         self._answered = 0  # Syncs answered
@@ -344,15 +353,36 @@ class Conversation:
 
     # Statements
 
-    def _admit(self) -> None:
+    def _admit(self, template: Template) -> None:
         """Audit can take it, quotas have room for it. Raises AuditUnavailable or QuotaExceeded."""
         self.recorder.check_available()
+        ledger = self.session.usage.ledger
+        if ledger is not None:
+            self._check_ledger(ledger, template)
         if self._readmitted:
             self._readmitted = False
             self.session.usage.readmit_statement()
         else:
             self.session.usage.admit_statement(self.clock(), pipelined=self._running > 0)
         self._running += 1
+
+    def _check_ledger(self, ledger: Ledger, template: Template) -> None:
+        """Of tenants with quotas per period, or of what is measured. Raises QuotaExceeded."""
+        if template.works:
+            ledger.check(time.time())
+        if template.grows:
+            ledger.check_storage()
+        if template.tables_made:
+            ledger.check_tables(template.tables_made, self.tables_made)
+
+    def take_notices(self) -> bytes:
+        """What the client has not been told yet of quotas that are nearly used up. Not for who wants no notices."""
+        session = self.session
+        seen, alerts = session.alerts_seen, session.usage.alerts
+        session.alerts_seen = alerts.count
+        if self.settings.current.get("client_min_messages", "").strip(" 'E").lower() in _NO_NOTICES:
+            return b""
+        return b"".join(replies.notice(alert.text, _NOTICE_HINT) for alert in alerts.since(seen, time.time()))
 
     def _check_special(self, template: Template) -> None:
         """Refuse what is refused, check what needs the session's state."""
@@ -426,6 +456,8 @@ class Conversation:
         self.queue.append(running)
         if template.writes:
             self._wrote = True
+            if kind == expected.EXECUTE:
+                self._wrote_in = self._request
             if template.leaves and self.backend is not None:
                 self.backend.left |= template.leaves
         if not template.plain:
@@ -434,6 +466,11 @@ class Conversation:
                 self._limit_result(running)
             if running.plan is not None and running.plan.approvals:
                 running.about = {**(running.about or {}), "approval": self.settings.value(APPROVAL)}
+        ledger = self.session.usage.ledger
+        if ledger is not None:
+            self.tables_made += template.tables_made
+            if template.works:
+                self.relay.limit(running, ledger)
         return running
 
     def _limit_result(self, running: Running) -> None:

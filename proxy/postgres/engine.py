@@ -11,15 +11,16 @@ Messages are named as in the protocol ("Message Flow", PostgreSQL documentation 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 from policy.errors import TenantGateError, UnsupportedStatement
-from policy.sql.plan import StatementKind
+from policy.sql.plan import Plan, StatementKind
 from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
-from proxy.postgres.conversation import IDLE, REFUSALS, Equipment
+from proxy.postgres.conversation import IDLE, REFUSALS, TEMPORARY_TABLE, Equipment
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.encodings import codec_of
 from proxy.postgres.errors import error_reply
@@ -38,17 +39,20 @@ from proxy.session import Session, Template, client_position
 _MAX_QUEUE: Final = 4096  # answers to come, before the client is no longer read
 _CURSOR_COMMANDS: Final = frozenset({"DECLARE CURSOR", "CLOSE CURSOR", "DISCARD"})  # portals come and go by SQL
 _ROLLBACK: Final = b"ROLLBACK"
+_READING_COMMANDS: Final = ("SELECT", "COPY", "EXPLAIN")
+_READING: Final = (StatementKind.READ, StatementKind.COPY_OUT)
 _NO_RELATION: Final = ("42P01", "3F000")
 
 
 class Engine(SharedRuns):
     """Client messages in, backend messages out, and back."""
 
-    __slots__ = ("_crowded", "_failed", "_rolled_back_last")
+    __slots__ = ("_crowded", "_cutting", "_failed", "_rolled_back_last")
 
     def __init__(self, session: Session, lease: Lease, settings: SessionSettings, equipment: Equipment) -> None:
         super().__init__(session, lease, settings, equipment)
         self.relay = ReplyRelay(self.queue, self.client_write, self, verbatim_errors=self.verbatim_errors)
+        self._cutting = False  # a result was cut in the chunk at hand
         self._crowded = False  # the client is not read until the queue is shorter
         self._failed = False  # the request whose answers come now has failed
         self._rolled_back_last = False  # the last of the transaction's commands was ROLLBACK
@@ -115,7 +119,7 @@ class Engine(SharedRuns):
             if not self._has_backend(message):
                 return
             sent = self._judge.encode(template.text(literals))
-            self._admit()
+            self._admit(template)
         except REFUSALS as error:
             self._refuse_query(error, text, template)
             return
@@ -252,6 +256,8 @@ class Engine(SharedRuns):
     def backend_data(self, data: bytes) -> None:
         """Bytes from the backend. Raises LocalProtocolError when it is out of step: end both connections."""
         self.relay.feed(data)
+        if self._cutting:
+            self._stop_cut()
         if self.wait != Wait.NOTHING and self._may_go_on():
             self.go_on()
         if self._crowded and len(self.queue) < _MAX_QUEUE // 2 and not self._held.is_full:
@@ -288,13 +294,20 @@ class Engine(SharedRuns):
             self._running -= 1
             if not self._running:
                 self.session.usage.end_statement()
-        if running.failed and running.error is not None:
+        if running.failed and running.error is not None and not running.cut:
             how = "copy" if running.plan is None or not running.plan.byte_limit else "simple"
             if how == "simple" and running.kind == expected.EXECUTE:
                 how = "extended"
             self._record_refusal(running.error, running.text, running.template, how)
             return
         seconds = self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
+        if (
+            self.relay.metered
+            and running.bytes_left >= 0
+            and not running.failed
+            and (ledger := self.session.usage.ledger) is not None
+        ):
+            self.relay.limit(running, ledger)  # of the next one in the query string
         if running.shared is not None and outcome == "ok":
             running.shared.observe(seconds, size)
 
@@ -328,7 +341,8 @@ class Engine(SharedRuns):
             self._judge.codec = self.relay.codec = codec_of(value)
             self._parses.clear()
 
-    def ready(self, status: int, is_sync: bool) -> None:
+    def ready(self, status: int, is_sync: bool) -> bytes:
+        """What comes before the ReadyForQuery: notices about quotas."""
         self.status = status
         backend = self.backend
         assert backend is not None
@@ -344,6 +358,51 @@ class Engine(SharedRuns):
             self._settings_ended(failed)
         else:
             self.settings.transaction_goes_on()
+        return self.take_notices() if self.session.usage.alerts.count != self.session.alerts_seen else b""
+
+    # Results that are cut
+
+    def result_cut(self, running: Running) -> TenantGateError:
+        """Why; the target is told to stop when this chunk does not bring the statement's end."""
+        ledger = self.session.usage.ledger
+        assert ledger is not None
+        self._cutting = True
+        return ledger.cut(running.rows_shown, time.time())
+
+    def _stop_cut(self) -> None:
+        self._cutting = False
+        head = self.queue[0] if self.queue else None
+        if isinstance(head, Running) and head.cut and not head.failed and self.backend is not None:
+            self._spawn(self.lease.cancel())
+
+    def check_only_read(self, running: Running) -> None:
+        """The target has done a statement that the client is told has failed. That is true when all of its request only
+        reads, and nothing behind it counts on it. Raises what ends the session otherwise."""
+        behind = list(self.queue)[1:]
+        if running.kind == expected.EXECUTE:
+            syncs = [at for at, entry in enumerate(behind) if entry.kind == expected.SYNC]
+            own = behind[: syncs[0]] if syncs else behind
+            wrote = self._wrote_in == self._request - len(syncs)
+            simple = not wrote and all(entry.kind == expected.CLOSE for entry in own)
+            behind = behind[len(own) + 1 :]
+        else:
+            simple = True
+        if simple and all(_only_reads(plan) for plan in running.plans) and not (behind and self.status != IDLE):
+            return
+        assert running.error is not None
+        raise TenantGateError(
+            running.error.message,
+            sqlstate=running.error.sqlstate,
+            detail="The statement may have taken effect all the same, so the session ends.",
+            hint=running.error.hint,
+        )
+
+    def abort_transaction(self, is_sync: bool) -> None:
+        """The client was told of an error that the target knows nothing of: its transaction has to fail."""
+        self._answered += is_sync
+        assert self.backend is not None
+        self.queue.append(Expected(expected.REFUSED_QUERY, forward=False))
+        self.backend.write(FAILING_QUERY)
 
     def _settings_ended(self, failed: bool) -> None:
         """A transaction has ended, and what it set with it holds or not."""
@@ -449,6 +508,13 @@ class Engine(SharedRuns):
         if self._running:  # admitted, but an error came before it was sent
             self._running = 0
             self.session.usage.end_statement()
+
+
+def _only_reads(plan: Plan) -> bool:
+    if plan.write or plan.settings or plan.grows or plan.pins not in ("", TEMPORARY_TABLE):
+        return False
+    of_temporary = plan.kind is StatementKind.UTILITY and plan.command in _READING_COMMANDS
+    return of_temporary or plan.kind in _READING or plan.session_action[:1] == ("fetch",)
 
 
 def _has_run(outcome: str, sqlstate: str) -> bool:

@@ -70,13 +70,19 @@ class Running(Expected):
     for a Query of the client. failed: a Query's statement ended in an error, the rest is not run. stage, copied: of a
     COPY that is several statements, how many have ended, and what the last one counted. bound: what its parameters
     are. about: for the audit, such as the query of a cursor. request: its number where the audit log has requests.
+    COPY that is several statements, how many have ended, and what the last one counted. turn_s: how long a lane worked
+    for it, negative: it is on no lane. rows_left, bytes_left: that its result may still have, bytes_left negative: any
+    number; cut: it had more, after rows_shown and bytes_shown.
     """
 
     __slots__ = (
         "about",
         "basis",
         "bound",
+        "bytes_left",
+        "bytes_shown",
         "copied",
+        "cut",
         "deadline",
         "failed",
         "from_query",
@@ -86,11 +92,14 @@ class Running(Expected):
         "own_copy",
         "plan",
         "request",
+        "rows_left",
+        "rows_shown",
         "stage",
         "start_bytes",
         "started",
         "template",
         "text",
+        "turn_s",
     )
 
     def __init__(
@@ -121,6 +130,10 @@ class Running(Expected):
         self.bound: Bound | None = None
         self.about: dict[str, str] | None = None
         self.request = 0
+        self.turn_s = -1.0
+        self.rows_left = self.bytes_left = -1
+        self.rows_shown = self.bytes_shown = 0
+        self.cut = False
 
     @property
     def plans(self) -> tuple[Plan, ...]:

@@ -155,6 +155,8 @@ class ExtendedConversation(Conversation):
 
     def _shared(self, name: bytes, prepared: Prepared) -> SharedStatement | None:
         """What backends know it as. An unnamed statement gets a shared name the second time that it is seen."""
+        if prepared.template.live:
+            return None
         shared = prepared.shared
         if shared is not None and not shared.retired:
             return shared
@@ -229,6 +231,9 @@ class ExtendedConversation(Conversation):
             return
         if not prepared.template.plain:
             self._make_real(prepared.template)
+            if prepared.template.live:  # it is another text now
+                prepared.sent = prepared.template.text(prepared.literals)
+                self._unnamed = None
         known_as = self._ensure(name, prepared)
         self._in_request = True
         self.queue.append(Expected(expected.BIND, name=portal, prepared=prepared, shared=prepared.shared))
@@ -342,7 +347,7 @@ class ExtendedConversation(Conversation):
                 self._check_special(portal.template)
                 self._check_portions(portal, max_rows)
                 self._check_encoding(portal)
-            self._admit()
+            self._admit(portal.template)
         except REFUSALS as error:
             self._fail(error, portal.text, portal.template)
             return

@@ -6,6 +6,7 @@ ends, and `check_available` refuses further statements before they are sent.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -21,12 +22,15 @@ from proxy.audit.statement import StatementEvent, StatementFrame
 from proxy.observe.metrics import Metrics
 from proxy.postgres import expected
 from proxy.postgres.expected import Running
+from proxy.quota_ledger import Ledger
 from proxy.session import Session, Template
 
 _VALUES: Final = 0
 _HASHED: Final = 1
 _OFF: Final = 2
 _PARAMETERS: Final[dict[str, int]] = {"values": _VALUES, "hashed": _HASHED, "off": _OFF}
+
+logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -102,6 +106,10 @@ class Recorder:
             return 0.0
         duration_s = self._clock() - running.started
         duration_us = int(duration_s * 1e6)
+        wall = time.time()
+        ledger = session.usage.ledger
+        if ledger is not None and outcome != "skipped" and running.template.works:
+            self._spend(ledger, session, running, rows, size, duration_s, wall)
         if outcome != "skipped":
             self._metrics.count_statement(session.counts, outcome, duration_s)
         totals = session.totals
@@ -115,7 +123,7 @@ class Recorder:
         self._audit.emit(
             StatementEvent(
                 frame,
-                time.time(),
+                wall,
                 protocol,
                 outcome,
                 sqlstate,
@@ -129,6 +137,47 @@ class Recorder:
             )
         )
         return duration_s
+
+    def _spend(
+        self,
+        ledger: Ledger,
+        session: Session,
+        running: Running,
+        rows: int,
+        size: int,
+        duration_s: float,
+        wall: float,
+    ) -> None:
+        """Count it for the quotas per period. A backend works for one statement at a time: what is pipelined behind
+        another begins when that has ended; on a lane it is the statement's own turn that counts."""
+        worked_s = running.turn_s
+        if worked_s < 0.0:
+            now = running.started + duration_s
+            worked_s = now - max(running.started, session.busy_until)
+            session.busy_until = now
+        ledger.spend(rows, size, max(0, int(worked_s * 1e6)), wall)
+        if rows > ledger.soft_rows or size > ledger.soft_bytes:
+            ledger.was_large(rows, size, wall)
+        if duration_s > ledger.slow_s:
+            ledger.was_slow(duration_s, wall)
+
+    def quota(self, tenant: str, quota: str, level: int, text: str) -> None:
+        """A quota is used up by so many percent: 80 or 100."""
+        self._metrics.count_quota_reached(tenant, quota, level)
+        logger.warning("quota reached: %s", text, extra={"tenant": tenant, "quota": quota, "level": level})
+        self._audit.emit(
+            AuditEvent(
+                event="quota",
+                time=time.time(),
+                session="",
+                tenant=tenant,
+                subject="",
+                client="",
+                decision="allowed",
+                outcome="ok",
+                reason=text,
+            )
+        )
 
     def _frame(self, session: Session, running: Running) -> StatementFrame:
         """What all runs of this statement share; kept with the first (most often the only) one of its query string."""

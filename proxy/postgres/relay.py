@@ -6,6 +6,7 @@ forwarded, usually the chunk itself. Only messages that end something or that mu
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -28,10 +29,14 @@ from proxy.postgres.result_limit import ResultLimit
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, length_at
+from proxy.quota_ledger import UNBOUNDED, Ledger
 
 _DATA_ROW: Final = ord("D")
 _COPY_DATA: Final = ord("d")
+_COPY_DONE: Final = ord("c")
 _READY: Final = ord("Z")
+_IN_TRANSACTION: Final = ord("T")
+_NOTIFICATION: Final = ord("A")
 _PARAMETER_STATUS: Final = ord("S")
 _ERROR: Final = ord("E")
 _NO_DATA: Final = ord("n")
@@ -60,13 +65,16 @@ class RelayListener(Protocol):
     def backend_leaves(self) -> bool: ...
     def trial_failed(self, statement: SharedStatement) -> None: ...
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None: ...
-    def ready(self, status: int, is_sync: bool) -> None: ...
+    def ready(self, status: int, is_sync: bool) -> bytes: ...
     def transaction_command_ended(self, tag: bytes) -> None: ...
     def statement_stale(self, statement: SharedStatement) -> None: ...
     def parameter_changed(self, name: str, value: str) -> None: ...
     def place_of_parameter(self, context: bytes) -> int: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
     def notification(self, message: bytes) -> bytes: ...
+    def result_cut(self, running: Running) -> TenantGateError: ...
+    def check_only_read(self, running: Running) -> None: ...
+    def abort_transaction(self, is_sync: bool) -> None: ...
 
 
 class ReplyRelay:
@@ -75,17 +83,26 @@ class ReplyRelay:
     bytes_in: bytes of the backend's stream before the chunk at hand.
     farewell: the target has said that it ends the connection, and why. verbatim_errors: the database is the tenant's
     own, so its errors need no scrubbing.
+
+    A result that is larger than its tenant may have is cut: the client gets the rows up to there, and an error when the
+    target has ended the statement, which it is told to. One that has ended it already is told to fail, too, so that
+    what the client sees holds: no transaction goes on. `_dropping`: the message that is half received is not shown.
+    `_swallowing`: nothing is until ReadyForQuery.
     """
 
     __slots__ = (
+        "_dropping",
+        "_ended_at",
         "_held",
         "_limit",
         "_listener",
         "_skip",
+        "_swallowing",
         "_write",
         "bytes_in",
         "codec",
         "farewell",
+        "metered",
         "queue",
         "verbatim_errors",
     )
@@ -104,6 +121,9 @@ class ReplyRelay:
         self._held = b""
         self._limit: ResultLimit | None = None
         self._skip = 0
+        self._dropping = self._swallowing = False
+        self._ended_at = 0  # in the backend's stream, the statement before the one that runs
+        self.metered = False  # results may be cut
         self.bytes_in = 0
         self.farewell = False
         self.codec: str | None = None  # of the client, None for UTF-8
@@ -117,7 +137,7 @@ class ReplyRelay:
     @property
     def mid_message(self) -> bool:
         """The client has got a part of a message and not the rest."""
-        return self._skip > 0
+        return self._skip > 0 and not self._dropping
 
     def discard(self) -> None:
         """There is nobody to tell any more, and nothing to feed."""
@@ -136,11 +156,20 @@ class ReplyRelay:
             self._held = b""
         size = len(data)
         position, start = self._skip, 0
+        if self._dropping:
+            start = position
+        metered = self.metered
         changed: list[bytes] | None = None
         while size - position >= HEADER_BYTES:
             tag = data[position]
             stop = position + 1 + length_at(data, position + 1)
             if tag == _DATA_ROW or tag == _COPY_DATA:
+                if metered and self._is_beyond(position, stop):
+                    if changed is None:
+                        changed = []
+                    if start < position:
+                        changed.append(data[start:position])
+                    start = stop
                 position = stop
                 continue
             if stop > size:
@@ -154,6 +183,8 @@ class ReplyRelay:
             queue = self.queue
             if queue and queue[0].kind == expected.PREFIX:
                 replacement = self._on_prefix(tag, data, position, stop)
+            elif metered and (self._swallowing or tag == _COPY_DONE):
+                replacement = self._unseen(handler, tag, data, position, stop)
             else:
                 replacement = handler(self, data, position, stop)
             if queue and queue[0].kind == expected.SIMULATED:
@@ -169,6 +200,7 @@ class ReplyRelay:
         self._finish(data, size, position, start, changed)
 
     def _finish(self, data: bytes, size: int, position: int, start: int, changed: list[bytes] | None) -> None:
+        self._dropping = start > size
         if position >= size:
             self._skip = position - size
             rest = data if start == 0 else data[start:]
@@ -182,6 +214,81 @@ class ReplyRelay:
             rest = b"".join(changed)
         if rest:
             self._write(rest)
+
+    # Results that are cut
+
+    def limit(self, running: Running, ledger: Ledger) -> None:
+        """Bound the result of a statement that is sent now, or of the next one of its query string."""
+        rows, size = ledger.allowance(time.time())
+        if rows < UNBOUNDED or size < UNBOUNDED:
+            running.rows_left, running.bytes_left = rows, size
+            running.rows_shown = 0
+            self.metered = True
+
+    def _is_beyond(self, position: int, stop: int) -> bool:
+        """Whether this row, in the chunk at hand, is not shown any more."""
+        running = self.queue[0] if self.queue else None
+        if self._swallowing:
+            return True
+        if not isinstance(running, Running) or running.bytes_left < 0:
+            return False
+        if running.cut:
+            return True
+        began = self.bytes_in - max(running.start_bytes, self._ended_at)
+        if running.rows_left > 0 and began + stop <= running.bytes_left:
+            running.rows_left -= 1
+            running.rows_shown += 1
+            return False
+        running.cut = True
+        running.bytes_shown = began + position
+        running.error = self._listener.result_cut(running)
+        return True
+
+    def _unseen(
+        self,
+        handler: Callable[[ReplyRelay, bytes, int, int], bytes | None],
+        tag: int,
+        data: bytes,
+        start: int,
+        stop: int,
+    ) -> bytes | None:
+        """A message behind a result that was cut."""
+        head = self.queue[0] if self.queue else None
+        if not self._swallowing:  # CopyDone
+            return b"" if isinstance(head, Running) and head.cut else None
+        if tag == _READY:
+            return self._ready_after_cut(data, start, stop)
+        if tag == _PARAMETER_STATUS or tag == _NOTIFICATION:
+            return handler(self, data, start, stop)
+        if head is None or head.kind != expected.QUERY:
+            handler(self, data, start, stop)
+        return b""
+
+    def _end_cut(self, running: Running) -> bytes:
+        """The target has done the statement in spite of all: the client is told that it failed, so it must be that
+        nothing was done but reading. Raises what ends the session where it may be otherwise."""
+        self._listener.check_only_read(running)
+        assert running.error is not None
+        self._swallowing = True
+        self._limit = None
+        self._fail(running, running.error.sqlstate)
+        if running.kind == expected.QUERY:
+            self._listener.request_failed(False)
+        else:
+            self.queue.popleft()
+            self._listener.request_failed(all(entry.kind != expected.SYNC for entry in self.queue))
+        return error_reply(running.error, codec=self.codec)
+
+    def _ready_after_cut(self, data: bytes, start: int, stop: int) -> bytes | None:
+        self._swallowing = False
+        if data[start + HEADER_BYTES] != _IN_TRANSACTION:
+            return self._on_ready(data, start, stop)
+        kind = self.queue[0].kind if self.queue else -1
+        if kind not in _ENDED_BY_READY:
+            raise LocalProtocolError("the target is ready before its time")
+        self.queue.popleft()
+        self._listener.abort_transaction(kind == expected.SYNC)
+        return b""
 
     def _simulated(self) -> bytes:
         """Answers that no backend gives, now that their turn has come."""
@@ -249,6 +356,8 @@ class ReplyRelay:
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
         tag = data[start + HEADER_BYTES : stop - 1]
         head = self.queue[0] if self.queue else None
+        if isinstance(head, Running) and head.cut:
+            return self._end_cut(head)
         word = tag.rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
         rows = int(word) if word.isdigit() else 0
         if isinstance(head, Running) and head.plan is not None:
@@ -302,6 +411,8 @@ class ReplyRelay:
 
     def _on_portal_suspended(self, _data: bytes, _start: int, stop: int) -> bytes | None:
         head = self.queue[0] if self.queue else None
+        if isinstance(head, Running) and head.cut:
+            return self._end_cut(head)
         self._end_statement(head.max_rows if isinstance(head, Running) else 0, self.bytes_in + stop)
         return None
 
@@ -312,18 +423,20 @@ class ReplyRelay:
             raise LocalProtocolError("a statement ended that was not begun")
         if running.kind == expected.EXECUTE:
             queue.popleft()
-        self._listener.statement_ended(running, "ok", "", rows, stream_position - running.start_bytes)
+        size = stream_position - max(running.start_bytes, self._ended_at)
+        self._ended_at = stream_position
+        self._listener.statement_ended(running, "ok", "", rows, size)
         running.advance()
         running.start_bytes = stream_position
 
-    def _on_ready(self, data: bytes, start: int, _stop: int) -> bytes | None:
+    def _on_ready(self, data: bytes, start: int, stop: int) -> bytes | None:
         queue = self.queue
         kind = queue[0].kind if queue else -1
         if kind not in _ENDED_BY_READY:
             raise LocalProtocolError("the target is ready before its time")
         queue.popleft()
-        self._listener.ready(data[start + HEADER_BYTES], kind == expected.SYNC)
-        return None
+        notices = self._listener.ready(data[start + HEADER_BYTES], kind == expected.SYNC)
+        return notices + data[start:stop] if notices else None
 
     def _on_error(self, data: bytes, start: int, stop: int) -> bytes | None:
         fields = replies.decode_error_fields(data[start:stop])
@@ -348,6 +461,8 @@ class ReplyRelay:
             self._listener.request_failed(False)
         elif entry.kind in (expected.REFUSED_QUERY, expected.SYNC):
             self._listener.request_failed(False)
+            if not entry.forward:
+                return b""
         else:
             self._skip_to_sync(sqlstate)
         return reply
@@ -376,6 +491,10 @@ class ReplyRelay:
 
     def _fail(self, running: Running, sqlstate: str) -> None:
         running.failed = True
+        if running.cut and running.error is not None:
+            shown = running.bytes_shown
+            self._listener.statement_ended(running, "refused", running.error.sqlstate, running.rows_shown, shown)
+            return
         outcome = _OUTCOMES.get(sqlstate, "error")
         self._listener.statement_ended(running, outcome, sqlstate, 0, max(0, self.bytes_in - running.start_bytes))
 
@@ -432,7 +551,9 @@ class ReplyRelay:
         return self.queue.popleft()
 
 
-_HANDLERS: Final[dict[int, Callable[[ReplyRelay, bytes, int, int], bytes | None]]] = {
+Handler = Callable[[ReplyRelay, bytes, int, int], bytes | None]
+
+_HANDLERS: Final[dict[int, Handler]] = {
     ord("1"): ReplyRelay._on_parse_complete,
     ord("2"): ReplyRelay._on_bind_complete,
     ord("3"): ReplyRelay._on_close_complete,

@@ -26,6 +26,10 @@ class Message:
     fields: Mapping[str, Any]
     payload: bytes = b""
 
+    def fields_of(self, *names: str) -> dict[str, Any]:
+        """Some of them, by name."""
+        return {name: self.fields[name] for name in names}
+
 
 Answer = Mapping[str, Any]
 Handle = Callable[[Message], Awaitable[Answer]]

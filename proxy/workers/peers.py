@@ -36,6 +36,13 @@ class Peers:
         except PeerGone:
             return []
 
+    async def enter_user(self, tenant: str, subject: str, limit: int | None) -> int:
+        """As `Subjects.enter`, of all workers. Raises PeerGone."""
+        return int((await self.channel.ask("enter", tenant=tenant, subject=subject, limit=limit))["users"])
+
+    def leave_user(self, tenant: str, subject: str) -> None:
+        self.channel.tell("left", tenant=tenant, subject=subject)
+
     async def kill(self, session: str) -> int:
         """End a session, whichever worker has it; how many had it: 0 or 1."""
         try:

@@ -15,6 +15,7 @@ _KEYS = {
     "POOLS": ("target", "database", "search_path", "user", "claim"),
     "TENANTS": ("tenant",),
     "STATS": ("tenant",),
+    "QUOTAS": ("tenant", "quota"),
 }
 _SUMS = {
     "POOLS": ("cl_active", "cl_waiting", "sv_active", "sv_idle", "sv_login", "pool_size"),
@@ -23,6 +24,7 @@ _SUMS = {
         "total_query_count", "total_error_count", "total_refused_count", "total_received", "total_sent",
         "total_query_time",
     ),
+    "QUOTAS": (),
 }  # fmt: skip
 
 
@@ -46,7 +48,10 @@ def _add(view: str, into: dict[str, Any], row: dict[str, Any]) -> None:
     for name in _SUMS[view]:
         if row[name] is not None:
             into[name] += row[name]
-    if view == "POOLS":
+    if view == "QUOTAS":  # each worker tells of all, but for what only its own sessions have
+        most = max((into, row), key=lambda each: float(each["used"] or -1))
+        into["used"], into["percent"] = most["used"], most["percent"]
+    elif view == "POOLS":
         wait = max((each["maxwait"], each["maxwait_us"]) for each in (into, row))
         into["maxwait"], into["maxwait_us"] = wait
     elif view == "STATS" and into["total_query_count"]:

@@ -34,6 +34,7 @@ from proxy.observe.logs import configure_logging
 from proxy.policy_feed.first import follow
 from proxy.policy_feed.follower import Follower
 from proxy.policy_feed.standing import Standing
+from proxy.quota_state import StateFile, state_path
 from proxy.snapshots import load_snapshot
 from proxy.tls import server_context
 from proxy.workers.channel import Answer, Message
@@ -42,6 +43,7 @@ from proxy.workers.merged import Merged
 from proxy.workers.orders import decode_orders, encode_batch, encode_orders, keep_fixed, refuse_small_shares
 from proxy.workers.overview import Overview
 from proxy.workers.process import Process, environment, start_process
+from proxy.workers.subjects import Subjects
 from proxy.workers.table import SEATS, QuotaTable, create_table, is_table
 from proxy.workers.takeover import hand_over, settle, take_over
 
@@ -92,11 +94,13 @@ class Supervisor:
         self._version = 1
         self._restarts = 0
         self._merged = Merged()
+        self._subjects = Subjects()
         self._changing = False
         self._follower: Follower | None = None
         self._snapshot: Snapshot | None = None  # None: what `_encoded` holds, of an image before
         self._encoded: bytes | None = None
         self._standing_told = 0.0
+        self._new_table = False  # nobody has used it yet
 
     # Start
 
@@ -113,6 +117,7 @@ class Supervisor:
         self._listeners = bind_shared(config.listen, config.workers)
         self._admin = bind_admin(config.listen)
         self._table_descriptor = create_table()
+        self._new_table = True
         self._diary = Diary(config.audit)
         self._begin()
         try:
@@ -136,9 +141,11 @@ class Supervisor:
         self._table_descriptor = fields["table"]
         if not is_table(self._table_descriptor):
             self._table_descriptor = create_table()
+            self._new_table = True
         os.set_inheritable(self._table_descriptor, False)
         self._version, self._restarts = fields["version"], fields["restarts"]
         self._merged = Merged(fields["retired"])
+        self._subjects = Subjects(fields.get("subjects", ()))
         for state in fields["workers"]:
             os.set_inheritable(state["control"], False)
             rest = bytes.fromhex(state.pop("rest"))
@@ -183,6 +190,10 @@ class Supervisor:
 
     def _begin(self) -> None:
         self._table = QuotaTable(self._table_descriptor, 0)
+        self._state = StateFile(state_path(self._config))
+        if self._new_table:
+            self._state.load(self._table)
+        self._spawn(self._state.keep(self._table))
         self._stop = asyncio.Event()
         self._diary.start()
         loop = asyncio.get_running_loop()
@@ -256,6 +267,7 @@ class Supervisor:
         for listener in self._listeners:
             listener.close()
         await self._end(tuple(self._processes.values()), drain_s)
+        self._state.save(self._table)
         await self._diary.close()
 
     async def _end(self, processes: Sequence[Process], drain_s: float) -> None:
@@ -330,6 +342,7 @@ class Supervisor:
         process.serving = False
         self._assign_listeners()
         self._table.clear_seat(process.seat)
+        self._subjects.clear_seat(process.seat)
         if process.channel is not None:
             await process.channel.wait_lost(1.0)
         self._merged.retire(process.report)
@@ -389,6 +402,10 @@ class Supervisor:
             await self._hand_cancel_on(message)
         elif message.kind == "rows":
             return {"rows": await self._rows(message.fields["view"])}
+        elif message.kind == "enter":
+            return {"users": self._subjects.enter(process.seat, **message.fields_of("tenant", "subject", "limit"))}
+        elif message.kind == "left":
+            self._subjects.leave(process.seat, **message.fields_of("tenant", "subject"))
         elif message.kind == "kill":
             return {"killed": sum(a["killed"] for a in await self._ask_all("kill", session=message.fields["session"]))}
         return {}
@@ -496,6 +513,7 @@ class Supervisor:
             "store": self._config.policy.store,
             "restarts": self._restarts,
             "retired": self._merged.retired,
+            "subjects": self._subjects.entries(),
             "workers": [process.state() for process in self._processes.values()],
         }
         sockets = [*self._listeners, self._admin]

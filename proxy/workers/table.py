@@ -1,9 +1,10 @@
 """What all workers of one machine use of the quotas: a file in memory that they share, one row per tenant with limits.
 
-A row has the tenant's token bucket and, for each process (its *seat*), how many connections and statements it has. Only
-a seat's own process writes its counts. Whoever decides by the others' counts, or takes a token, holds the row's lock
-meanwhile: a record lock of fcntl(2), which the kernel takes from a process that is killed. The supervisor makes the
-file and clears the seat of a process that has ended.
+A row has the tenant's token bucket, what it used of its quotas per period, what was measured of it, and, for each
+process (its *seat*), how many connections and statements it has. Only a seat's own process writes its counts. Whoever
+decides by the others' counts, takes a token or adds to what is used, holds the row's lock meanwhile: a record lock of
+fcntl(2), which the kernel takes from a process that is killed. The supervisor makes the file and clears the seat of a
+process that has ended.
 """
 
 from __future__ import annotations
@@ -16,14 +17,20 @@ from hashlib import blake2b
 SEATS = 128  # 1 to 127 are processes; two generations of workers have room for a while
 ROWS = 2**18
 
-_USED, _HIGHEST_SEAT = 0, 1  # of the header, in words
+_USED, _HIGHEST_SEAT, _SHARES_UNTIL = 0, 1, 2  # of the header, in words
 _WORD = 8
 _DIGEST_BYTES = 16
 _DIGESTS_AT = 4096
 _ROWS_AT = _DIGESTS_AT + ROWS * _DIGEST_BYTES
 _BUCKET_BYTES = 64
 _COUNTS_BYTES = SEATS * 4
-_ROW_BYTES = _BUCKET_BYTES + 2 * _COUNTS_BYTES
+KINDS = 3  # of quotas per period: rows, bytes, backend microseconds
+START, END, USED, GRANTED, OTHERS, STATE, WARNED = 0, 1, 2, 3, 4, 5, 6  # words of one of them
+_PERIOD_WORDS = 8
+STORAGE, MEASURED, TABLES = 0, 1, 2  # words of what is measured
+_MEASURED_WORDS = 8
+_PERIODS_BYTES = KINDS * _PERIOD_WORDS * _WORD
+_ROW_BYTES = _BUCKET_BYTES + 2 * _COUNTS_BYTES + _PERIODS_BYTES + _MEASURED_WORDS * _WORD
 _FILE_BYTES = _ROWS_AT + ROWS * _ROW_BYTES  # never written, it takes no memory
 
 BucketState = tuple[int, int, int, int, int]
@@ -48,10 +55,11 @@ def is_table(descriptor: int) -> bool:
 class QuotaTable:
     """One process's view. A process has one, and never closes it: that would give up its locks."""
 
-    __slots__ = ("_counts", "_descriptor", "_map", "_words", "seat")
+    __slots__ = ("_alone", "_counts", "_descriptor", "_map", "_words", "seat")
 
-    def __init__(self, descriptor: int, seat: int) -> None:
-        """seat: the process's own, 0 for the supervisor, which has none."""
+    def __init__(self, descriptor: int, seat: int, *, alone: bool = False) -> None:
+        """seat: the process's own, 0 for the supervisor, which has none. alone: no other process has the table."""
+        self._alone = alone
         self._descriptor = descriptor
         self._map = mmap.mmap(descriptor, _FILE_BYTES)
         self._words = memoryview(self._map).cast("q")
@@ -61,13 +69,30 @@ class QuotaTable:
 
     def row(self, name: str) -> Row:
         """The row of a tenant, made when there is none. Raises TableFull."""
-        digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+        return self.row_of(digest_of(name))
+
+    def row_of(self, digest: bytes) -> Row:
+        """The row of the tenant whose name has this digest, made when there is none. Raises TableFull."""
         self.lock(0)
         try:
             number = self._find(digest)
         finally:
             self.unlock(0)
         return Row(self, number)
+
+    def rows(self) -> list[tuple[bytes, Row]]:
+        """All rows that were ever made, by the digest of their tenant's name."""
+        ends = range(_DIGESTS_AT, _DIGESTS_AT + self._words[_USED] * _DIGEST_BYTES, _DIGEST_BYTES)
+        return [(self._map[at : at + _DIGEST_BYTES], Row(self, number)) for number, at in enumerate(ends)]
+
+    @property
+    def shares_until(self) -> int:
+        """Until when what the fleet has granted this machine holds: microseconds of the monotonic clock."""
+        return int(self._words[_SHARES_UNTIL])
+
+    @shares_until.setter
+    def shares_until(self, moment_us: int) -> None:
+        self._words[_SHARES_UNTIL] = moment_us
 
     def _find(self, digest: bytes) -> int:
         used = self._words[_USED]
@@ -89,10 +114,12 @@ class QuotaTable:
                 self._counts[_counts_at(number, kind) + seat] = 0
 
     def lock(self, at: int) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, at)
+        if not self._alone:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, at)
 
     def unlock(self, at: int) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, at)
+        if not self._alone:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, at)
 
     # What rows ask
 
@@ -109,6 +136,15 @@ class QuotaTable:
     def store(self, at: int, value: int) -> None:
         self._words[at] = value
 
+    def word(self, at: int) -> int:
+        value: int = self._words[at]
+        return value
+
+
+def digest_of(name: str) -> bytes:
+    """What a tenant is found by."""
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+
 
 def _counts_at(number: int, kind: int) -> int:
     return (_ROWS_AT + number * _ROW_BYTES + _BUCKET_BYTES + kind * _COUNTS_BYTES) // 4
@@ -117,7 +153,7 @@ def _counts_at(number: int, kind: int) -> int:
 class Row:
     """One tenant's row, as one process uses it: `with row:` holds its lock."""
 
-    __slots__ = ("_at", "_bucket_at", "_connections_at", "_statements_at", "_table")
+    __slots__ = ("_at", "_bucket_at", "_connections_at", "_measured_at", "_periods_at", "_statements_at", "_table")
 
     def __init__(self, table: QuotaTable, number: int) -> None:
         self._table = table
@@ -125,6 +161,8 @@ class Row:
         self._bucket_at = self._at // _WORD
         self._connections_at = _counts_at(number, 0)
         self._statements_at = _counts_at(number, 1)
+        self._periods_at = (self._at + _BUCKET_BYTES + 2 * _COUNTS_BYTES) // _WORD
+        self._measured_at = self._periods_at + KINDS * _PERIOD_WORDS
 
     def __enter__(self) -> Row:
         self._table.lock(self._at)
@@ -164,3 +202,27 @@ class Row:
             self._table.store(self._bucket_at + offset, value)
         self._table.store(self._bucket_at + 5, version)
         self.put_level(ticks, level)
+
+    # Quotas per period. What was used is stored before the period that it is of: who reads without the lock, or after
+    # one that was killed in between, sees at most that nothing was used yet.
+
+    def period(self, kind: int, word: int) -> int:
+        return self._table.word(self._periods_at + kind * _PERIOD_WORDS + word)
+
+    def put_period(self, kind: int, word: int, value: int) -> None:
+        self._table.store(self._periods_at + kind * _PERIOD_WORDS + word, value)
+
+    def begin_period(self, kind: int, start: int, end: int) -> None:
+        """A new period, of which nothing is used."""
+        for word in (USED, GRANTED, OTHERS, STATE, WARNED):
+            self.put_period(kind, word, 0)
+        self.put_period(kind, START, start)
+        self.put_period(kind, END, end)
+
+    # What is measured
+
+    def measured(self, word: int) -> int:
+        return self._table.word(self._measured_at + word)
+
+    def put_measured(self, word: int, value: int) -> None:
+        self._table.store(self._measured_at + word, value)

@@ -6,10 +6,9 @@ costs nothing more.
 
 from __future__ import annotations
 
-from policy.errors import QuotaExceeded
 from policy.model import QuotaLimits
 from policy.quotas import TokenBucket
-from proxy.quotas import TenantUsage, burst_of, make_bucket, too_fast, too_many_connections, too_many_statements
+from proxy.quotas import QuotaKeeping, TenantUsage, burst_of, make_bucket, too_many_tenants
 from proxy.workers.table import QuotaTable, Row, TableFull
 
 
@@ -18,9 +17,17 @@ class SharedUsage(TenantUsage):
 
     __slots__ = ("_row", "_table", "_version")
 
-    def __init__(self, tenant: str, limits: QuotaLimits, now: float, table: QuotaTable, version: int) -> None:
+    def __init__(
+        self,
+        tenant: str,
+        limits: QuotaLimits,
+        now: float,
+        table: QuotaTable,
+        version: int,
+        keeping: QuotaKeeping | None = None,
+    ) -> None:
         """version: of the policy that has these limits."""
-        super().__init__(tenant, limits, now)
+        super().__init__(tenant, limits, now, keeping)
         self._table = table
         self._row: Row | None = None
         self._version = version
@@ -32,8 +39,7 @@ class SharedUsage(TenantUsage):
             try:
                 self._row = self._table.row(self.tenant)
             except TableFull:
-                message = "there are more tenants with quotas than the gateway can count for"
-                raise QuotaExceeded(message, quota="tenants") from None
+                raise too_many_tenants() from None
             self._row.set_connections(self.connections)
             self._row.set_statements(self.statements)
 
@@ -43,8 +49,8 @@ class SharedUsage(TenantUsage):
             self.connections += 1
             return
         with row:
-            if limit is not None and row.total_connections() >= limit:
-                raise too_many_connections(self.tenant, limit)
+            if limit is not None:
+                self._weigh("connections", row.total_connections() + 1, limit)
             self.connections += 1
             row.set_connections(self.connections)
 
@@ -63,12 +69,27 @@ class SharedUsage(TenantUsage):
             row.set_statements(self.statements)
             return
         with row:
-            if limit is not None and not pipelined and row.total_statements() >= limit:
-                raise too_many_statements(self.tenant, limit)
-            if self._bucket is not None and (wait_s := self._take(self._bucket, row, now)):
-                raise too_fast(self.tenant, self._limits, wait_s)
+            if limit is not None and not pipelined:
+                self._weigh("concurrent_statements", row.total_statements() + 1, limit)
+            if self._bucket is not None:
+                wait_s = self._take(self._bucket, row, now)
+                if wait_s or self._bucket.is_low:
+                    self._weigh_rate(self._bucket, wait_s)
             self.statements += not pipelined
             row.set_statements(self.statements)
+
+    def totals(self) -> tuple[int, int]:
+        row = self._row
+        return super().totals() if row is None else (row.total_connections(), row.total_statements())
+
+    def tokens_used(self, now: float) -> int | None:
+        bucket, row = self._bucket, self._row
+        if bucket is None or row is None:
+            return None
+        found = row.bucket()
+        if found is not None:
+            bucket.resume(*found[0])
+        return bucket.used(now)
 
     def _take_back(self, pipelined: bool) -> None:
         self.statements -= not pipelined

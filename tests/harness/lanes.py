@@ -16,10 +16,16 @@ from tests.harness.gateway import lanes_are_off
 Result = TypeVar("Result")
 
 
+def metrics_of(gateway: DemoGateway) -> str:
+    """What /metrics says."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin_port}/metrics") as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 def lane_requests(gateway: DemoGateway) -> int:
     """Statements that lanes took since the gateway's start."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin_port}/metrics") as answer:
-        found = re.search(r"^tenantgate_lane_requests_total ([\d.]+)", answer.read().decode(), re.MULTILINE)
+    found = re.search(r"^tenantgate_lane_requests_total ([\d.]+)", metrics_of(gateway), re.MULTILINE)
     assert found is not None
     return int(float(found[1]))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.errors import AccessDenied
+from policy.errors import AccessDenied, QuotaExceeded, TenantGateError
 from policy.sql.plan import ClientText, CompiledQuery, Plan, StatementKind
 from proxy.errors import BackendLost, LocalProtocolError
 from proxy.postgres import expected
@@ -32,6 +32,7 @@ class Story:
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
         self.does_without = False  # a backend
+        self.notices = b""
 
     def statement_ended(self, running: Running, outcome: str, sqlstate: str, rows: int, size: int) -> None:
         self.told.append(("ended", outcome, sqlstate, rows, size))
@@ -57,8 +58,19 @@ class Story:
     def parse_failed(self, prepared: Prepared, sqlstate: str) -> None:
         self.told.append(("parse failed", sqlstate))
 
-    def ready(self, status: int, is_sync: bool) -> None:
+    def ready(self, status: int, is_sync: bool) -> bytes:
         self.told.append(("ready", chr(status)))
+        return self.notices
+
+    def result_cut(self, running: Running) -> TenantGateError:
+        self.told.append(("cut", running.rows_shown))
+        return QuotaExceeded("too much", quota="result_rows", sqlstate="54000")
+
+    def check_only_read(self, running: Running) -> None:
+        self.told.append(("only read?",))
+
+    def abort_transaction(self, is_sync: bool) -> None:
+        self.told.append(("abort", is_sync))
 
     def transaction_command_ended(self, tag: bytes) -> None:
         self.told.append(("transaction", tag))
@@ -213,3 +225,67 @@ def test_swallowed_answers_are_not_seen() -> None:
     said = replies.CLOSE_COMPLETE + replies.PARSE_COMPLETE + replies.BIND_COMPLETE + replies.READY_IDLE
     out, _, _ = relay([said], entries)
     assert out == replies.BIND_COMPLETE + replies.READY_IDLE
+
+
+CUT = replies.error_response("ERROR", "54000", "too much", hint="Wait, or ask your administrator to raise the quota.")
+CANCELLED = replies.error_response("ERROR", "57014", "canceling statement due to user request")
+
+
+def cut_to(rows: int, stream: bytes, entries: list[Expected], sizes: list[int]) -> tuple[bytes, Story, ReplyRelay]:
+    """What the client gets of a result of which it may see so many rows; the stream comes in pieces of these sizes."""
+    out, story = bytearray(), Story()
+    subject = ReplyRelay(deque(entries), out.extend, story, verbatim_errors=True)
+    subject.metered = True
+    for entry in entries:
+        if isinstance(entry, Running):
+            entry.rows_left, entry.bytes_left = rows, 1 << 40
+    at = 0
+    for size in [*sizes, len(stream)]:
+        subject.feed(stream[at : at + size])
+        at += size
+    assert subject.is_clean
+    return bytes(out), story, subject
+
+
+ROW = replies.data_row([b"x" * 30])
+HEAD = replies.row_description([("n", 25)])
+ENDS = {  # what the target says behind the rows, and what the client gets of it
+    "stopped": (CANCELLED + replies.READY_IDLE, CUT + replies.READY_IDLE),
+    "done": (replies.command_complete("SELECT 9") + replies.READY_IDLE, CUT + replies.READY_IDLE),
+    "and another": (
+        replies.command_complete("SELECT 9") + HEAD + ROW + replies.command_complete("SELECT 1") + replies.READY_IDLE,
+        CUT + replies.READY_IDLE,
+    ),
+}
+
+
+@given(sizes=st.lists(st.integers(1, 60), max_size=30), rows=st.integers(0, 8), end=st.sampled_from(sorted(ENDS)))
+def test_a_result_is_cut_behind_the_last_row_that_may_be_seen(sizes: list[int], rows: int, end: str) -> None:
+    said, shown = ENDS[end]
+    out, story, _ = cut_to(rows, HEAD + 9 * ROW + said, [query(PLAN, PLAN)], sizes)
+    assert out == HEAD + rows * ROW + shown
+    assert [told for told in story.told if told[0] == "ended"] == [
+        ("ended", "refused", "54000", rows, len(HEAD + rows * ROW))
+    ]
+    assert ("cut", rows) in story.told
+    assert (("only read?",) in story.told) == (end != "stopped")
+
+
+@given(sizes=st.lists(st.integers(1, 60), max_size=30))
+def test_a_transaction_that_the_target_would_go_on_with_is_made_to_fail(sizes: list[int]) -> None:
+    said = replies.BIND_COMPLETE + 3 * ROW + replies.command_complete("SELECT 3") + replies.ready_for_query(b"T")
+    entries: list[Expected] = [EXPECT_UNNAMED_BIND, execute(), EXPECT_SYNC]
+    out, story, subject = cut_to(2, said, entries, sizes)
+    assert out == replies.BIND_COMPLETE + 2 * ROW + CUT  # and the ReadyForQuery of what makes it fail
+    assert ("abort", True) in story.told[-1:]
+    subject.queue.append(Expected(expected.REFUSED_QUERY, forward=False))
+    subject.feed(CANCELLED + replies.ready_for_query(b"E"))
+    assert story.told[-1] == ("ready", "E")
+
+
+def test_notices_come_before_the_ready_for_query_and_nowhere_else() -> None:
+    out, story = bytearray(), Story()
+    story.notices = replies.notice("nearly used up", "SHOW QUOTA")
+    subject = ReplyRelay(deque([query()]), out.extend, story, verbatim_errors=False)
+    subject.feed(HEAD + ROW + replies.command_complete("SELECT 1") + replies.READY_IDLE)
+    assert out == HEAD + ROW + replies.command_complete("SELECT 1") + story.notices + replies.READY_IDLE

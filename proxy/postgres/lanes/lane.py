@@ -198,7 +198,10 @@ class Lane:
         if request is not None and position > start:
             self._keep(request, data[start:position])
             if request.held_bytes > HOLD_BYTES and request.owner is not None and not request.troubled:
-                self._show(request)
+                if request.bytes_left < 0:
+                    self._show(request)
+                else:
+                    self._elsewhere(request)
 
     def _keep(self, request: LaneRequest, part: bytes) -> None:
         if not part or request.owner is None:
@@ -207,6 +210,14 @@ class Lane:
             request.parts = []
         request.parts.append(part)
         request.held_bytes += len(part)
+
+    def _elsewhere(self, request: LaneRequest) -> None:
+        """A result that may be cut is counted row by row, on a backend of its session's own."""
+        owner = request.owner
+        assert owner is not None
+        request.statement.demote()
+        self.abandon(request)
+        owner.lane_again(request)
 
     def _show(self, request: LaneRequest) -> None:
         assert request.parts is not None
@@ -244,6 +255,7 @@ class Lane:
         if not request.shown:
             reply = self._prefix(request) + reply
         request.size += len(reply)
+        request.turn_s = seconds
         if not request.troubled:
             request.statement.observe(seconds, request.size)
         owner.lane_done(request, reply, request.rows)

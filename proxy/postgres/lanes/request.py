@@ -105,6 +105,7 @@ class LaneRequest(Running):
         self.troubled = False
         self.retires = False
         self.error_sqlstate = ""
+        self.turn_s = 0.0
 
     def ghost(self) -> LaneRequest:
         """What stands in this one's place on a lane when its reply is not wanted any more."""

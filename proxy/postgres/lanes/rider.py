@@ -6,6 +6,7 @@ backend is held, and its statement has shown to be fast and small. While it ride
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from policy.errors import TenantGateError
@@ -25,6 +26,7 @@ from proxy.postgres.settings import SessionSettings
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import HEADER_BYTES, MessageReader, length_at
+from proxy.quota_ledger import UNBOUNDED
 from proxy.session import Session, Template
 
 _QUERY: Final = ord("Q")
@@ -84,7 +86,7 @@ class LaneRider(ExtendedConversation):
         statement = shared.statement(literals)
         now = self.clock()
         lane = self._lane_for(statement, now)
-        if lane is None or not self._admitted():
+        if lane is None or not self._admitted(template):
             return False
         self._judged = None
         describes = statement.row_description is None
@@ -157,7 +159,7 @@ class LaneRider(ExtendedConversation):
             return False  # its results may not be what the client was told
         now = self.clock()
         lane = self._lane_for(statement, now)
-        if lane is None or (parses and not self._statements.has_room(name)) or not self._admitted():
+        if lane is None or (parses and not self._statements.has_room(name)) or not self._admitted(prepared.template):
             return False
         message = messages.with_statement_name(bind, b"", name, statement.name) + end
         template, literals, text = prepared.template, prepared.literals, prepared.text
@@ -179,10 +181,10 @@ class LaneRider(ExtendedConversation):
             return None
         return self._lanes.take(now)
 
-    def _admitted(self) -> bool:
+    def _admitted(self, template: Template) -> bool:
         """Whether audit and quotas let it pass; who says no says it again without a lane."""
         try:
-            self._admit()
+            self._admit(template)
         except REFUSALS:
             return False
         return True
@@ -194,6 +196,11 @@ class LaneRider(ExtendedConversation):
         assert self._lanes is not None
         if self.recorder.records_requests:
             self.recorder.began(self.session, request)
+        ledger = self.session.usage.ledger
+        if ledger is not None:
+            rows, size = ledger.allowance(time.time())
+            if rows < UNBOUNDED or size < UNBOUNDED:
+                request.rows_left, request.bytes_left = rows, size
         self.riding = request
         self._lane = lane
         self._ride_lanes = self._lanes
@@ -221,9 +228,15 @@ class LaneRider(ExtendedConversation):
 
     def lane_done(self, request: LaneRequest, reply: bytes, rows: int) -> None:
         """The reply is whole."""
+        if request.bytes_left >= 0 and (rows > request.rows_left or request.size > request.bytes_left):
+            request.statement.demote()
+            self.lane_again(request)  # more than may be shown: where it is cut to that
+            return
         self._get_off()
         try:
             self._end_ride(request, "error" if request.troubled else "ok")
+            if self.session.usage.alerts.count != self.session.alerts_seen:
+                reply = reply[: -len(replies.READY_IDLE)] + self.take_notices() + replies.READY_IDLE
             self.client_write(reply)
             if len(self._held):
                 self.go_on()

@@ -35,6 +35,11 @@ def error_response(
     return encode(b"E", _fields(severity, sqlstate, message, detail, hint, position))
 
 
+def notice(message: str, hint: str) -> bytes:
+    """A NoticeResponse that tells of no error."""
+    return encode(b"N", _fields("NOTICE", "00000", message, None, hint, 0))
+
+
 def _fields(severity: str, sqlstate: str, message: str, detail: str | None, hint: str | None, position: int) -> bytes:
     fields = [("S", severity), ("V", severity), ("C", sqlstate), ("M", message)]
     if detail:

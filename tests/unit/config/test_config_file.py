@@ -126,6 +126,9 @@ max_behind_bytes = "1MB"
 [log]
 level = "debug"
 format = "json"
+[quotas]
+storage_interval_s = "2min"
+state_file = "log/quotas.json"
 [limits]
 max_message_bytes = "32MB"
 max_query = "512kB"
@@ -292,6 +295,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "service_accounts",
         "certificates",
         "sinks",
+        "quotas",
     }
     keys = {line.split(" = ")[0] for line in EVERYTHING.splitlines() if " = " in line}
     missing = {f for f in fields - sections if not {f, f.removesuffix("_s"), f.removesuffix("_bytes")} & keys}

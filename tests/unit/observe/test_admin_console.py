@@ -13,6 +13,7 @@ from proxy.postgres.admin_console import (
     ConsoleState,
     PolicyRow,
     PoolRow,
+    QuotaRow,
     ServerRow,
     StatsRow,
     TenantRow,
@@ -47,6 +48,9 @@ class State:
 
     def policy_rows(self) -> Iterable[PolicyRow]:
         return [PolicyRow(0, "store", 7, "away", 1500, 60_000, True, "it is away")]
+
+    def quota_rows(self) -> Iterable[QuotaRow]:
+        return [QuotaRow("acme", "rows per day", "1000", "7", "0.7", "2026-11-29 00:00:00 UTC", "hard")]
 
     def may_kill(self, principal: Principal) -> bool:
         return "killer" in principal.roles
@@ -133,7 +137,7 @@ def test_stats_and_version() -> None:
 
 def test_every_command_of_the_help_works() -> None:
     commands = [row[0] for row in table("SHOW HELP")[1]]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands[:-1]:
         assert command is not None
         assert table(command.decode())[0]

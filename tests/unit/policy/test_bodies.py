@@ -36,6 +36,9 @@ _PERMISSIONS = st.lists(
     ),
     max_size=4,
 )  # fmt: skip
+_PERIODS = st.fixed_dictionaries(
+    {"limit": st.integers(1, 10**12), "per": st.sampled_from(["second", "minute", "hour", "day", "month"])}
+)
 _QUOTAS = st.fixed_dictionaries(
     {},
     optional={
@@ -43,6 +46,15 @@ _QUOTAS = st.fixed_dictionaries(
         "concurrent_statements": st.integers(1, 99),
         "statement_timeout": st.sampled_from(["250ms", "30s", 2, 0.5, "2min"]),
         "backends": st.integers(1, 99),
+        "rows": _PERIODS,
+        "bytes": _PERIODS | st.just({"limit": "1GB", "per": "month"}),
+        "backend_seconds": st.sampled_from([{"limit": "1h", "per": "day"}, {"limit": 0.25, "per": "second"}]),
+        "result_rows": st.integers(1, 10**9),
+        "result_bytes": st.sampled_from([1, "64MB", "1GB"]),
+        "storage": st.sampled_from([8192, "100GB"]),
+        "tables": st.integers(1, 99),
+        "users": st.integers(1, 99),
+        "soft": st.lists(st.sampled_from(["rows", "storage", "connections", "statement_timeout"])),
     },
 ) | st.fixed_dictionaries({"statements_per_s": st.floats(0.001, 1e9) | st.integers(1, 99), "burst": st.integers(1, 9)})
 
