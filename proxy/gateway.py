@@ -388,7 +388,7 @@ class Gateway:
         try:
             target = self.target(tenant)
             await self.catalogs.reload_changed(target, database_of(tenant, target))
-            self.quotas.count_tables(tenant)
+            self.quotas.count_tables(tenant, after_ddl=True)
         except TenantGateError as error:
             logger.warning("catalog not reloaded: %s", error.message)
 

@@ -178,7 +178,7 @@ async def _open_tenant_session(
     try:
         target = gateway.target(tenant)
         await gateway.catalogs.get(target, database_of(tenant, target))
-        gateway.quotas.count_tables(tenant)
+        gateway.quotas.count_tables(tenant, after_ddl=False)
         pool = gateway.place(tenant).pool
     except BaseException:
         give_back()

@@ -21,7 +21,7 @@ from proxy.quota_tree import QuotaGroups
 from proxy.quotas import QuotaKeeping, TenantUsage, too_many_users
 from proxy.workers.channel import PeerGone
 from proxy.workers.subjects import Subjects
-from proxy.workers.table import QuotaTable, create_table
+from proxy.workers.table import TABLES, QuotaTable, create_table
 from proxy.workers.usage import SharedUsage
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ class QuotaCare:
 
     # Storage and tables
 
-    def count_tables(self, tenant: Tenant) -> None:
-        """As the catalog has them now, which was loaded at login, or after DDL."""
+    def count_tables(self, tenant: Tenant, *, after_ddl: bool) -> None:
+        """As the catalog has them, which was read anew after DDL. At a login it may be older than what is known."""
         usage = self.usage.get(tenant.id)
         if usage is None or usage.ledger is None or usage.limits.tables is None:
+            return
+        if not after_ddl and usage.ledger.measured(TABLES) is not None:
             return
         catalog = self._gateway.catalog_of(tenant)
         if catalog is not None:
@@ -133,7 +135,7 @@ class QuotaCare:
             tenant
             for name, usage in self.usage.items()
             if usage.ledger is not None
-            and usage.limits.storage_bytes is not None
+            and (usage.limits.storage_bytes is not None or usage.limits.tables is not None)
             and usage.connections
             and (tenant := self._gateway.snapshot.tenants.get(name)) is not None
             and usage.ledger.claim_measuring(wall, interval_s)
