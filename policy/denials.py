@@ -12,6 +12,7 @@ from policy.permissions import parse_column
 from policy.role_views import Key, TableKey, table_grant
 
 FunctionPattern = tuple[str | None, str | None]  # schema, name; None: every
+_Taken = tuple[int, str]  # bits, and who denies them
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,15 @@ class Denial:
 class Denials:
     """All denials of a session, found by what is asked for."""
 
-    __slots__ = ("_tables", "all", "columns", "functions")
+    __slots__ = ("_by_schema", "_by_table", "_everywhere", "all", "columns", "functions")
 
     def __init__(self, denials: Iterable[Denial]) -> None:
         self.all = tuple(denials)
         self.columns: dict[TableKey, dict[str, str]] = {}  # by relation: columns, and who denies them
         self.functions: set[FunctionPattern] = set()
-        self._tables: list[tuple[TablePattern, int, str]] = []
+        self._everywhere: list[_Taken] = []
+        self._by_schema: dict[str, list[_Taken]] = {}
+        self._by_table: dict[TableKey, list[_Taken]] = {}
         for denial in self.all:
             self._add(denial)
 
@@ -39,7 +42,7 @@ class Denials:
         permission = denial.permission
         denied = table_grant(permission, DENIED)
         if denied is not None:
-            self._tables.append((*denied, denial.source))
+            self._add_to_tables(*denied, denial.source)
         elif permission.kind == "column":
             schema, table, column = parse_column(permission.name)
             self.columns.setdefault((schema, table), {}).setdefault(column, denial.source)
@@ -47,14 +50,26 @@ class Denials:
             pattern = parse_table_pattern(permission.name)
             self.functions.add((pattern.schema, pattern.name))
 
+    def _add_to_tables(self, pattern: TablePattern, bits: int, source: str) -> None:
+        if pattern.schema is None:
+            self._everywhere.append((bits, source))
+        elif pattern.name is None:
+            self._by_schema.setdefault(pattern.schema, []).append((bits, source))
+        else:
+            self._by_table.setdefault((pattern.schema, pattern.name), []).append((bits, source))
+
     def bits(self, key: Key) -> tuple[int, tuple[str, ...]]:
         """What is denied at `key`, and by whom."""
-        found, sources = 0, dict[str, None]()
-        for pattern, bits, source in self._tables:
-            if covers(pattern, key):
-                found |= bits
-                sources[source] = None
-        return found, tuple(sources)
+        schema, name = key
+        taken = list(self._everywhere)
+        if schema is not None:
+            taken += self._by_schema.get(schema, ())
+            if name is not None:
+                taken += self._by_table.get((schema, name), ())
+        found = 0
+        for bits, _ in taken:
+            found |= bits
+        return found, tuple(sorted({source for _, source in taken}))
 
     def denies(self, kind: str, *actions: str) -> bool:
         """Whether one of these actions is denied for all there is of a kind."""
@@ -63,11 +78,10 @@ class Denials:
         )
 
     def named(self) -> set[TableKey]:
-        named = {(p.schema, p.name) for p, _, _ in self._tables if p.schema is not None and p.name is not None}
-        return named | self.columns.keys()
+        return self._by_table.keys() | self.columns.keys()
 
     def schemas(self) -> set[str]:
-        return {p.schema for p, _, _ in self._tables if p.schema is not None and p.name is None}
+        return set(self._by_schema)
 
 
 def covers(pattern: TablePattern, key: Key) -> bool:
