@@ -17,7 +17,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench compat memory plans regression compiled venv audit-search
+.PHONY: help demo test lint fmt bench compat memory plans regression statements compiled venv audit-search
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -57,7 +57,10 @@ regression: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.regression.run $(ARGS)
 
 compat: $(VENV)/.dev-installed
-	$(BIN)/python -m tests.compat.run
+	$(BIN)/python -m tests.compat.run $(ARGS)
+
+statements: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.compat.statements
 
 # A copy of the tree with the hot path compiled by mypyc (setup.py says what); made anew when a source has changed.
 compiled: $(VENV)/.dev-installed

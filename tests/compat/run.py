@@ -13,9 +13,18 @@ import time
 
 from tests.compat.stage import Way, stage
 from tests.compat.suite import FAILED, NOT_RUN, PASSED, SKIPPED, Outcomes, Suite
-from tests.compat.suites import asyncpg, django, go, pg8000, psycopg, psycopg2, sqlalchemy
+from tests.compat.suites import asyncpg, django, go, node, pg8000, psycopg, psycopg2, sqlalchemy
 
-ALL = (psycopg.SUITE, asyncpg.SUITE, *sqlalchemy.SUITES, psycopg2.SUITE, pg8000.SUITE, django.SUITE, *go.SUITES)
+ALL = (
+    psycopg.SUITE,
+    asyncpg.SUITE,
+    *sqlalchemy.SUITES,
+    psycopg2.SUITE,
+    pg8000.SUITE,
+    django.SUITE,
+    *go.SUITES,
+    node.SUITE,
+)
 SUITES = {suite.name: suite for suite in ALL}
 DIRECT, GATEWAY = range(2)
 

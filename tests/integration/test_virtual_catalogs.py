@@ -201,7 +201,7 @@ def test_only_the_current_database_and_role_are_shown(shared: View, own_schema: 
 
 @pytest.mark.parametrize(
     "name",
-    ["pg_authid", "pg_shadow", "pg_statistic", "pg_stats", "pg_stat_user_tables", "pg_locks",
+    ["pg_authid", "pg_shadow", "pg_statistic", "pg_stats", "pg_stat_database", "pg_locks",
      "pg_largeobject", "pg_hba_file_rules", "pg_prepared_statements", "pg_no_such_thing"],
 )  # fmt: skip
 def test_what_tells_of_others_is_refused(shared: View, own_schema: View, name: str) -> None:
@@ -210,6 +210,13 @@ def test_what_tells_of_others_is_refused(shared: View, own_schema: View, name: s
             view.guard(f"pg_catalog.{name}")
         assert refused.value.sqlstate == "42501"
         assert refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["pg_stat_user_tables", "pg_stat_all_indexes", "pg_statio_sys_tables"])
+def test_how_busy_tables_are_is_not_told(shared: View, own_schema: View, name: str) -> None:
+    """Metabase joins it to find tables, and does without."""
+    for view in (shared, own_schema):
+        assert view.rows(f"pg_catalog.{name}", "relid") == []
 
 
 def test_activity_is_the_sessions_own_and_without_its_text(shared: View, own_schema: View) -> None:

@@ -69,6 +69,13 @@ SETTINGS: Final = (
     "xmloption",
 )
 
+OF_ACTIVITY: Final = tuple(  # reads and writes of tables, of all who share them together
+    f"pg_{kind}_{scope}_{what}"
+    for kind, whats in (("stat", ("tables", "indexes")), ("statio", ("tables", "indexes", "sequences")))
+    for scope in ("all", "user", "sys")
+    for what in whats
+)
+
 PG_CATALOG: Final[Mapping[str, str]] = {
     "pg_class": "@class(x.oid)",
     "pg_attribute": "@class(x.attrelid) AND @attribute(x.attrelid, x.attname)",
@@ -134,7 +141,7 @@ PG_CATALOG: Final[Mapping[str, str]] = {
             "pg_foreign_data_wrapper", "pg_foreign_server", "pg_foreign_table", "pg_publication",
             "pg_publication_namespace", "pg_publication_rel", "pg_publication_tables", "pg_subscription",
             "pg_subscription_rel", "pg_shdepend", "pg_largeobject_metadata", "pg_user_mappings",
-            "pg_parameter_acl",
+            "pg_parameter_acl", "pg_stat_user_functions", *OF_ACTIVITY,
         ),
         NOTHING,
     ),
@@ -271,15 +278,7 @@ DATABASE_ONLY: Final[Mapping[str, str]] = {
     "pg_stat_database": "x.datname = pg_catalog.current_database()",
     "pg_locks": "EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.oid = x.database"
     " AND d.datname = pg_catalog.current_database())",
-    **dict.fromkeys(
-        (
-            f"pg_{kind}_{scope}_{what}"
-            for kind in ("stat", "statio")
-            for scope in ("all", "user", "sys")
-            for what in ("tables", "indexes", "sequences")
-        ),
-        EVERYTHING,
-    ),
+    **dict.fromkeys(OF_ACTIVITY, EVERYTHING),
     "pg_stat_user_functions": EVERYTHING,
     "pg_prepared_xacts": "x.database = pg_catalog.current_database()",
     "pg_cursors": EVERYTHING,

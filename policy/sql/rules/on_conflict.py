@@ -1,8 +1,9 @@
 """ON CONFLICT: the row that is in the way must be the tenant's own.
 
 A unique key that does not contain the tenant column can be hit by another tenant's row: then DO UPDATE would change it,
-and even DO NOTHING would tell that it exists. So the inference must name the tenant column. DO UPDATE gets the tests
-of any UPDATE before its condition, always as a barrier: PostgreSQL evaluates it on the row in the way
+and even DO NOTHING would tell that it exists. So the inference must name the tenant column; where a key is that of the
+columns named and the tenant column, it is added, as the client's `(sku)` means the key of its own rows. DO UPDATE gets
+the tests of any UPDATE before its condition, always as a barrier: PostgreSQL evaluates it on the row in the way
 whose it may be (corpus DML-083).
 """
 
@@ -15,14 +16,17 @@ from policy.sql import parse
 from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.parse import Node, enums
+from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.assignments import check_assignments
 from policy.sql.rules.target import check_reads, target_tests
 from policy.sql.rules.where import add_tests_at
+from policy.sql.verify import failed, parse_sample, same_tree
 
 ast: Any = parse.ast
 
+_OPEN = "ASCII_40"
 _UPDATE = enums.OnConflictAction.ONCONFLICT_UPDATE
 
 
@@ -36,7 +40,10 @@ def rewrite_on_conflict(
     tenant = resolved.tenant_column
     if tenant is not None:
         assert resolved.relation is not None
-        _check_inference(clause, tenant, resolved.relation)
+        if _lacks_tenant_only(clause.infer, tenant, resolved.relation):
+            _add_tenant(clause.infer, tenant, clause_index, context)
+        else:
+            _check_inference(clause, tenant, resolved.relation)
     if clause.action != _UPDATE:
         return
     resolved = resolve(reference, "update", context)
@@ -64,6 +71,37 @@ def _where_index(clause_index: int, context: Context) -> int:
     tokens = context.tokens
     action = tokens.find({"DO"}, clause_index)
     return tokens.find({"WHERE", "RETURNING"}, action)
+
+
+def _lacks_tenant_only(infer: Node, tenant: Column, relation: Relation) -> bool:
+    """Whether the columns of an inference are a key of the table when the tenant's is among them, and none without."""
+    if infer is None or not infer.indexElems or any(element.name is None for element in infer.indexElems):
+        return False
+    named = {element.name for element in infer.indexElems}
+    keys = [set(key) for key in relation.unique_keys]
+    return tenant.name not in named and named not in keys and named | {tenant.name} in keys
+
+
+def _add_tenant(infer: Node, tenant: Column, clause_index: int, context: Context) -> None:
+    """`ON CONFLICT (sku)` becomes `ON CONFLICT (tenant, sku)`."""
+    bracket = clause_index + 2
+    if context.tokens.name(bracket) != _OPEN:
+        raise failed("ON CONFLICT")
+    context.insert(context.tokens.items[bracket].end, f"{quote_identifier(tenant.name)}, ")
+
+    def unwrap(found: Node) -> Node:
+        elements = found.indexElems if isinstance(found, ast.InferClause) else ()
+        if not elements or not same_tree(elements[0], _element(tenant)):
+            raise failed("ON CONFLICT")
+        found.indexElems = elements[1:]
+        return found
+
+    context.expect(infer, unwrap)
+
+
+def _element(tenant: Column) -> Node:
+    sample = parse_sample("INSERT INTO t VALUES (1) ON CONFLICT (%) DO NOTHING", (quote_identifier(tenant.name),))
+    return sample.onConflictClause.infer.indexElems[0]
 
 
 def _check_inference(clause: Node, tenant: Column, relation: Relation) -> None:

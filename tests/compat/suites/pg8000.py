@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.compat.stage import Way
 from tests.compat.suite import Outcomes, Place, Suite, environment, run_pytest, unpack_sdist
 
@@ -15,7 +17,7 @@ def prepare() -> Place:
 
 
 def run(way: Way, place: Place) -> Outcomes:
-    return run_pytest(way, place, ["test", "-p", "no:cacheprovider", "--ignore=test/test_readme.py"])
+    return run_pytest(way, place, ["test", "-c", os.devnull, "--rootdir=.", "--ignore=test/test_readme.py"])
 
 
 SUITE = Suite(  # its fixtures log in as that user, to the database of that name

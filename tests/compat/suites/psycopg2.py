@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.compat.stage import Way
 from tests.compat.suite import Outcomes, Place, Suite, environment, run_pytest, unpack_sdist
 
@@ -14,7 +16,7 @@ def prepare() -> Place:
 
 
 def run(way: Way, place: Place) -> Outcomes:
-    return run_pytest(way, place, ["tests"], {"PSYCOPG2_TESTDB": way.database})
+    return run_pytest(way, place, ["tests", "-c", os.devnull, "--rootdir=."], {"PSYCOPG2_TESTDB": way.database})
 
 
 SUITE = Suite("psycopg2", prepare, run, setup="CREATE EXTENSION hstore")

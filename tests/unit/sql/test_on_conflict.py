@@ -78,8 +78,18 @@ def test_refusals(sql: str, sqlstate: str) -> None:
 
 def test_the_hint_names_a_key_that_works() -> None:
     with pytest.raises(StatementRefused) as caught:
-        rewritten("INSERT INTO orders (id) VALUES (1) ON CONFLICT (id) DO NOTHING")
+        rewritten("INSERT INTO orders (id) VALUES (1) ON CONFLICT (amount) DO NOTHING")
     assert "ON CONFLICT (tenant_id, id)" in (caught.value.hint or "")
+
+
+def test_a_key_of_the_tenants_own_rows_is_completed() -> None:
+    """As an application says it that knows nothing of the tenant column."""
+    sql = "INSERT INTO orders (id) VALUES (1) ON CONFLICT (/* of ours */ id) WHERE id > 0 DO NOTHING"
+    assert 'ON CONFLICT ("tenant_id", /* of ours */ id) WHERE id > 0 DO NOTHING' in rewritten(sql)
+    sql = "INSERT INTO orders (id) VALUES (1) ON CONFLICT ( id ) DO UPDATE SET amount = excluded.amount"
+    assert squeezed(rewritten(sql)).endswith(
+        f'ON CONFLICT ("tenant_id", id) DO UPDATE SET amount = excluded.amount WHERE {TEST}'
+    )
 
 
 def test_reading_the_row_in_the_way_needs_read_access() -> None:
