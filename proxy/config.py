@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from proxy.config_sinks import SinkConfig
 
@@ -129,6 +130,12 @@ class TargetConfig:
         return self.enforcement == "native"
 
 
+RETENTION_DAYS: Mapping[str, int] = MappingProxyType(
+    {"soc2": 365, "iso27001": 365, "pci": 365, "hipaa": 6 * 365 + 2, "sox": 7 * 365 + 2}
+)
+"""Days that a framework asks for: HIPAA 45 CFR 164.316(b)(2)(i), PCI DSS 10.5.1, SOX 17 CFR 210.2-06; or a year."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
     """level: response | request+response. parameters: values | hashed | off, of the extended protocol; those of
@@ -157,6 +164,12 @@ class AuditConfig:
     seal_interval_s: float = 60.0
     anchor_file: Path | None = None
     anchor_command: tuple[str, ...] = ()
+    conceal: str = "off"  # off | tenant | subject: texts are encrypted under a key of each
+    text_key: str | None = field(default=None, repr=False)
+    key_store: Path | None = None
+    retention_days: int | None = None  # None: files are kept for ever
+    retention_frameworks: tuple[str, ...] = ()
+    retention_tenants: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

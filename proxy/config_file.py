@@ -20,6 +20,7 @@ from policy.problems import Problem, Problems
 from policy.second_lock import MIN_KEY_BYTES
 from proxy.audit.signing import SigningKey, UnusableKey
 from proxy.config import (
+    RETENTION_DAYS,
     AuditConfig,
     AuthConfig,
     GatewayConfig,
@@ -267,8 +268,15 @@ def _read_audit(table: Table) -> AuditConfig:
         seal_interval_s=table.duration("seal_interval_s", default.seal_interval_s, most=86_400),
         anchor_file=table.file_path("anchor_file"),
         anchor_command=table.strings("anchor_command"),
+        conceal=table.choice("conceal", default.conceal, ("off", "tenant", "subject")),
+        text_key=table.secret("text_key"),
+        key_store=table.file_path("key_store"),
+        retention_days=table.integer("retention_days", 0, 1, 36_525) if table.has("retention_days") else None,
+        retention_frameworks=table.strings("retention_frameworks"),
+        retention_tenants=_read_days(table.table("retention_tenants")),
     )
     _check_spill(table, audit)
+    _check_conceal(table, audit)
     if audit.path.is_dir():
         table.problem("path", "is a directory", "Name a file, for example audit/audit.jsonl.")
     if audit.signing_key is not None:
@@ -283,6 +291,23 @@ def _read_audit(table: Table) -> AuditConfig:
             table.problem("hashed_columns", f"has {column!r}", 'Write "table.column" or "schema.table.column".')
     table.finish()
     return audit
+
+
+def _read_days(table: Table) -> dict[str, int]:
+    """Days by tenant."""
+    return {tenant: table.integer(tenant, 1, 1, 36_525) for tenant in table.chosen_keys()}
+
+
+def _check_conceal(table: Table, audit: AuditConfig) -> None:
+    for name in audit.retention_frameworks:
+        if name not in RETENTION_DAYS:
+            table.problem("retention_frameworks", f"has {name!r}", f"Known: {', '.join(RETENTION_DAYS)}.")
+    if audit.conceal == "off":
+        return
+    if audit.text_key is None:
+        table.problem("text_key", "is missing", "Make one: openssl rand -hex 32 > text.key, and text_key_file")
+    elif len(audit.text_key.encode()) < MIN_KEY_BYTES:
+        table.problem("text_key", f"is shorter than {MIN_KEY_BYTES} bytes", "Make one: openssl rand -hex 32")
 
 
 def _check_spill(table: Table, audit: AuditConfig) -> None:

@@ -170,6 +170,10 @@ class Table:
         for name in group._values:
             yield name, group.table(name)
 
+    def chosen_keys(self) -> list[str]:
+        """The keys of a table whose keys are names that the author chose."""
+        return list(self._values)
+
     def table_list(self, key: str) -> Iterator[Table]:
         value = self._values[key] if self.has(key) else []
         path = join_key(self.path, key)

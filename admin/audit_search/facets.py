@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from admin.audit_search.risk import level_of, risk_of
+from proxy.audit.conceal import is_concealed
 
 Event = Mapping[str, object]
 Facet = tuple[str, str]
@@ -106,6 +107,6 @@ def _tokens(event: Event) -> str:
 
 
 def body_of(event: Event) -> str:
-    """The text whose words an event is found by."""
+    """The text whose words an event is found by; none of a text that is encrypted, so that shredding leaves nothing."""
     names = ("statement", "reason", "application", "resource")
-    return "\n".join(text for name in names if (text := text_of(event, name)))
+    return "\n".join(text for name in names if (text := text_of(event, name)) and not is_concealed(text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from admin.cli.options import DEFAULT_CONFIG
@@ -35,6 +36,22 @@ def log_and_index(arguments: argparse.Namespace) -> tuple[Path, Path]:
     if not log.parent.is_dir():
         raise NoLog(f"there is no directory {log.parent}", hint="Name the log with --log or the configuration with -c.")
     return log, arguments.index or default_index_path(log)
+
+
+def revealer(arguments: argparse.Namespace) -> Callable[[Mapping[str, object]], Mapping[str, object]]:
+    """Makes encrypted texts of events readable, where the configuration has their key; else leaves them."""
+    from proxy.audit.conceal import key_store_path, reveal
+    from proxy.audit.text_keys import TextKeys
+    from proxy.config_file import read_audit_section
+
+    path = arguments.config or DEFAULT_CONFIG
+    if arguments.config is None and not path.exists():
+        return lambda event: event
+    config = read_audit_section(path, os.environ)
+    if config.text_key is None or not key_store_path(config).exists():
+        return lambda event: event
+    keys = TextKeys(key_store_path(config), config.text_key)
+    return lambda event: reveal(dict(event), keys)
 
 
 def bring_up_to_date(index: Path, log: Path, *, rebuild: bool = False, quiet: bool = False) -> int:

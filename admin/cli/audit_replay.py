@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from admin.cli.audit_log import add_log_options, bring_up_to_date, log_and_index
+from admin.cli.audit_log import add_log_options, bring_up_to_date, log_and_index, revealer
 from admin.cli.options import add_command
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     scope = Scope(None if arguments.scope is None else frozenset(arguments.scope))
     try:
         bring_up_to_date(index, log, quiet=arguments.json)
-        steps = list(replay(session_events(index, arguments.session, scope)))
+        show = revealer(arguments)
+        hits = (replace(hit, event=show(hit.event)) for hit in session_events(index, arguments.session, scope))
+        steps = list(replay(hits))
     except (OSError, sqlite3.Error) as error:
         print(f"tenantgate: {getattr(error, 'filename', None) or index}: {error}", file=sys.stderr)
         return 2

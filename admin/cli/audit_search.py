@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from admin.cli.audit_log import add_log_options, bring_up_to_date, log_and_index
+from admin.cli.audit_log import add_log_options, bring_up_to_date, log_and_index, revealer
 from admin.cli.options import add_command
 
 EXIT_FOUND, EXIT_NOTHING, EXIT_UNUSABLE = 0, 1, 2
@@ -84,6 +85,8 @@ def run_search(arguments: argparse.Namespace) -> int:
             bring_up_to_date(index, log, quiet=arguments.json)
         scope = Scope(None if arguments.scope is None else frozenset(arguments.scope))
         page = search(index, query, scope, limit=arguments.limit, cursor=arguments.cursor)
+        show = revealer(arguments)
+        page = replace(page, hits=[replace(hit, event=show(hit.event)) for hit in page.hits])
     except (OSError, sqlite3.Error) as error:
         return _unusable(index, error)
     if arguments.json:

@@ -23,6 +23,7 @@ from typing import Final
 from policy.audit_event import AuditEvent
 from proxy.audit.anchors import Anchors, anchors_of
 from proxy.audit.chain import FORMAT, ChainHead, chain_event, chain_fields
+from proxy.audit.conceal import Concealer, make_concealer
 from proxy.audit.errors import AuditUnavailable, MalformedLine
 from proxy.audit.file_sink import FileSink, Tail, sync_descriptor
 from proxy.audit.lines import chain_id_of, head_of
@@ -55,6 +56,7 @@ class AuditEmitter:
         "_chain",
         "_chars",
         "_clock",
+        "_concealer",
         "_config",
         "_failure",
         "_flush_at",
@@ -85,6 +87,7 @@ class AuditEmitter:
         self.on_sealed: Callable[[], None] | None = None
         self.parameter_key = _parameter_key(config, key)
         self._clock = clock
+        self._concealer: Concealer | None = None
         self._pending: list[AuditEvent | StatementEvent] = []
         self._chars = 0
         self._chain = ""
@@ -135,6 +138,7 @@ class AuditEmitter:
         """Open the file, begin or continue its chain. Raises AuditUnavailable; call it in the running loop."""
         self._loop = asyncio.get_running_loop()
         try:
+            self._concealer = make_concealer(self._config)
             sink = open_sink(self._config)
         except OSError as error:
             raise self._unusable(error) from error
@@ -261,7 +265,7 @@ class AuditEmitter:
         seq, prev = self._head.seq, self._head.hash
         lines: list[bytes] = []
         digests: list[str] = []
-        for event in self._pending:
+        for event in self._pending if self._concealer is None else self._concealer.conceal(self._pending):
             seq += 1
             line, prev = chain_event(event, seq, prev)
             lines.append(line)

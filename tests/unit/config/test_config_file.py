@@ -107,6 +107,12 @@ seal_events = 100
 seal_interval_s = "5s"
 anchor_file = "seals.jsonl"
 anchor_command = ["/bin/cat"]
+conceal = "subject"
+text_key_env = "SETTING_KEY"
+key_store = "text-keys.sqlite"
+retention_days = 400
+retention_frameworks = ["soc2", "hipaa"]
+retention_tenants = {acme = 4000}
 [audit.sinks.siem]
 type = "syslog"
 url = "tls://siem.example.com"
@@ -257,6 +263,12 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         5.0,
         base / "seals.jsonl",
         ("/bin/cat",),
+        "subject",
+        ENVIRON["SETTING_KEY"],
+        base / "text-keys.sqlite",
+        400,
+        ("soc2", "hipaa"),
+        {"acme": 4000},
     )
     assert got.log == config.LogConfig("debug", "json")
     assert got.limits == config.LimitsConfig(32 * 1024**2, 512 * 1024, 11, 12, 60.0, 14.0, 65536, 1024**2)
@@ -277,6 +289,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "kind",
         "signing_key",
         "spill_key",
+        "text_key",
         "secret",
         "store",  # test_config_policy.py: it goes without a document
         "max_age_s",
