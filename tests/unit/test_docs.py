@@ -14,7 +14,20 @@ from admin.cli.main import _COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[2]
 _INNER = {
-    "audit": ("verify", "tail", "head", "search", "index", "replay", "forward", "retention", "hold", "shred"),
+    "audit": (
+        "verify",
+        "tail",
+        "head",
+        "search",
+        "index",
+        "replay",
+        "forward",
+        "retention",
+        "hold",
+        "shred",
+        "prove",
+        "keygen",
+    ),
     "compliance": ("report", "verify"),
 }
 
