@@ -45,6 +45,10 @@ examples:
   tenantgate audit verify audit/audit.jsonl
   tenantgate audit tail -f --tenant acme audit/audit.jsonl
   tenantgate audit head audit/audit.jsonl
+  tenantgate audit keygen -o seal.key
+  tenantgate audit keygen --after seal.key -o seal-2.key
+  tenantgate audit verify --public-key seal.key.pub --anchor seals.jsonl audit/audit.jsonl
+  tenantgate audit prove --tenant acme -o proof.json audit/audit.jsonl
   tenantgate audit search --tenant acme --result refused --from 24h
   tenantgate audit replay SESSION
 
