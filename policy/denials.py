@@ -71,6 +71,11 @@ class Denials:
             found |= bits
         return found, tuple(sorted({source for _, source in taken}))
 
+    @property
+    def restrict_data(self) -> bool:
+        """Whether code that runs behind the gateway's back could do what is denied."""
+        return any(denial.permission.kind in ("database", "table", "column", "function") for denial in self.all)
+
     def denies(self, kind: str, *actions: str) -> bool:
         """Whether one of these actions is denied for all there is of a kind."""
         return any(

@@ -21,7 +21,12 @@ _SECTIONS = tuple(SECTIONS.values())
 
 
 def load_policy(
-    path: Path, *, version: int, targets: Collection[str], databases: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    version: int,
+    targets: Collection[str],
+    databases: Mapping[str, str] | None = None,
+    problems: Problems | None = None,
 ) -> Snapshot:
     """Read and parse a policy file; see `parse_policy`."""
     try:
@@ -31,7 +36,9 @@ def load_policy(
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(((str(path), f"cannot be read: {reason}", "The policy is a UTF-8 text."),)) from None
-    return parse_policy(text, version=version, targets=targets, databases=databases, source=path.name)
+    return parse_policy(
+        text, version=version, targets=targets, databases=databases, source=path.name, problems=problems
+    )
 
 
 def parse_policy(
@@ -41,13 +48,14 @@ def parse_policy(
     targets: Collection[str],
     databases: Mapping[str, str] | None = None,
     source: str = "policy",
+    problems: Problems | None = None,
 ) -> Snapshot:
     """A snapshot of the document. Raises ConfigurationError with all problems.
 
     targets: the names that tenants may use. databases: each target's own database, so that a tenant that names it
-    and one that leaves it out are known to be in the same place.
+    and one that leaves it out are known to be in the same place. problems: takes warnings, too.
     """
-    problems = Problems()
+    problems = problems or Problems()
     try:
         document = parse_strict_yaml(text)
     except StrictYamlError as error:

@@ -51,6 +51,12 @@ def check_expression(text: str) -> None:
             raise ValueError(f"unknown value :{node.this}. {VALUES_HINT}")
 
 
+def columns_in(text: str) -> frozenset[str]:
+    """The columns that a checked expression names, as the catalog has them."""
+    found = (node for node in _parse(text).walk() if isinstance(node, exp.Column))
+    return frozenset(node.name if node.this.args.get("quoted") else node.name.lower() for node in found)
+
+
 def values_in(text: str) -> frozenset[str]:
     """The values of the session that a checked expression names, without their colons."""
     return frozenset(str(node.this) for node in _parse(text).walk() if isinstance(node, exp.Placeholder))

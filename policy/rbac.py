@@ -59,7 +59,7 @@ def resolve_access(snapshot: Snapshot, tenant: Tenant, roles: frozenset[str], *,
         tables = {key: _unwritable(access) for key, access in tables.items()}
     ddl = tenant.isolation is not Isolation.SHARED and not read_only and _holds(held, _DDL)
     ddl = ddl and not denials.denies("schema", "ddl") and not denials.denies("database", "*")
-    code = ddl and "code" not in tenant.off and _is_alone(tenant, snapshot) and not denials.functions
+    code = ddl and "code" not in tenant.off and _is_alone(tenant, snapshot) and not denials.restrict_data
     functions = {(rule.schema, rule.name): rule for rule in snapshot.functions.get(tenant.target, ())}
     access = Access(
         id="",

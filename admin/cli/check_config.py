@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -42,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     path: Path = arguments.config
     reading = read_config(path, os.environ)
-    snapshot, policy_problems = _read_policy(reading)
+    snapshot, policy_problems, policy_warnings = _read_policy(reading)
     problems = [*reading.problems, *policy_problems, *_shares(reading, snapshot)]
-    warnings = [*reading.warnings, *_cross_check(reading, snapshot), *_mask_keys(reading, snapshot)]
+    warnings = [*reading.warnings, *policy_warnings, *_cross_check(reading, snapshot), *_mask_keys(reading, snapshot)]
     if arguments.json:
         print(json.dumps({"ok": not problems, "problems": _dicts(problems), "warnings": _dicts(warnings)}, indent=2))
     else:
@@ -55,20 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if problems or (arguments.strict and warnings) else 0
 
 
-def _read_policy(reading: ConfigReading) -> tuple[Snapshot | None, list[Problem]]:
-    """The policy as far as the configuration tells where it is; one that is missing has been reported already."""
+def _read_policy(reading: ConfigReading) -> tuple[Snapshot | None, list[Problem], list[Problem]]:
+    """The policy as far as the configuration tells where it is, its problems and warnings; a file that is missing has
+    been reported already."""
     from policy.document import load_policy
+    from policy.problems import Problems
 
-    if reading.policy_file is None or not reading.policy_file.is_file():
-        return None, []
-    try:
+    path, problems = reading.policy_file, Problems()
+    if path is None or not path.is_file():
+        return None, [], []
+    snapshot = None
+    with contextlib.suppress(ConfigurationError):
         snapshot = load_policy(
-            reading.policy_file, version=1, targets=reading.databases.keys(), databases=reading.databases
+            path, version=1, targets=reading.databases.keys(), databases=reading.databases, problems=problems
         )
-    except ConfigurationError as error:
-        name = reading.policy_file.name
-        return None, [(f"{name}: {key}", message, hint) for key, message, hint in error.problems]
-    return snapshot, []
+    return snapshot, _of_file(path, problems.found), _of_file(path, problems.warnings)
+
+
+def _of_file(path: Path, found: list[Problem]) -> list[Problem]:
+    return [(f"{path.name}: {key}", message, hint) for key, message, hint in found]
 
 
 def _shares(reading: ConfigReading, snapshot: Snapshot | None) -> list[Problem]:

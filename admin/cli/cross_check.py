@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from policy.model import Isolation
+from policy.builtin_roles import BUILTIN_ROLES
+from policy.model import LOCAL_ISSUER, Isolation
 from policy.names import parse_table_pattern
 from policy.problems import Problem, did_you_mean, join_key
 from policy.snapshot import Snapshot
@@ -33,7 +34,13 @@ def _principals(config: GatewayConfig, snapshot: Snapshot) -> Iterator[Problem]:
         for name, account in accounts.items():
             path = join_key(f"auth.{section}", name)
             yield from _unknown(f"{path}.tenants", "tenant", account.tenants, snapshot.tenants)
-            yield from _unknown(f"{path}.roles", "role", account.roles, snapshot.roles)
+            own = {role.partition("/")[2] for role in snapshot.roles if "/" in role}
+            built_in = (account.roles & BUILTIN_ROLES.keys()) - snapshot.roles.keys() - own
+            yield from _unknown(f"{path}.roles", "role", account.roles - built_in, {*snapshot.roles, *own})
+            for role in sorted(built_in):
+                message = f"{role} is a built-in role: naming it gives nothing"
+                hint = f"Assign it in the policy: {{subject: {name}, issuer: {LOCAL_ISSUER}, roles: [{role}], …}}."
+                yield f"{path}.roles", message, hint
 
 
 def _unknown(key: str, what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin.cli.options import add_command, add_config_option
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _examine(snapshot: Snapshot, target: TargetConfig) -> list[Finding]:
     from admin.doctor.examination import findings_of
     from admin.doctor.examined import examine
+    from admin.doctor.policy_columns import check_columns
     from admin.provision.wanted import wanted_databases
     from proxy.postgres.catalog_loader import load_catalog
 
@@ -68,4 +70,6 @@ async def _examine(snapshot: Snapshot, target: TargetConfig) -> list[Finding]:
         async with connected(target, wanted.database, "doctor") as backend:
             catalog = await load_catalog(backend.query, wanted.database, 1)
             found += findings_of(await examine(backend.query, wanted, catalog))
+            columns = check_columns(snapshot, wanted, catalog)
+            found += [replace(finding, target=target.name, database=wanted.database) for finding in columns]
     return found

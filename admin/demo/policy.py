@@ -31,6 +31,7 @@ roles:
   app:                        # what an application needs
     permissions: ["table:*:read", "table:*:write", "table:*:copy"]
   analyst:                    # reads everything of its tenant but personal data and private notes
+    replaces_builtin: true    # there is a built-in role of this name, without the masks
     permissions: ["table:*:read"]
     masks:
       customers:

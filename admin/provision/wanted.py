@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from policy.model import Isolation, TableClass, TableRule
+from policy.builtin_roles import BUILTIN_ROLES
+from policy.model import Isolation, Role, TableClass, TableRule
+from policy.role_tree import inherited
 from policy.snapshot import Snapshot
 
 
@@ -63,5 +65,12 @@ def wanted_databases(snapshot: Snapshot, target: Target) -> tuple[Wanted, ...]:
 def gives_ddl(snapshot: Snapshot) -> bool:
     """As `resolve_access` has it: `schema:*:ddl` or `database:*`."""
     wanted = {("schema", "ddl"), ("database", "*")}
-    permissions = (permission for role in snapshot.roles.values() for permission in role.permissions)
+    roles = inherited(snapshot.roles, [*snapshot.roles.values(), *_assigned(snapshot)]).values()
+    permissions = (permission for role, _ in roles for permission in role.permissions)
     return any(p.name == "*" and (p.kind, p.action) in wanted for p in permissions)
+
+
+def _assigned(snapshot: Snapshot) -> list[Role]:
+    """The built-in roles that somebody is assigned."""
+    names = {name for assignment in snapshot.assignments.values() for name in assignment.roles}
+    return [BUILTIN_ROLES[name] for name in sorted(names & BUILTIN_ROLES.keys())]

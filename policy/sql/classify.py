@@ -323,11 +323,24 @@ def _check_strategy(outcome: Outcome, context: Context) -> None:
         if isolation is Isolation.SHARED:
             raise _unsupported(outcome.command, outcome.hint, context)
         if not context.access.ddl and outcome.kind is StatementKind.DDL:
+            refuse_read_only(outcome.command, context)
             raise AccessDenied(
                 f"permission denied: {outcome.command}",
                 hint="Your roles do not give schema:*:ddl; ask your administrator.",
                 position=context.statement.start + 1,
             )
+
+
+def refuse_read_only(command: str, context: Context) -> None:
+    """Tell why nothing may be changed, where that is so."""
+    if context.access.read_only:
+        raise AccessDenied(
+            f"permission denied: {command}",
+            sqlstate="25006",
+            detail=f"The reason: {context.access.read_only}.",
+            hint="Reading goes on; ask your administrator.",
+            position=context.statement.start + 1,
+        )
 
 
 def _unsupported(command: str, hint: str, context: Context) -> UnsupportedStatement:

@@ -194,6 +194,8 @@ def note_guard(resolved: Resolved, context: Context) -> None:
         context.note(f"{resolved.name}: row filter{of_roles}")
     for denied in sorted(resolved.access.denied):
         context.note(f"{resolved.name}.{denied}: denied{of_roles}")
+    columns = None if resolved.relation is None else {column.name for column in resolved.relation.all_columns}
     for masked, text in resolved.access.masks.items():
         if not is_written(text):
-            context.note(f"{resolved.name}.{masked}: mask{of_roles}")
+            missing = "" if columns is None or masked in columns else ", but there is no such column"
+            context.note(f"{resolved.name}.{masked}: mask{of_roles}{missing}")

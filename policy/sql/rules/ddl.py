@@ -12,6 +12,7 @@ from typing import Any
 
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.model import Isolation
+from policy.sql.classify import refuse_read_only
 from policy.sql.context import Context
 from policy.sql.extensions import REVIEWED
 from policy.sql.guard import note_guard
@@ -325,6 +326,7 @@ def vacuum(node: Node, context: Context) -> None:
 def require_ddl(command: str, context: Context) -> None:
     """Refuse (42501) what only roles with schema:*:ddl may do."""
     if not context.access.ddl:
+        refuse_read_only(command, context)
         raise AccessDenied(
             f"permission denied: {command}",
             hint="Your roles do not give schema:*:ddl; ask your administrator.",

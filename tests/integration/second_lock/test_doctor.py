@@ -104,6 +104,29 @@ def test_a_leak_is_found_and_its_sql_mends_it(sound: Shop, leak: str) -> None:
         assert (check, what) not in found(sound)
 
 
+def test_columns_that_the_policy_names_and_nobody_has(sound: Shop) -> None:
+    """A filter with one is refused at its first use, a mask or a denied column with one hides nothing."""
+    policy = sound.directory / "policy.yaml"
+    role = """  clerk:
+    row_filters: {orders: "regoin = 'eu'"}
+    masks: {orders: {noet: "NULL", note: "left(nte, 1)"}}
+    denied_columns: {events: [att]}
+    deny: ["column:meters.vale:read", "column:meters.value:read"]
+"""
+    policy.write_text(policy.read_text().replace("roles:\n", "roles:\n" + role))
+    seen = {what: finding["severity"] for (check, what), finding in found(sound).items() if check == "policy-column"}
+    shared = {
+        "public.orders.regoin": "medium", "public.orders.nte": "medium", "public.orders.noet": "high",
+        "public.events.att": "high", "public.meters.vale": "high",
+    }  # fmt: skip
+    assert {what: severity for what, severity in seen.items() if what in shared} == shared
+    assert "hooli.orders.noet" in seen  # of the same name in a tenant's own schema
+    why = found(sound)["policy-column", "public.orders.noet"]["why"]
+    place = 'roles.clerk.masks."public.orders"'
+    assert why == f"{place} names column noet, which is not there: it hides nothing. Did you mean note?"
+    assert sound.command("doctor")[0] == 1
+
+
 def test_rewrite_asks_for_no_row_level_security(sound: Shop) -> None:
     sound.provision("--revert")
     sound.configure("rewrite", None)

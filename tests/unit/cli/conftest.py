@@ -32,7 +32,7 @@ password_env = "TARGET_PASSWORD"
 POLICY = """
 tenants: {acme: {isolation: shared, target: main}}
 roles:
-  analyst: {permissions: ["table:orders:read"], row_filters: {orders: "region = :attr_region"}}
+  analyst: {replaces_builtin: true, permissions: ["table:orders:read"], row_filters: {orders: "region = :attr_region"}}
 tables: {main: {orders: {tenant_column: tenant_id}}}
 """
 

@@ -56,6 +56,18 @@ def test_json(run: Run, config: Path) -> None:
         ("", POLICY.replace("attr_region", "attr_country"), "roles.analyst", "attr_country has no value"),
         ("", POLICY.replace("{tenant_column: tenant_id}", "").replace("orders: }", "}"), "tables.main", "no table"),
         ("", POLICY.replace("table:orders", "table:ordres"), "roles.analyst", "not classified"),
+        (
+            "",
+            POLICY.replace("replaces_builtin: true, ", ""),
+            "policy.yaml: roles.analyst",
+            "replaces the built-in role",
+        ),
+        (
+            '[auth.certificates.cn]\ntenants = []\nroles = ["service"]\n',
+            POLICY,
+            "auth.certificates.cn.roles",
+            "service is a built-in role",
+        ),
         ('[targets.b]\nhost="127.0.0.1"\ndatabase="x"\nuser="y"\n', POLICY, "targets.b", "same server"),
     ],
 )
