@@ -110,6 +110,8 @@ def _dicts(findings: list[Problem]) -> list[dict[str, str]]:
 
 def _summary(path: Path, reading: ConfigReading, snapshot: Snapshot | None, errors: int, warnings: int) -> str:
     warned = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
+    if not errors and reading.config is not None and reading.config.policy.store is not None:
+        return f"{path}: ok: {len(reading.databases)} target(s); the policy is in a store, which was not read{warned}"
     if errors or reading.config is None or snapshot is None:
         return f"{path}: {errors} error{'s'[: errors != 1]}{warned}"
     counts = f"{len(reading.databases)} target(s), {len(snapshot.tenants)} tenant(s), {len(snapshot.roles)} role(s)"

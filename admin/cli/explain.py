@@ -70,8 +70,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load configuration, policy and catalog; compile; print."""
+    from admin.cli.configured_policy import configured_policy
     from admin.cli.explanation import print_explanation
-    from policy.document import load_policy
     from proxy.config_file import read_config
 
     text = _read_sql(arguments)
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         from policy.errors import ConfigurationError
 
         raise ConfigurationError(reading.problems)
-    snapshot = load_policy(config.policy_file, version=1, targets=config.targets.keys(), databases=reading.databases)
+    snapshot = configured_policy(config, reading.databases)
     subject = _subject(arguments, config, snapshot)
     explanation = asyncio.run(explain_on_target(text, config, snapshot, subject, arguments.why))
     if arguments.json:

@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Read everything, judge, print."""
-    from policy.document import load_policy
+    from admin.cli.configured_policy import configured_policy
     from policy.errors import ConfigurationError
     from policy.replay import Policies, replay
     from proxy.config_file import read_config
@@ -60,10 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = reading.config
     if config is None:
         raise ConfigurationError(reading.problems)
-    snapshots = [
-        load_policy(path, version=1, targets=config.targets.keys(), databases=reading.databases)
-        for path in (config.policy_file, arguments.policy or config.policy_file)
-    ]
+    snapshots = [configured_policy(config, reading.databases, path) for path in (None, arguments.policy)]
     try:
         events = list(_events(arguments))
     except (OSError, ValueError) as error:

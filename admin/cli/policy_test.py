@@ -50,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Read cases and policy, judge, print."""
-    from policy.document import load_policy
+    from admin.cli.configured_policy import configured_policy
     from policy.errors import ConfigurationError
     from proxy.config_file import read_config
 
@@ -58,8 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = reading.config
     if config is None:
         raise ConfigurationError(reading.problems)
-    path = arguments.policy or config.policy_file
-    snapshot = load_policy(path, version=1, targets=config.targets.keys(), databases=reading.databases)
+    snapshot = configured_policy(config, reading.databases, arguments.policy)
     outcomes = asyncio.run(_judge_all(_read(arguments.file, snapshot), config, snapshot))
     failed = sum(1 for outcome in outcomes if outcome.failures)
     if arguments.json:

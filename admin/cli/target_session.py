@@ -28,7 +28,7 @@ def add_target_option(parser: argparse.ArgumentParser) -> None:
 
 def load_targets(arguments: argparse.Namespace) -> tuple[GatewayConfig, Snapshot, list[TargetConfig]]:
     """The configuration, its policy, and the targets that were asked for. Raises ConfigurationError."""
-    from policy.document import load_policy
+    from admin.cli.configured_policy import configured_policy
     from policy.problems import did_you_mean
     from proxy.config_file import read_config
 
@@ -36,7 +36,7 @@ def load_targets(arguments: argparse.Namespace) -> tuple[GatewayConfig, Snapshot
     config = reading.config
     if config is None:
         raise ConfigurationError(reading.problems)
-    snapshot = load_policy(config.policy_file, version=1, targets=config.targets.keys(), databases=reading.databases)
+    snapshot = configured_policy(config, reading.databases)
     if arguments.target is None:
         return config, snapshot, list(config.targets.values())
     if arguments.target not in config.targets:

@@ -31,7 +31,7 @@ class StoreStage:
     """A store, by its URL. `away` makes it unreachable for a while."""
 
     def __init__(self, url: str, server: PostgresServer | None = None) -> None:
-        self.url = url
+        self.url = self.gateway_url = url
         self.server = server
 
     @property
@@ -123,6 +123,13 @@ def stage(request: pytest.FixtureRequest, directory: Path) -> Iterator[StoreStag
     postgres.drop_database(name)
 
 
+def reader_url(server: PostgresServer, name: str) -> str:
+    """For a role that may read the feed and nothing else, as docs/control-plane.md has it."""
+    server.execute("CREATE ROLE gateway_policy LOGIN PASSWORD 'reader'")
+    server.execute("GRANT SELECT ON policy_version, policy_entries TO gateway_policy", name)
+    return f"postgresql://gateway_policy:reader@{server.host}:{server.port}/{name}"
+
+
 def make_tables(url: str) -> None:
     async def main() -> None:
         from admin.store.engine import store_url
@@ -148,7 +155,7 @@ class Following(DemoGateway):
     def __init__(self, demo: DemoGateway, stage: StoreStage, settings: dict[str, Any]) -> None:
         super().__init__(demo.server, str(next(iter(demo._targets.values()))["password"]))
         self.stage = stage
-        policy = {"store": stage.url, **settings.pop("policy", {})}
+        policy = {"store": stage.gateway_url, **settings.pop("policy", {})}
         self.write_config({"policy": policy, **settings})
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
@@ -166,6 +173,7 @@ def following(request: pytest.FixtureRequest, demo: DemoGateway, directory: Path
     else:
         stage = StoreStage(postgres_url(demo.server, "followed"), demo.server)
         make_tables(stage.url)
+        stage.gateway_url = reader_url(demo.server, "followed")
     stage.run(lambda store: apply_document(store, ROOT, demo_document()))
     workers = {} if stage.is_sqlite else {"": {"workers": 2}}
     process = Following(demo, stage, {"policy": {"max_age": "2s"}, **workers})

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from admin.cli.main import main
 from admin.demo.people import ALICE, ANA, BOB, CAROL, OLGA, Person
 from admin.services.revocations import lift_revocation, revoke
 from admin.services.roles import put_role
@@ -152,6 +153,16 @@ def metric(following: Following, name: str) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{following.admin_port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
+
+
+def test_commands_read_the_store_that_is_configured(following: Following, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["-c", str(following.config_path)]
+    assert main(["check-config", *config]) == 0
+    assert "the policy is in a store" in capsys.readouterr().out
+    assert main(["explain", *config, "--tenant", "globex", "--user", "bob", "--role", "app", COUNT]) == 0
+    assert "'globex'" in capsys.readouterr().out
+    if following.stage.is_sqlite:  # the gateway's own role may not change anything elsewhere
+        assert main(["tenant", "show", "globex", *config]) == 0
 
 
 def test_a_reload_keeps_the_stores_policy(following: Following) -> None:
