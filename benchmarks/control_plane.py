@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from admin.services.roles import put_role
 from admin.services.tenants import create_tenant, patch_tenant
 from admin.store.engine import Store
 from admin.store.upgrade import open_store
-from benchmarks.measure import SELECT_ONLY, Sample, run_pgbench, way_environment
+from benchmarks.measure import SELECT_ONLY, Sample, run_pgbench
 from benchmarks.stage import POLICY, Stage, Way, way_to
 from policy.changes import EMPTY
 from policy.strict_yaml import parse_strict_yaml
@@ -191,17 +192,18 @@ class _Watch(threading.Thread):
     def __init__(self, way: Way, gateway: GatewayProcess) -> None:
         super().__init__(daemon=True)
         self._way = way
-        token = gateway.issuer.token("watch", "acme", ["watch"], ttl_s=36_000)
-        environment = way_environment(way)
-        self._connect = lambda: psycopg.connect(
-            host="127.0.0.1", port=way.port, user="watch", password=token, dbname="tenantgate",
-            sslmode=environment["PGSSLMODE"], autocommit=True, prepare_threshold=None,
-        )  # fmt: skip
+        self._token = gateway.issuer.token("watch", "acme", ["watch"], ttl_s=36_000)
         self.seen: list[tuple[float, int]] = []
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host="127.0.0.1", port=self._way.port, user="watch", password=self._token, dbname="tenantgate",
+            sslmode="disable", autocommit=True, prepare_threshold=None,
+        )  # fmt: skip
 
     def run(self) -> None:
         version = 0
-        with self._connect() as console:
+        with contextlib.suppress(psycopg.OperationalError), self._connect() as console:  # until the gateway ends
             while True:
                 found = console.execute("SHOW POLICY").fetchall()[0][2]
                 if found != version:
