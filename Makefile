@@ -8,6 +8,7 @@
 # make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
 # make compat          psycopg's own test suite through the gateway and directly (docs/compatibility.md)
 # make audit-search    time of a search's first page over many audit events (ARGS="--events 1000000")
+# make control-plane   a policy store of 10,000 tenants, changed a thousand times under load (docs/control-plane.md)
 # make compiled        a copy with the hot path compiled, in .build/compiled
 
 PYTHON ?= python3.11
@@ -17,7 +18,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench compat memory plans regression statements compiled venv audit-search
+.PHONY: help demo test lint fmt bench compat memory plans regression statements compiled venv audit-search control-plane
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +50,9 @@ memory: compiled
 
 plans: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.plans $(ARGS)
+
+control-plane: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks.control_plane $(ARGS)
 
 audit-search: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.audit_search $(ARGS)

@@ -57,7 +57,7 @@ def main() -> int:
         followed, other = (str(Path(directory) / name) for name in ("followed.db", "other.db"))
         for path in (followed, other):
             asyncio.run(_fill(path, document))
-        build_s = min(asyncio.run(_build(followed)) for _ in range(3))
+        builds = [asyncio.run(_build(followed)) for _ in range(3)]
         gateway = _gateway(stage, followed)
         gateway.start()
         try:
@@ -65,6 +65,8 @@ def main() -> int:
         finally:
             gateway.stop()
     print(f"{arguments.tenants:,} tenants, {arguments.roles:,} roles, {len(latencies):,} changes under load")
+    wall_s, build_s = (min(kind) for kind in zip(*builds, strict=True))
+    print(f"read and checked in {build_s:.2f} s of CPU, {wall_s:.2f} s on the clock")
     print(
         f"a change is in force after {median(latencies) * 1000:.0f} ms (median), {max(latencies) * 1000:.0f} ms (most)"
     )
@@ -72,7 +74,7 @@ def main() -> int:
     _print_load("changes in another store", without)
     _print_load("changes in the followed store", with_changes)
     marks = [
-        ("seconds to read all of the store", build_s, BUILD_S),
+        ("seconds of CPU to read all of the store", build_s, BUILD_S),
         ("seconds until the slowest change was in force", max(latencies), FORCE_S),
         ("p99 of statements by that without changes", ratio, P99_RATIO),
     ]
@@ -112,12 +114,12 @@ async def _fill(path: str, document: dict[str, Any]) -> None:
     await store.close()
 
 
-async def _build(path: str) -> float:
-    """Seconds from the first byte read to the snapshot."""
-    began = time.perf_counter()
+async def _build(path: str) -> tuple[float, float]:
+    """Seconds from the first byte read to the snapshot: on the clock, and of CPU."""
+    began, used = time.perf_counter(), time.process_time()
     source = open_source(PolicyConfig(path))
     snapshot = await snapshot_of(await source.read(0), EMPTY, {"main": "bench"})
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began, time.process_time() - used
     await source.close()
     assert "acme" in snapshot.tenants
     return seconds
@@ -125,11 +127,11 @@ async def _build(path: str) -> float:
 
 def _gateway(stage: Stage, path: str) -> GatewayProcess:
     gateway = stage.new_gateway(POLICY)
-    stage_settings = {
+    settings: dict[str, dict[str, object]] = {
         "tls": {"mode": "off"}, "auth": {"plaintext_loopback": True}, "log": {"level": "warning"},
         "policy": {"store": path, "max_age": "30s"},
     }  # fmt: skip
-    gateway.write_config(stage_settings)
+    gateway.write_config(settings)
     return gateway
 
 
