@@ -3,8 +3,8 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/tenantgate
 WORKDIR /src
-COPY requirements/runtime.lock requirements/runtime.lock
-RUN /opt/tenantgate/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/runtime.lock
+COPY requirements/admin.lock requirements/admin.lock
+RUN /opt/tenantgate/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/admin.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 COPY policy policy
@@ -24,7 +24,7 @@ COPY --from=build /opt/tenantgate /opt/tenantgate
 ENV PATH=/opt/tenantgate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /var/lib/tenantgate
 USER 10001:10001
-EXPOSE 6432 9632
+EXPOSE 6432 9632 9633
 VOLUME /var/log/tenantgate
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=15s --retries=3 \

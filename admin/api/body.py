@@ -61,6 +61,8 @@ TargetBody = Annotated[JsonObject, WithJsonSchema(schemas.TARGET), Body()]
 ClassificationBody = Annotated[JsonObject, WithJsonSchema(schemas.CLASSIFICATION), Body()]
 RevocationBody = Annotated[JsonObject, WithJsonSchema(schemas.REVOCATION), Body()]
 ExplainBody = Annotated[JsonObject, WithJsonSchema(schemas.EXPLAIN), Body()]
+DryRunBody = Annotated[JsonObject, WithJsonSchema(schemas.DRY_RUN), Body()]
+ReplayBody = Annotated[JsonObject, WithJsonSchema(schemas.REPLAY), Body()]
 TenantPatch = Annotated[
     JsonObject, WithJsonSchema(schemas.TENANT_PATCH), Body(media_type="application/merge-patch+json")
 ]

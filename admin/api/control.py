@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from admin.api.pages import CursorSigner
 from admin.api.rates import RateLimit
+from admin.audit_search.query import Query, Scope
 from admin.services.provisioning import Provisioner
 from admin.store.engine import Store
 from policy.model import Principal
@@ -44,6 +45,27 @@ class ExplainRequest:
 
 
 Explain = Callable[[Snapshot, ExplainRequest], Awaitable[dict[str, Any]]]
+
+
+class Trail(Protocol):
+    """The data plane's audit log, as far as this machine has it. Raises TenantGateError, OSError."""
+
+    async def search(
+        self, query: Query, scope: Scope, limit: int, cursor: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Events, newest first, and the next page's cursor."""
+
+    async def report(
+        self, snapshot: Snapshot, framework: str, since: float, until: float, tenant: str | None
+    ) -> dict[str, Any]:
+        """A compliance report (docs/compliance.md) of whole days."""
+
+    async def replay(
+        self, before: Snapshot, after: Snapshot, since: float | None, until: float | None
+    ) -> dict[str, Any]:
+        """What another policy would have made of the audited statements. Drafts of `after` count."""
+
+
 Doctor = Callable[[Snapshot, str], Awaitable[list[dict[str, Any]]]]
 """Findings about a target, by its name, worst first. Raises TenantGateError."""
 
@@ -67,5 +89,6 @@ class Control:
     gateways: Sequence[Gateway] = ()
     explain: Explain | None = None
     doctor: Doctor | None = None
+    trail: Trail | None = None
     targets: frozenset[str] = frozenset()
     host_suffix: str | None = None

@@ -138,6 +138,22 @@ EXPLAIN: Schema = {
     "required": ["subject", "sql"],
     "additionalProperties": False,
 }
+DRY_RUN: Schema = {
+    "type": "object",
+    "properties": {"policy": NEW_POLICY, **EXPLAIN["properties"]},
+    "required": ["policy", "subject", "sql"],
+    "additionalProperties": False,
+}
+REPLAY: Schema = {
+    "type": "object",
+    "properties": {
+        "policy": NEW_POLICY,
+        "since": {"type": "string", "description": "RFC 3339"},
+        "until": {"type": "string", "description": "RFC 3339"},
+    },
+    "required": ["policy"],
+    "additionalProperties": False,
+}
 PROBLEM: Schema = {
     "type": "object",
     "properties": {

@@ -12,6 +12,7 @@ from admin.api.fleet import GatewayUnavailable
 from admin.api.pages import CursorSigner
 from admin.api.rates import RateLimit
 from admin.cli.api_settings import ApiSettings
+from admin.cli.api_trail import LocalTrail
 from admin.cli.target_session import as_wanted, connected
 from admin.places.server import Login
 from admin.services.provisioning import Provisioner, TargetAccess
@@ -52,6 +53,7 @@ def make_control(
         gateways=tuple(map(ConsoleGateway, settings.gateways)),
         explain=make_explain(config),
         doctor=make_doctor(config),
+        trail=LocalTrail(config),
         targets=frozenset(config.targets),
         host_suffix=settings.host_suffix,
     )

@@ -46,6 +46,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--admin-port", type=int, default=9632, metavar="N", help="port of /metrics, likewise (default: 9632)"
     )
+    parser.add_argument(
+        "--api-port", type=int, default=9633, metavar="N", help="port of the admin API, likewise (default: 9633)"
+    )
     parser.add_argument("--rebuild", action="store_true", help="load the sample business anew")
     parser.set_defaults(run=run)
 
@@ -60,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{INSTALL} (no module {error.name})", file=sys.stderr)
         return 1
     show = Show()
-    wishes = Wishes(arguments.dir, arguments.pg_bin, arguments.port, arguments.admin_port, arguments.rebuild)
+    wishes = Wishes(
+        arguments.dir, arguments.pg_bin, arguments.port, arguments.admin_port, arguments.api_port, arguments.rebuild
+    )
     _stop_on_signals()
     try:
         with staged(wishes, show.say) as stage:
@@ -79,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def tour(stage: Stage, show: Show) -> dict[str, str]:
     """Make the tour and print it; return what was wrong, by the step's name."""
+    from admin.demo.control import control
     from admin.demo.tour import Traveller
 
     traveller = Traveller(stage.port, stage.tokens)
@@ -92,6 +98,9 @@ def tour(stage: Stage, show: Show) -> dict[str, str]:
     problem = _audit(stage, show, traveller.application, performed)
     if problem is not None:
         wrong["audit"] = problem
+    problem = control(stage, show)
+    if problem is not None:
+        wrong["control"] = problem
     return wrong
 
 
@@ -126,11 +135,12 @@ def _summary(show: Show, wrong: dict[str, str]) -> int:
 
 def _serve(stage: Stage, show: Show) -> None:
     """Print how to use it and wait; return when a server ended by itself."""
-    show.ready(stage.port, stage.gateway.admin_port, stage.tokens, stage.home.root)
+    show.ready(stage.port, stage.gateway.admin_port, stage.admin.admin_port, stage.tokens, stage.home.root)
     sys.stdout.flush()
-    while stage.gateway.running and stage.postgres.running:
+    while stage.gateway.running and stage.admin.running and stage.postgres.running:
         time.sleep(0.5)
-    name, log = ("gateway", stage.gateway.log) if stage.postgres.running else ("PostgreSQL", stage.postgres.log_path)
+    ended = stage.admin if stage.gateway.running else stage.gateway
+    name, log = (ended.name, ended.log) if stage.postgres.running else ("PostgreSQL", stage.postgres.log_path)
     print(f"demo: the {name} ended by itself; see {log}", file=sys.stderr)
 
 

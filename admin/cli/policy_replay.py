@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"tenantgate: {error}", file=sys.stderr)
         return 2
-    catalogs = asyncio.run(_load_catalogs(config, snapshots[0], events))
+    catalogs = asyncio.run(load_catalogs(config, snapshots[0], events))
     before, after = Policies(snapshots[0]), Policies(snapshots[1], drafts=True)
     found = replay(events, before, after, lambda tenant: catalogs.get(tenant.id))
     if arguments.json:
@@ -98,7 +98,7 @@ def _is_wanted(event: dict[str, Any], arguments: argparse.Namespace) -> bool:
     return arguments.since is None or at >= arguments.since or event.get("event") in ("login", "logout")
 
 
-async def _load_catalogs(config: GatewayConfig, snapshot: Snapshot, events: list[dict[str, Any]]) -> dict[str, Catalog]:
+async def load_catalogs(config: GatewayConfig, snapshot: Snapshot, events: list[dict[str, Any]]) -> dict[str, Catalog]:
     """By tenant: the catalog of its place, each place once."""
     from admin.cli.target_catalog import load_catalog_of
 

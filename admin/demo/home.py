@@ -56,6 +56,27 @@ class Home:
         return self.root / "policy.yaml"
 
     @property
+    def store(self) -> Path:
+        """The policy in force, as the gateway and the admin API have it."""
+        return self.root / "store.db"
+
+    @property
+    def admin_log(self) -> Path:
+        return self.root / "admin.log"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
+    def account_password(self) -> Path:
+        return self.keys / "admin-api.password"
+
+    @property
+    def superuser_password(self) -> Path:
+        return self.keys / "superuser.password"
+
+    @property
     def audit(self) -> Path:
         return self.root / "audit" / "audit.jsonl"
 
@@ -119,6 +140,8 @@ class Home:
         A server that runs as another user cannot enter our private directory: its place is outside.
         """
         (self.root / "state.json").unlink(missing_ok=True)
+        for path in self.root.glob("store.*"):
+            path.unlink()
         if self.cluster.is_symlink():
             shutil.rmtree(self.cluster.resolve().parent, ignore_errors=True)
             self.cluster.unlink()

@@ -33,6 +33,10 @@ ANA = Person("ana", "acme", ("analyst",), "acme's analyst: reads, with e-mail an
 RITA = Person("rita", "acme", ("sales",), "acme's sales for EMEA: that region's orders only", {"region": "EMEA"})
 OLGA = Person("olga", "acme", ("operator",), "watches the gateway: SHOW POOLS, no tables")
 
+OTTO = Person("otto", "acme", (), "runs the platform: every tenant, through the admin API")
+AMY = Person("amy", "acme", (), "administers acme, through the admin API")
+ADMINS = (OTTO, AMY)  # what they may do is assigned to them in the policy, their tokens name no role
+
 PEOPLE = (ALICE, BOB, CAROL, DAVE, ANA, RITA, OLGA)
 
 

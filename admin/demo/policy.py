@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from admin.demo.dataset import COLUMNS
+from admin.demo.people import ISSUER
 from admin.demo.schema import UMBRELLA
 
 TARGET = "shop"  # the server, named after the database that most tenants share
 
 _POLICY = f"""\
-# Written by `tenantgate demo`. Change it and send the gateway a SIGHUP: it takes the new policy without a restart.
+# Written by `tenantgate demo`, which fills .demo/store.db from it. Change it, and put it in force with
+#   tenantgate policy apply -c .demo/tenantgate.toml .demo/policy.yaml
 tenants:
   acme:                       # rows of shared tables, told apart by their tenant column
     isolation: shared
@@ -49,6 +51,10 @@ roles:
     permissions: ["gateway:*:read"]
   gateway_admin:              # also KILL: what the admin API looks at and ends sessions with
     permissions: ["gateway:*:admin"]
+
+assignments:                  # who administers, through the admin API
+  otto: {{subject: otto, tenant: "*", issuer: {ISSUER}, roles: [super_admin]}}
+  amy: {{subject: amy, tenant: acme, roles: [tenant_admin]}}
 
 tables:                       # shared tables of the target; one that is not listed is nobody's
   {TARGET}:

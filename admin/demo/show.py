@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -68,7 +70,16 @@ class Show:
         self.console.print(table)
         self.say(f"and {len(events) - len(statements)} logins and logouts")
 
-    def ready(self, port: int, admin_port: int, tokens: Mapping[str, str], directory: Path) -> None:
+    def exchange(self, person: Person, request: str, body: Any, status: int, told: str) -> None:
+        """A request to the admin API and its answer."""
+        line = Text.assemble((f"{person.name}> ", "bold"), request)
+        self.console.print(line)
+        if body is not None:
+            self.console.print(Text(" " * (len(person.name) + 2) + json.dumps(body), "dim"))
+        style = "green" if status < 400 else "yellow"
+        self.console.print(Text.assemble((str(status), style), "  " + told))
+
+    def ready(self, port: int, admin_port: int, api_port: int, tokens: Mapping[str, str], directory: Path) -> None:
         self.title("Now it is yours", "The password is the JWT. Each block is one line to paste into a shell.")
         for person in PEOPLE:
             self.console.print(f"\n[bold]{person.name}[/bold]: {person.about}", highlight=False)
@@ -77,6 +88,8 @@ class Show:
         home, command = from_here(directory), _own_command()
         print()
         print(f"metrics  http://127.0.0.1:{admin_port}/metrics     log {home}/gateway.log")
+        print(f"admin    export OTTO=$(cat {home}/tokens/otto.jwt) AMY=$(cat {home}/tokens/amy.jwt)")
+        print(f"         {curl_line(home, api_port)}")
         print(f"audit    {command} audit tail -f {home}/audit/audit.jsonl")
         print(
             f'explain  {command} explain -c {home}/tenantgate.toml --tenant acme --user ana --role analyst "SELECT …"'
@@ -126,6 +139,11 @@ def psql_line(person: Person, port: int, token: str) -> str:
         f"PGPASSWORD={token} psql "
         f'"host=localhost port={port} user={person.name} dbname={database} sslmode=require"{question}'
     )
+
+
+def curl_line(home: Path, port: int) -> str:
+    """The shell line that lists the tenants through the admin API."""
+    return f'curl --cacert {home}/keys/server.crt -H "Authorization: Bearer $OTTO" https://localhost:{port}/v1/tenants'
 
 
 def _own_command() -> str:

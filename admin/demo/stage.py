@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,15 +12,16 @@ from pathlib import Path
 import psycopg
 
 from admin.demo import facts
-from admin.demo.child import GatewayChild
+from admin.demo.child import AdminChild, GatewayChild
 from admin.demo.dataset import DATASET_VERSION
 from admin.demo.embedded import EmbeddedError, EmbeddedPostgres, choose_runner, find_binaries, free_port
 from admin.demo.home import Home, State, from_here, new_state
 from admin.demo.keys import certificate, signing_key, write_private
-from admin.demo.people import PEOPLE, mint
-from admin.demo.policy import policy_text
+from admin.demo.people import ADMINS, PEOPLE, mint
 from admin.demo.schema import load_demo
-from admin.demo.settings import config_text
+from admin.demo.settings import Ports, config_text
+from admin.demo.store import fill_store
+from proxy.postgres.wire.scram import make_verifier
 
 Say = Callable[[str], None]
 
@@ -32,6 +34,7 @@ class Wishes:
     pg_bin: Path | None = None
     port: int = 6432
     admin_port: int = 9632
+    api_port: int = 9633
     rebuild: bool = False
 
 
@@ -42,6 +45,7 @@ class Stage:
     home: Home
     port: int
     gateway: GatewayChild
+    admin: AdminChild
     postgres: EmbeddedPostgres
     tokens: dict[str, str] = field(repr=False)
     facts: facts.Facts = field(repr=False)
@@ -54,16 +58,26 @@ def staged(wishes: Wishes, say: Say) -> Iterator[Stage]:
     with home.locked(), contextlib.ExitStack() as stack:
         postgres, state, truth = _open_server(home, wishes, say, stack)
         tokens = _write_keys_and_tokens(home)
-        port, admin_port = _choose_ports(wishes, say)
-        home.policy.write_text(policy_text(), encoding="utf-8")
-        write_private(home.target_password, state.gateway_password.encode())
-        config = config_text(home, port=port, admin_port=admin_port, target_port=postgres.port)
-        write_private(home.config, config.encode())
-        gateway = GatewayChild(home.config, home.gateway_log, admin_port)
-        stack.callback(gateway.stop)
-        gateway.start()
-        say(f"gateway on localhost:{port} (TLS), configuration {from_here(home.config)}")
-        yield Stage(home, port, gateway, postgres, tokens, truth)
+        ports = _choose_ports(wishes, postgres.port, say)
+        fill_store(home)
+        _write_config(home, state, ports, postgres)
+        gateway = GatewayChild(home.config, home.gateway_log, ports.metrics)
+        admin = AdminChild(home.config, home.admin_log, ports.api)
+        for child in (gateway, admin):
+            stack.callback(child.stop)
+            child.start()
+        say(f"gateway on localhost:{ports.clients} (TLS), configuration {from_here(home.config)}")
+        say(f"admin API on https://localhost:{ports.api}/v1")
+        yield Stage(home, ports.clients, gateway, admin, postgres, tokens, truth)
+
+
+def _write_config(home: Home, state: State, ports: Ports, postgres: EmbeddedPostgres) -> None:
+    account = secrets.token_urlsafe(24)
+    write_private(home.account_password, account.encode())
+    write_private(home.target_password, state.gateway_password.encode())
+    write_private(home.superuser_password, state.superuser_password.encode())
+    config = config_text(home, ports, verifier=make_verifier(account), superuser=postgres.superuser)
+    write_private(home.config, config.encode())
 
 
 def _open_server(
@@ -140,15 +154,19 @@ def conninfo(postgres: EmbeddedPostgres) -> str:
 def _write_keys_and_tokens(home: Home) -> dict[str, str]:
     key = signing_key(home.signing_key, home.public_key)
     certificate(home.certificate, home.certificate_key)
-    tokens = {person.name: mint(person, key) for person in PEOPLE}
+    tokens = {person.name: mint(person, key) for person in (*PEOPLE, *ADMINS)}
     for name, token in tokens.items():
         write_private(home.tokens / f"{name}.jwt", token.encode())
     return tokens
 
 
-def _choose_ports(wishes: Wishes, say: Say) -> tuple[int, int]:
-    port, admin_port = free_port(wishes.port), free_port(wishes.admin_port)
-    for wanted, got in ((wishes.port, port), (wishes.admin_port, admin_port)):
+def _choose_ports(wishes: Wishes, target: int, say: Say) -> Ports:
+    taken: list[int] = []
+    for wanted in (wishes.port, wishes.admin_port, wishes.api_port):
+        got = free_port(wanted)
+        while got in taken:
+            got = free_port(got + 1 if wanted else 0)
         if wanted not in (0, got):
             say(f"port {wanted} is taken: using {got}")
-    return port, admin_port
+        taken.append(got)
+    return Ports(taken[0], taken[1], taken[2], target)

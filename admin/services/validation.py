@@ -11,6 +11,7 @@ from admin.services.reach import name_of, require
 from admin.store.change import changing
 from admin.store.engine import Store
 from policy.problems import Problem
+from policy.snapshot import Snapshot
 
 
 async def problems_of(store: Store, actor: Actor, kind: str, entity_id: str, body: Body) -> tuple[Problem, ...]:
@@ -26,3 +27,11 @@ async def problems_of(store: Store, actor: Actor, kind: str, entity_id: str, bod
         except Invalid as error:
             return error.problems
     return ()
+
+
+async def with_draft(store: Store, actor: Actor, entity_id: str, body: Body) -> Snapshot:
+    """The policy as it would be with this one in it, which stays out. Raises Refused, NotFound, Invalid."""
+    async with changing(store, actor) as change:
+        tenant = tenant_asked("policy", entity_id, body)
+        await require(change.session, actor, CONTROL["policy"], "write", tenant, name_of("policy", entity_id))
+        return (await judge(change, [("policy", entity_id, body)])).after

@@ -50,7 +50,7 @@ def _assignment_columns(entity_id: str, body: Body) -> dict[str, Any]:
 
 
 def _policy_columns(entity_id: str, body: Body) -> dict[str, Any]:
-    return {"tenant": body.get("tenant"), "status": body.get("status", "draft")}
+    return {"tenant": body.get("tenant"), "status": body.get("state", "active")}
 
 
 def _revocation_columns(entity_id: str, body: Body) -> dict[str, Any]:

@@ -25,13 +25,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(directory: Path, *options: str) -> list[str]:
-    ports = ["--port", str(free_port()), "--admin-port", str(free_port())]
+    ports = ["--port", str(free_port()), "--admin-port", str(free_port()), "--api-port", str(free_port())]
     return [sys.executable, "-m", "admin.cli.main", "demo", "--dir", str(directory), *ports, *options]
 
 
 def check(directory: Path) -> str:
     done = subprocess.run(
-        command(directory, "--check"), cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+        command(directory, "--check"), cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     return done.stdout
@@ -93,7 +93,7 @@ def test_nothing_is_left_when_it_is_told_to_stop(directory: Path, kill: signal.S
 @pytest.fixture
 def without_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway is not what the tests of the data directory are about."""
-    monkeypatch.setattr("admin.demo.child.GatewayChild.start", lambda self: None)
+    monkeypatch.setattr("admin.demo.child.Child.start", lambda self: None)
 
 
 def orders_on(stage: Stage) -> int:

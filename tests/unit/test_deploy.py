@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -129,6 +132,47 @@ def test_the_sample_configuration_is_right(deploy: Path) -> None:
     assert reading.policy_file is not None
     snapshot = load_policy(reading.policy_file, version=1, targets=["shop"], databases=reading.databases)
     assert sorted(snapshot.tenants) == ["acme", "globex"]
+
+
+def test_the_admin_api_is_configured_beside_the_gateway(deploy: Path) -> None:
+    """compose.admin.yaml: what it mounts is there, its configuration and policy are right, the API's password fits."""
+    from admin.cli.api_settings import load_api_settings
+    from policy.document import parse_policy
+    from proxy.postgres.wire.scram import parse_verifier
+
+    added = yaml.safe_load((deploy / "compose.admin.yaml").read_text())
+    services = added["services"]
+    sources = [v.split(":")[0] for s in services.values() for v in s["volumes"] if v.startswith("./")]
+    sources += [secret["file"] for secret in added["secrets"].values()]
+    assert all((deploy / source).exists() for source in sources)
+    assert services["admin"]["ports"] == ["127.0.0.1:9633:9633"]
+    assert "superuser_password" not in services["gateway"]["secrets"]
+
+    config = deploy / "config" / "with-store.toml"
+    text = config.read_text().replace("/run/secrets/server_key", str(deploy / "secrets" / "server.key"))
+    config.write_text(text.replace("/run/secrets", str(deploy / "secrets")))
+    reading = read_config(config, os.environ)
+    assert reading.problems == ()
+    assert reading.config is not None
+    settings = load_api_settings(config, reading.config)
+    (gateway,) = settings.gateways
+    account = reading.config.auth.service_accounts[gateway.user]
+    assert parse_verifier(account.verifier) == _verifier_of(gateway.password, account.verifier)
+    document = yaml.safe_load((deploy / "config" / "store-policy.yaml").read_text())
+    targets = document.pop("targets")
+    parse_policy(yaml.safe_dump(document), version=1, targets=targets, databases={"shop": "shop"})
+
+
+def _verifier_of(password: str, like: str) -> object:
+    """The verifier that this password has with the other's salt and iterations."""
+    from proxy.postgres.wire.scram import parse_verifier
+
+    salt = base64.b64decode(like.split("$")[1].partition(":")[2])
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 4096)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    head = "$".join(like.split("$")[:2])
+    return parse_verifier(f"{head}${base64.b64encode(stored).decode()}:{base64.b64encode(server).decode()}")
 
 
 def test_no_secret_is_in_the_repository() -> None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from admin.api.answers import Json
 from admin.api.body import ExplainBody, StrictRoute
 from admin.api.caller import Caller, CallerParam, ControlParam, above
-from admin.api.control import Control, ExplainRequest
+from admin.api.control import Control, Explain, ExplainRequest
 from admin.api.problems import ApiProblem
 from admin.services.errors import NotFound
 from admin.services.reach import name_of
@@ -39,16 +39,21 @@ async def explain_body(control: ControlParam, caller: CallerParam, body: Explain
 
 
 async def _answer(control: Control, caller: Caller, body: dict[str, object]) -> Response:
+    explain_it, request = asked(control, caller, body)
+    return Json(await explain_it(caller.snapshot, request))
+
+
+def asked(control: Control, caller: Caller, body: dict[str, object]) -> tuple[Explain, ExplainRequest]:
+    """What explains, and what is to be explained. Raises NotFound, ApiProblem."""
     if control.explain is None:
         raise ApiProblem(
             404, "not-configured", "no target is configured here", hint="Start it with -c tenantgate.toml."
         )
     request = _request(caller, body)
-    what = name_of("tenant", request.tenant)
     over = above(request.tenant, caller.snapshot)
     if request.tenant not in caller.snapshot.tenants or not caller.actor.may_in("policy", "read", request.tenant, over):
-        raise NotFound(what)
-    return Json(await control.explain(caller.snapshot, request))
+        raise NotFound(name_of("tenant", request.tenant))
+    return control.explain, request
 
 
 def _request(caller: Caller, body: dict[str, object]) -> ExplainRequest:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from admin.api.answers import Json, one
-from admin.api.body import NewPolicyBody, PolicyBody, StrictRoute, named, take_id
+from admin.api.body import DryRunBody, NewPolicyBody, PolicyBody, ReplayBody, StrictRoute, named, take_id
 from admin.api.caller import CallerParam, ControlParam
 from admin.api.once import OnceParam
 from admin.api.preconditions import required_match
+from admin.api.problems import ApiProblem
+from admin.api.routes.audit import time_of, trail_of
+from admin.api.routes.explain import asked
 from admin.api.routes.parameters import IfMatch, IfNoneMatch, PagingParam
 from admin.services import policies
-from admin.services.validation import problems_of
+from admin.services.validation import problems_of, with_draft
 
 router = APIRouter(prefix="/policies", tags=["policies"], route_class=StrictRoute)
 
@@ -42,6 +47,28 @@ async def validate_policy(control: ControlParam, caller: CallerParam, body: NewP
     return Json({"valid": not problems, "errors": listed})
 
 
+@router.post("/dry-run", summary="What a statement becomes now, and what with this policy. Nothing is changed")
+async def dry_run(control: ControlParam, caller: CallerParam, body: DryRunBody) -> Response:
+    policy_id, fields, rest = _draft_of(body)
+    explain, request = asked(control, caller, rest)
+    after = await with_draft(control.store, caller.actor, policy_id, {**fields, "state": "active"})
+    now, then = await explain(caller.snapshot, request), await explain(after, request)
+    return Json({"now": now, "then": then})
+
+
+@router.post("/replay", summary="What this policy would have made of the audited statements. Nothing is run")
+async def replay(control: ControlParam, caller: CallerParam, body: ReplayBody) -> Response:
+    policy_id, fields, rest = _draft_of(body)
+    caller.actor.require_everywhere("audit", "read", "replaying statements of all tenants")
+    after = await with_draft(control.store, caller.actor, policy_id, {**fields, "state": "draft"})
+    trail = trail_of(control)
+    since, until = (time_of(name, rest.pop(name, None)) for name in ("since", "until"))
+    if rest:
+        errors = [(name, "is not known", "") for name in sorted(rest)]
+        raise ApiProblem(422, "invalid", "the request is not valid", errors=errors)
+    return Json(await trail.replay(caller.snapshot, after, since, until))
+
+
 @router.get("/{policy_id:path}", summary="One policy")
 async def get_policy(
     control: ControlParam, caller: CallerParam, policy_id: str, if_none_match: IfNoneMatch = None
@@ -64,3 +91,14 @@ async def delete_policy(
     etag = required_match(if_match)
     await policies.delete_policy(control.store, caller.actor, policy_id, etag=etag)
     return Response(None, 204)
+
+
+def _draft_of(body: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The policy's id and body, and what else was sent. Raises ApiProblem."""
+    rest = dict(body)
+    policy = rest.pop("policy", None)
+    if not isinstance(policy, dict):
+        problem = ("policy", "is missing, or not an object", "Write the policy with its id.")
+        raise ApiProblem(422, "invalid", "the request is not valid", errors=[problem])
+    policy_id, fields = take_id(policy)
+    return policy_id, fields, rest

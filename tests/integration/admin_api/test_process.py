@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -194,6 +195,60 @@ def test_statements_are_explained_and_targets_examined(gateway: Following, admin
     assert findings.status_code == 200, findings.text
     assert all({"severity", "object", "why"} <= finding.keys() for finding in findings.json()["findings"])
     assert admin.call(ann, "GET", "/targets/shop/doctor").status_code in (403, 404)
+
+
+def test_the_data_planes_audit_is_searched_within_ones_tenants(gateway: Following, admin: AdminProcess) -> None:
+    operator, ann = gateway.tokens["operator"], gateway.tokens["ann"]
+    for person in (ALICE, BOB):
+        with gateway.connect(person, autocommit=True) as session:
+            session.execute("SELECT count(*) AS audited_by_api FROM orders")
+
+    def found(token: str, query: str = "text=audited_by_api") -> list[dict[str, Any]]:
+        answer = admin.call(token, "GET", f"/audit/events?{query}")
+        assert answer.status_code == 200, answer.text
+        return [item["event"] for item in answer.json()["items"]]
+
+    eventually(lambda: len(found(operator)) == 2, "not both are found")
+    assert {event["tenant"] for event in found(ann)} == {"acme"}
+    assert found(ann, "user=bob") == []
+    first = admin.call(ann, "GET", "/audit/events?limit=1").json()
+    second = admin.call(ann, "GET", f"/audit/events?limit=1&cursor={first['next_cursor']}")
+    assert second.json()["items"] != first["items"]
+    assert admin.call(operator, "GET", f"/audit/events?limit=1&cursor={first['next_cursor']}").status_code == 400
+    assert admin.call(ann, "GET", "/audit/events?risk=enormous").status_code == 422
+
+
+def test_reports_are_of_ones_tenant(gateway: Following, admin: AdminProcess) -> None:
+    ann, gus = gateway.tokens["ann"], gateway.tokens["gus"]
+    report = admin.call(ann, "GET", "/compliance/soc2?since=2026-01-01T00:00:00Z")
+    assert report.status_code == 200, report.text
+    assert (report.json()["tenant"], bool(report.json()["controls"])) == ("acme", True)
+    headers = {"TenantGate-Tenant": "acme"}
+    assert admin.call(gus, "GET", "/compliance/soc2?since=2026-01-01T00:00:00Z", **headers).status_code == 404
+    assert admin.call(ann, "GET", "/compliance/nonsense?since=2026-01-01T00:00:00Z").status_code == 404
+
+
+def test_a_policy_is_tried_before_it_is_in_force(gateway: Following, admin: AdminProcess) -> None:
+    operator, ann = gateway.tokens["operator"], gateway.tokens["ann"]
+    policy = {
+        "id": "no-cards",
+        "cedar": 'forbid (principal, action == Action::"select", resource == Table::"customers");',
+    }
+    bad = admin.call(operator, "POST", "/policies/validate", {"id": "x", "cedar": "forbid (;"})
+    assert (bad.status_code, bad.json()["valid"]) == (200, False)
+    good = admin.call(operator, "POST", "/policies/validate", policy)
+    assert good.json() == {"valid": True, "errors": []}, good.text
+    with gateway.connect(ALICE, autocommit=True) as session:
+        session.execute("SELECT count(*) AS tried FROM customers")
+    question = {"tenant": "acme", "subject": "alice", "roles": ["app"], "sql": "SELECT count(*) FROM customers"}
+    tried = admin.call(operator, "POST", "/policies/dry-run", {"policy": policy, **question})
+    assert tried.status_code == 200, tried.text
+    assert (tried.json()["now"]["decision"], tried.json()["then"]["decision"]) == ("sent", "refused")
+    replayed = admin.call(operator, "POST", "/policies/replay", {"policy": policy})
+    assert replayed.status_code == 200, replayed.text
+    assert any("tried" in each["statement"] for each in replayed.json()["differences"]), replayed.text
+    assert admin.call(ann, "POST", "/policies/replay", {"policy": policy}).status_code == 403
+    assert admin.call(operator, "GET", "/policies/no-cards").status_code == 404
 
 
 def test_its_log_has_who_did_what_and_no_secret(gateway: Following, admin: AdminProcess) -> None:
