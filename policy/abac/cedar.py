@@ -19,6 +19,7 @@ from policy.names import TablePattern, parse_identifier, parse_table_name
 MAX_CEDAR_CHARS = 20_000
 _UNFINISHED = ("unexpected end of input", "invalid token")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|::|&&|\|\||[=!<>]=|\S')
+_UNEXPECTED = re.compile(r"unexpected token `(.+)`")
 _OF_POLICY = re.compile(r"for policy `[^`]*`, ")
 _FAILED_POLICY = re.compile(r"evaluating policy `([^`]*)`")
 
@@ -106,6 +107,9 @@ def _place_of(text: str, message: str) -> tuple[int, int]:
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if has_it(middle) else (middle + 1, high)
+    named = _UNEXPECTED.fullmatch(message)
+    if named and low > 1 and text[starts[low - 2] : ends[low - 2]] == named[1]:
+        low -= 1  # Cedar names a token when it has seen the next
     return _line_and_column(text, starts[low - 1])
 
 

@@ -28,6 +28,7 @@ TIME_STEPS: Final = ("minute", "hour", "day", "week", "month", "quarter", "year"
 _MARK: Final = "\x02"  # no expression of a document holds it: it is no SQL
 _TEXTS: Final = frozenset({"text", "character varying", "character", "citext"})
 _INTEGERS: Final = {"smallint": 3, "integer": 7, "bigint": 15}  # hexadecimal digits that surely fit
+_LEAST: Final = {"smallint": -(2**15), "integer": -(2**31), "bigint": -(2**63)}
 _NUMBERS: Final = frozenset({*_INTEGERS, "numeric", "real", "double precision"})
 _TIMES: Final = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
 _LENGTH: Final = re.compile(r"\((\d+)\)$")
@@ -155,7 +156,9 @@ def _range(mask: Mask, value: str, column: Column) -> str | None:
         return None
     step = f"({mask.text})::pg_catalog.numeric"
     lower = f"pg_catalog.floor(({value})::pg_catalog.numeric / {step}) * {step}"
-    return f"({lower})::{cast_name(column)}"
+    if name in _LEAST:  # an error would tell of a value at the very end
+        lower = f"CASE WHEN ({value}) IS NULL THEN NULL ELSE GREATEST({lower}, {_LEAST[name]}) END"
+    return f"({lower})::{column.declared_type or cast_name(column)}"
 
 
 def _token(_mask: Mask, text: str) -> str:
