@@ -7,6 +7,7 @@ policies cannot tell apart (tables with the same tags, named by none) is asked a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,7 @@ class Book:
         return applied + [self.policies[name] for name in matches.failed if self.policies[name].restricts]
 
     def _evaluate(self, number: int, group: _Group, facts: Facts, things: Sequence[Thing]) -> None:
-        principal, context = principal_of(facts), context_of(facts)
+        principal, context = principal_of(facts), json.dumps(context_of(facts))
         entities = {_key(each["uid"]): each for each in entities_of(facts)}
         requests: list[Json] = []
         for index, thing in enumerate(things):

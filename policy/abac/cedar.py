@@ -204,6 +204,7 @@ def _entities(node: Json) -> Iterator[dict[str, str]]:
                 yield from _entities(each)
 
 
+@lru_cache(maxsize=16_384)
 def table_id(schema: str, name: str) -> str:
     """The Cedar id of a table: `public.orders`."""
     return str(TablePattern(schema, name))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -56,11 +56,12 @@ class _Said:
 class Decider:
     """The policies of one snapshot put to work. Lifetime: its snapshot."""
 
-    __slots__ = ("_snapshot", "book")
+    __slots__ = ("_known", "_snapshot", "book")
 
     def __init__(self, snapshot: Snapshot, *, drafts: bool = False, before: Decider | None = None) -> None:
         """drafts: count drafts as if they were active, for replay and tests. before: of the snapshot before."""
         self._snapshot = snapshot
+        self._known: dict[str, dict[_TableKey, _Things]] = {}  # by target
         if before is not None and not drafts and before._snapshot.policies == snapshot.policies:
             self.book: Book = before.book
             return
@@ -79,7 +80,7 @@ class Decider:
         own_schema = access.isolation is Isolation.SCHEMA
         keys = {*access.tables, *((_own(key) if own_schema else key) for key in {*rules, *self._named()})}
         schemas = set() if own_schema else {*access.schemas, *self.book.schemas}
-        said = self._ask(keys, schemas, rules, asker)
+        said = self._ask(access.target, keys, schemas, rules, asker)
         principal = asker.principal
 
         def table(key: _TableKey) -> TableAccess:
@@ -112,9 +113,17 @@ class Decider:
             yield parse_table_name(name.rpartition(".")[0])
 
     def _ask(
-        self, keys: Iterable[_TableKey], schemas: Iterable[str], rules: Mapping[_TableKey, TableRule], asker: Asker
+        self,
+        target: str,
+        keys: Set[_TableKey],
+        schemas: Iterable[str],
+        rules: Mapping[_TableKey, TableRule],
+        asker: Asker,
     ) -> _Answers:
-        things = {key: self._things(_public(key), rules.get(_public(key))) for key in keys}
+        known = self._known.setdefault(target, {})
+        for key in keys - known.keys():
+            known[key] = self._things(_public(key), rules.get(_public(key)))
+        things = {key: known[key] for key in keys}
         of_schemas = {schema: _Things(self.book.any_table(schema), {}, _other(self.book, schema)) for schema in schemas}
         default = _Things(self.book.any_table(""), {}, _other(self.book, ""))
         every = {DATABASE}

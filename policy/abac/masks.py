@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Final
 
 from policy.abac.model import Mask
@@ -34,6 +35,7 @@ _TIMES: Final = frozenset({"date", "timestamp without time zone", "timestamp wit
 _LENGTH: Final = re.compile(r"\((\d+)\)$")
 
 
+@lru_cache(maxsize=4096)
 def written(mask: Mask, under: str = "") -> str:
     """The mask as a text. under: the mask (SQL of a role) that it is laid over; "": the column itself."""
     return _MARK + json.dumps([mask.kind, mask.text, mask.first, mask.last, mask.fill, under])
@@ -72,6 +74,7 @@ def mask_sql(text: str, column: Column) -> str:
     return sql
 
 
+@lru_cache(maxsize=4096)
 def describe(text: str) -> str:
     """A mask in a word, for `explain`."""
     return str(json.loads(text[1:])[0])

@@ -55,7 +55,7 @@ def server(request: pytest.FixtureRequest) -> Any:
 def _shown(server: psycopg.Connection[tuple[Any, ...]], expression: str, type_name: str, value: object) -> Any:
     sql = f"SELECT ({expression})::text, pg_typeof(({expression})) FROM (SELECT %s::{type_name} AS v) t"
     sql = sql.replace("%", "%%").replace("%%s::", "%s::")
-    row = server.execute(sql, (value,)).fetchone()  # type: ignore[call-overload]
+    row = server.execute(sql, (value,)).fetchone()
     assert row is not None
     assert row[1] == _NAMES.get(type_name, type_name), expression
     return row[0]

@@ -44,7 +44,8 @@ def test_what_a_policy_asks_is_known() -> None:
         'principal.tenant.tier == "gold" && resource in Table::"sales.leads" };'
     )
     assert parsed.facts == {"roles", "claim region", "hour", "tenant"}
-    assert (parsed.tables, parsed.schemas) == ({"sales.leads"}, {"sales"})
+    assert parsed.tables == {"sales.leads"}
+    assert parsed.schemas == {"sales"}
     assert parse_cedar('permit (principal == User::"ann", action, resource);').facts == {"subject"}
     assert parse_cedar("forbid (principal, action, resource) when { principal == principal };").facts == {
         "subject", "roles", "method", "tenant", "claims",

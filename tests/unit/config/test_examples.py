@@ -10,11 +10,17 @@ import pytest
 import yaml
 
 from policy import document, document_quotas, document_tenants, document_tiers
+from policy.abac.cases import read_cases
+from policy.abac.masks import KINDS as MASK_KINDS
+from policy.abac.model import EFFECTS, STATEMENT_ACTIONS, STATES, TABLE_ACTIONS
+from policy.abac.schema import CONTEXT
 from policy.builtin_roles import BUILTIN_ROLES
 from policy.document import load_policy
 from policy.document_assignments import ASSIGNMENT_FIELDS
+from policy.document_policies import POLICY_KEYS
 from policy.document_roles import ROLE_FIELDS
 from policy.permissions import ACTIONS, SCOPES
+from policy.problems import Problems
 from policy.settled import BUILTIN_FLAGS
 from proxy import config
 from proxy.config_file import read_config
@@ -120,6 +126,23 @@ def test_examples_in_policy_md_are_policies() -> None:
     for block in blocks:
         whole = yaml.safe_dump(_AROUND | yaml.safe_load(block))
         assert document.parse_policy(whole, version=1, targets={"shop"})
+
+
+def test_examples_in_abac_md_are_policies_and_cases() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", _read("abac.md"), re.DOTALL)]
+    (policy,) = (block for block in blocks if "policies" in block)
+    snapshot = document.parse_policy(yaml.safe_dump(_AROUND | policy), version=1, targets={"shop"})
+    assert {each.state for each in snapshot.policies.values()} == {"active", "dry_run"}
+    (cases,) = (block for block in blocks if "cases" in block)
+    problems = Problems()
+    assert len(read_cases(problems, cases)) == 2
+    assert problems.found == []
+
+
+def test_abac_md_names_every_word() -> None:
+    text = _read("abac.md")
+    words = {*EFFECTS, *MASK_KINDS, *STATES, *CONTEXT, *POLICY_KEYS, *TABLE_ACTIONS, *STATEMENT_ACTIONS}
+    assert {word for word in words if not re.search(rf"\b{word}\b", text)} == set()
 
 
 def _read(name: str) -> str:
