@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from proxy.config_sinks import SinkConfig
+from proxy.config_watch import WatchConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ class AuditConfig:
     hashed_columns: tuple[str, ...] = ()
     parameter_key: str | None = field(default=None, repr=False)
     sinks: tuple[SinkConfig, ...] = ()
+    watch: WatchConfig = field(default_factory=WatchConfig)
     on_failure: str = "deny"  # deny | spill | block
     spill_directory: Path | None = None
     spill_key: str | None = field(default=None, repr=False)

@@ -36,6 +36,7 @@ from proxy.config_quotas import read_quotas
 from proxy.config_sinks import read_sinks
 from proxy.config_tls import check_authorities, read_tls
 from proxy.config_values import Reading, Table
+from proxy.config_watch import read_watch
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_WORKERS = 60
@@ -258,6 +259,7 @@ def _read_audit(table: Table) -> AuditConfig:
         hashed_columns=table.strings("hashed_columns", default.hashed_columns),
         parameter_key=table.secret("parameter_key"),
         sinks=read_sinks(table),
+        watch=read_watch(table),
         on_failure=table.choice("on_failure", default.on_failure, ("deny", "spill", "block")),
         spill_directory=table.file_path("spill_directory"),
         spill_key=table.secret("spill_key"),

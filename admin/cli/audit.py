@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_verify(commands)
     _add_tail(commands)
     _add_head(commands)
-    for name in ("audit_prove", "audit_search", "audit_replay", "audit_forward", "audit_retention"):
+    for name in ("audit_prove", "audit_search", "audit_replay", "audit_forward", "audit_retention", "audit_watch"):
         import_module(f"admin.cli.{name}").add_parser(commands)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--sink", action="append", metavar="NAME", help="this sink only; may be given again")
     parser.add_argument("--once", action="store_true", help="forward what is there and end")
     parser.add_argument("--status", action="store_true", help="print up to where the sinks are, as JSON, and end")
-    parser.add_argument("--metrics", type=_address, metavar="HOST:PORT", help="serve /metrics there")
+    parser.add_argument("--metrics", type=parse_address, metavar="HOST:PORT", help="serve /metrics there")
     parser.set_defaults(run=run)
 
 
-def _address(text: str) -> tuple[str, int]:
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST:PORT, for argparse."""
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise argparse.ArgumentTypeError("HOST:PORT, for example 127.0.0.1:9633")
@@ -94,6 +96,9 @@ async def _forward(config: AuditConfig, chosen: list[SinkConfig], arguments: arg
     from proxy.audit.forward.forwarder import Forwarder
 
     forwarders = [Forwarder(sink, _make(sink), config.path) for sink in chosen]
+    if config.watch.enabled:
+        alerts = [replace(sink, name=f"{sink.name}-alerts") for sink in chosen]
+        forwarders += [Forwarder(sink, _make(sink), config.path.with_name("alerts.jsonl")) for sink in alerts]
     if arguments.once:
         arrived = await asyncio.gather(*(each.run_once() for each in forwarders))
         for each in forwarders:

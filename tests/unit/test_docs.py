@@ -27,6 +27,7 @@ _INNER = {
         "shred",
         "prove",
         "keygen",
+        "watch",
     ),
     "compliance": ("report", "verify"),
 }

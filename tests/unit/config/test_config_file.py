@@ -12,6 +12,7 @@ from policy.errors import ConfigurationError
 from proxy import config
 from proxy.config_file import load_config, read_listen_section
 from proxy.config_sinks import SinkConfig
+from proxy.config_watch import WatchConfig
 from proxy.postgres.wire.scram import make_verifier
 from tests.harness.tokens import Issuer
 from tests.unit.config.conftest import ENVIRON, MINIMAL, SEAL_KEY, Write
@@ -113,6 +114,20 @@ key_store = "text-keys.sqlite"
 retention_days = 400
 retention_frameworks = ["soc2", "hipaa"]
 retention_tenants = {acme = 4000}
+[audit.watch]
+window_s = 60
+failed_logins = 3
+refused_statements = 4
+personal = ["public.customers"]
+habit_factor = 3
+habit_least = 50
+hours = "7-20"
+days = ["mon"]
+time_zone = "Europe/Berlin"
+learning_days = 7
+canary_relations = ["public.honey"]
+canary_tenants = ["trap"]
+unusual = true
 [audit.sinks.siem]
 type = "syslog"
 url = "tls://siem.example.com"
@@ -253,6 +268,22 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
                 1024**2,
             ),
         ),
+        WatchConfig(
+            True,
+            60.0,
+            3,
+            4,
+            ("public.customers",),
+            3.0,
+            50,
+            "7-20",
+            ("mon",),
+            "Europe/Berlin",
+            7,
+            ("public.honey",),
+            ("trap",),
+            True,
+        ),
         "spill",
         base / "spill",
         ENVIRON["SETTING_KEY"],
@@ -287,6 +318,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "mask_key",
         "setting_key",
         "kind",
+        "enabled",
         "signing_key",
         "spill_key",
         "text_key",
@@ -308,6 +340,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "service_accounts",
         "certificates",
         "sinks",
+        "watch",
         "quotas",
     }
     keys = {line.split(" = ")[0] for line in EVERYTHING.splitlines() if " = " in line}

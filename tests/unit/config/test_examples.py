@@ -73,7 +73,17 @@ def test_the_policy_of_the_compose_file_loads() -> None:
 
 def test_configuration_md_names_every_key() -> None:
     words = set(re.findall(r"[a-z0-9_]+", " ".join(re.findall(r"`([^`]+)`", _read("configuration.md")))))
-    sections = {"policy_file", "name", "common_name", "auth", "issuers", "sinks", "kind"}  # NAME, CN and section titles
+    sections = {
+        "policy_file",
+        "name",
+        "common_name",
+        "auth",
+        "issuers",
+        "sinks",
+        "kind",
+        "watch",
+        "enabled",
+    }  # NAME, CN and section titles
     fields = {
         field.name
         for value in vars(config).values()
