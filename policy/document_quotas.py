@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
-from policy.model import PeriodLimit, QuotaLimits
+from policy.model import NO_FLAGS, PeriodLimit, QuotaLimits
 from policy.problems import Problems, did_you_mean, join_key
 from policy.quota_periods import PERIODS
 from policy.settled import BUILTIN_FLAGS
@@ -130,14 +130,14 @@ def _per_period(
 _PERIOD_HINT = f"Write it as {{limit: 1000, per: day}}; a period is {', '.join(PERIODS[:-1])} or {PERIODS[-1]}."
 
 
-def read_switches(problems: Problems, path: str, value: object) -> MappingProxyType[str, bool]:
+def read_switches(problems: Problems, path: str, value: object) -> Mapping[str, bool]:
     """`{copy: off, reports: on}`; whether a flag of the policy's own is known is asked when it is put in force."""
     switches = {}
     for name, body in as_mapping(problems, path, value).items():
         if WORD.fullmatch(name) is None:
             problems.add(join_key(path, name), "not a name for a flag", "Lower case letters, digits and _.")
         switches[name] = as_flag(problems, join_key(path, name), body)
-    return MappingProxyType(switches)
+    return MappingProxyType(switches) if switches else NO_FLAGS
 
 
 def check_switches(problems: Problems, path: str, names: Collection[str], known: Collection[str]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from policy.document_quotas import read_quotas, read_switches
-from policy.model import Isolation, Tenant, TenantStatus
+from policy.model import NO_ITEMS, Isolation, Tenant, TenantStatus
 from policy.names import MAX_NAME_BYTES
 from policy.problems import Problems, did_you_mean, join_key
 from policy.timestamps import TIMESTAMP_HINT, parse_timestamp
@@ -91,7 +91,7 @@ def _slug(problems: Problems, path: str, fields: dict[str, object]) -> str:
     return text
 
 
-def _attributes(problems: Problems, path: str, value: object) -> MappingProxyType[str, str]:
+def _attributes(problems: Problems, path: str, value: object) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, body in as_mapping(problems, path, value).items():
         here = join_key(path, name)
@@ -104,7 +104,7 @@ def _attributes(problems: Problems, path: str, value: object) -> MappingProxyTyp
             found[name] = text
     if len(found) > MAX_ATTRIBUTES:
         problems.add(path, f"more than {MAX_ATTRIBUTES} attributes", "Attributes are for policies to compare.")
-    return MappingProxyType(found)
+    return MappingProxyType(found) if found else NO_ITEMS
 
 
 def _trial_ends(problems: Problems, path: str, fields: dict[str, object], status: str | None) -> float | None:

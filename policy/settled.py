@@ -57,13 +57,15 @@ def _over(own: QuotaLimits, tiers: QuotaLimits) -> QuotaLimits:
 
 
 def _lower(one: QuotaLimits, other: QuotaLimits) -> QuotaLimits:
-    """The lower of each limit; None is none."""
+    """The lower of each limit; None is none. Which are soft stays as it is: a flag that is off loosens nothing."""
     if other == _NO_QUOTAS:
         return one
     lower = {
         name: value
         for name in _LIMITS
-        if (value := getattr(other, name)) is not None and (getattr(one, name) is None or value < getattr(one, name))
+        if name != "soft"
+        and (value := getattr(other, name)) is not None
+        and (getattr(one, name) is None or value < getattr(one, name))
     }
     rate = other.statements_per_s
     if rate is not None and (one.statements_per_s is None or rate < one.statements_per_s):

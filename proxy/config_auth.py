@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from policy.model import LOCAL_ISSUER
 from proxy.config import AuthConfig, CertificateConfig, IssuerConfig, ServiceAccountConfig
 from proxy.config_values import Table
 from proxy.identity.authenticator import SUPPORTED_ALGORITHMS
@@ -35,6 +36,9 @@ def read_auth(table: Table) -> AuthConfig:
     for index, issuer in enumerate(auth.issuers):
         if issuer.issuer in seen:
             table.problem("issuers", f"[{index}] {issuer.issuer} is configured twice", "Name each issuer once.")
+        if issuer.issuer == LOCAL_ISSUER:
+            hint = "It stands for accounts of this configuration in the policy's assignments."
+            table.problem("issuers", f"[{index}] an issuer may not be called {LOCAL_ISSUER}", hint)
         seen.add(issuer.issuer)
     if not (auth.issuers or auth.service_accounts or auth.certificates):
         table.warn("", "nobody can log in", "Add an [[auth.issuers]] or an [auth.service_accounts.NAME].")

@@ -159,6 +159,12 @@ def test_issuers(read: Write, lines: str, key: str, words: str) -> None:
     assert (found, words in message) == (key, True), message
 
 
+def test_an_issuer_cannot_pass_for_the_configuration(read: Write) -> None:
+    issuer = ISSUER.replace("https://one", "local")
+    key, message, _ = _only(read(MINIMAL + issuer + 'key_file = "issuer.pem"\n'))
+    assert (key, "may not be called local" in message) == ("auth.issuers", True)
+
+
 def test_a_shared_secret_that_cannot_be_read_is_not_taken_for_another_algorithm(read: Write) -> None:
     assert _keys(read(MINIMAL + ISSUER + 'hs256_secret_env = "NOT_SET"\n')) == ["auth.issuers[0].hs256_secret_env"]
 
