@@ -327,8 +327,8 @@ def test_a_thousand_roles_are_resolved_soon() -> None:
         for i in range(1000)
     ]
     snapshot = _snapshot(*roles)
-    started = time.perf_counter()
+    started = time.process_time()
     access = _access(snapshot, Isolation.SHARED, *(role.name for role in roles))
-    assert time.perf_counter() - started < 20  # 1 s on the quiet machine
+    assert time.process_time() - started < 20  # of the processor; some 0.5 s
     assert len(access.tables) > 2000
     assert _access(snapshot, Isolation.SHARED, "r999").table("public", "t499").read
