@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from admin.services.errors import Invalid
+from admin.services.errors import Invalid, StoreUnavailable
 from admin.store.change import Change, policy_version
 from admin.store.engine import Store
 from admin.store.tables import PolicyEntryRow, TargetRow
@@ -37,19 +37,28 @@ async def databases_of(session: AsyncSession) -> dict[str, str]:
 
 
 async def picture(store: Store, session: AsyncSession, version: int | None = None) -> Snapshot:
-    """The policy as this transaction sees it (version: what that is, if it is known)."""
+    """The policy as this transaction sees it (version: what that is, if it is known). Raises StoreUnavailable when the
+    store holds what this program does not understand: nothing may be judged without it."""
     known = store.picture or policy_changes.EMPTY
     newest = await policy_version(session) if version is None else version
     if known.version == newest and store.picture is not None:
         return known
+    if known.version > newest:  # a store that was put back
+        known = policy_changes.EMPTY
     rows = await session.execute(
         select(PolicyEntryRow.kind, PolicyEntryRow.id, PolicyEntryRow.body)
         .where(PolicyEntryRow.version > known.version, PolicyEntryRow.version <= newest)
     )  # fmt: skip
     proposals = [(row.kind, row.id, None if row.body is None else read_canonical(row.body)) for row in rows]
     targets = await databases_of(session)
-    store.picture = _advance(Problems(), known, newest, proposals, targets)[0]
-    return store.picture
+    problems = _unknown_kinds(proposals)
+    after, _ = _advance(problems, known, newest, proposals, targets)
+    if problems.found:
+        place, message, _ = problems.found[0]
+        hint = "Was it written by another version of TenantGate? Nothing is changed while this is not understood."
+        raise StoreUnavailable(f"the store holds what is not understood: {place}: {message}", hint=hint)
+    store.picture = after
+    return after
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +75,7 @@ async def judge(change: Change, proposals: Collection[Proposal], targets: Mappin
     change makes them others than the store's."""
     before = await picture(change.store, change.session, change.before)
     databases = await databases_of(change.session) if targets is None else targets
-    problems = Problems()
-    for kind, entity_id, _ in proposals:
-        if kind not in SECTIONS:
-            problems.add(f"{kind}.{entity_id}", f"{kind} is nothing that this program knows", "")
+    problems = _unknown_kinds(proposals)
     after, made = _advance(problems, before, change.version, proposals, databases)
     if not problems.found:
         check_changes(problems, after, made, databases)
@@ -77,6 +83,14 @@ async def judge(change: Change, proposals: Collection[Proposal], targets: Mappin
         raise Invalid(tuple(problems.found))
     bodies = {(one.kind, one.id): WRITERS[one.kind](one.entity) for one in made if one.entity is not None}
     return Judged(after, bodies)
+
+
+def _unknown_kinds(proposals: Iterable[Proposal]) -> Problems:
+    problems = Problems()
+    for kind, entity_id, _ in proposals:
+        if kind not in SECTIONS:
+            problems.add(f"{kind}.{entity_id}", f"{kind} is nothing that this program knows", "")
+    return problems
 
 
 def _advance(

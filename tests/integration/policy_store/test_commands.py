@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,16 @@ def test_completion_is_a_script_that_completes(capsys: pytest.CaptureFixture[str
     done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["--isolation"]
     assert "bashcompinit" in said(capsys, "completion", "zsh")
+
+
+def test_a_gateway_does_not_start_without_its_store(tmp_path: Path) -> None:
+    config = tmp_path / "tenantgate.toml"
+    config.write_text(
+        '[policy]\nstore = "nowhere.db"\n[tls]\nmode = "off"\n[auth]\nplaintext_loopback = true\n'
+        '[[auth.issuers]]\nissuer = "i"\naudience = "a"\nhs256_secret = "00000000000000000000000000000000"\n'
+        '[targets.main]\nhost = "localhost"\ndatabase = "x"\nuser = "x"\n[audit]\npath = "audit.jsonl"\n'
+    )
+    command = [sys.executable, "-m", "admin.cli.main", "serve", "-c", str(config)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "cannot be read" in ended.stdout + ended.stderr

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -15,7 +18,10 @@ from admin.demo.people import ALICE, ANA, BOB, CAROL, OLGA, Person
 from admin.services.revocations import lift_revocation, revoke
 from admin.services.roles import put_role
 from admin.services.tenants import create_tenant, delete_tenant, patch_tenant, resume_tenant, suspend_tenant
+from admin.store.change import policy_version
+from admin.store.engine import Store
 from tests.integration.policy_store.conftest import ROOT, Following
+from tests.integration.test_workers import worker_pids
 
 COUNT = "SELECT count(*) FROM orders"
 
@@ -174,3 +180,32 @@ def test_a_reload_keeps_the_stores_policy(following: Following) -> None:
     following.stage.run(lambda store: patch_tenant(store, ROOT, "globex", {"name": "Globex"}))
     following.wait_for(lambda: {row[2] for row in console_rows(following)} == {max(versions) + 1}, "no more changes")
     assert json.dumps("Globex") not in following.log
+
+
+def test_new_workers_and_a_new_image_follow_too(following: Following) -> None:
+    """A worker that is killed and started again, then all of them by a restart without a refused connection."""
+    if following.stage.is_sqlite:
+        pytest.skip("one process has no workers")
+    check_renewed(following, lambda: kill_a_worker(following), 1)
+    check_renewed(following, lambda: os.kill(following.pid, signal.SIGUSR2), 2)
+
+
+def check_renewed(following: Following, act: Callable[[], None], workers: int) -> None:
+    """So many other workers serve after it, and a change that is made then is in force in each."""
+    before = set(worker_pids(following).values())
+    act()
+    following.wait_for(lambda: len(set(worker_pids(following).values()) - before) == workers, "no new workers")
+    following.wait_for(lambda: len(console_rows(following)) == 2, "not two workers")
+    name = f"Umbrella {workers}"
+    following.stage.run(lambda store: patch_tenant(store, ROOT, "umbrella", {"name": name}))
+    newest = following.stage.run(version_of)
+    following.wait_for(lambda: {row[2] for row in console_rows(following)} == {newest}, "a worker does not follow")
+
+
+def kill_a_worker(following: Following) -> None:
+    os.kill(next(iter(worker_pids(following).values())), signal.SIGKILL)
+
+
+async def version_of(store: Store) -> int:
+    async with store.reading() as session:
+        return await policy_version(session)

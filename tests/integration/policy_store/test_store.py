@@ -14,7 +14,7 @@ from sqlalchemy import select
 from admin.services import documents
 from admin.services.actor import Actor
 from admin.services.entity import Page
-from admin.services.errors import Conflict, EtagMismatch, Invalid, NotFound, Refused, VersionMismatch
+from admin.services.errors import Conflict, EtagMismatch, Invalid, NotFound, Refused, StoreUnavailable, VersionMismatch
 from admin.services.events import list_events, verify_events
 from admin.services.keeping import get, put, remove
 from admin.services.revocations import lift_revocation, revoke
@@ -311,5 +311,36 @@ def test_the_migrations_make_what_the_models_say(stage: StoreStage) -> None:
                 lambda sync: compare_metadata(MigrationContext.configure(sync), Base.metadata)
             )
         assert differences == []
+
+    on(stage, work)
+
+
+@pytest.mark.parametrize(("kind", "text"), [("role", '{"permissions": ["table:*:fly"]}'), ("spell", "{}")])
+def test_a_store_that_is_not_understood_is_changed_by_nobody(stage: StoreStage, kind: str, text: str) -> None:
+    on(stage, lambda store: create_tenant(store, ROOT, "acme", SHARED))
+    stage.sql(f"INSERT INTO policy_entries SELECT '{kind}', 'broken', version, '{text}' FROM policy_version")
+    with pytest.raises(StoreUnavailable, match="broken"):
+        stage.run(lambda store: create_tenant(store, ROOT, "globex", SHARED))
+    stage.sql("DELETE FROM policy_entries WHERE id = 'broken'")
+    stage.run(lambda store: create_tenant(store, ROOT, "globex", SHARED))
+
+
+def test_a_store_that_was_put_back_is_read_anew(stage: StoreStage) -> None:
+    async def work(store: Store) -> None:
+        await create_tenant(store, ROOT, "acme", SHARED)
+        await create_tenant(store, ROOT, "globex", SHARED)
+        source, targets = open_source(PolicyConfig(stage.url)), {"shop": "shop"}
+        snapshot = await snapshot_of(await source.read(0), EMPTY, targets)
+        assert set(snapshot.tenants) == {"acme", "globex"}
+        async with store.connecting() as connection:  # as from a backup of before globex
+            for table in ("policy_entries WHERE id", "places WHERE tenant", "tenants WHERE id"):
+                await connection.exec_driver_sql(f"DELETE FROM {table} = 'globex'")
+            await connection.exec_driver_sql("UPDATE policy_version SET version = 2")
+            await connection.commit()
+        batch = await source.read(snapshot.version)
+        assert (batch.base, batch.version) == (0, 2)
+        assert set((await snapshot_of(batch, EMPTY, targets)).tenants) == {"acme"}
+        await source.close()
+        await create_tenant(store, ROOT, "newer", {**SHARED, "value": "globex"})
 
     on(stage, work)
