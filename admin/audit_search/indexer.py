@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +81,7 @@ def _update(index: Path, log: Path, progress: Progress | None, rebuilt: bool) ->
     with contextlib.closing(open_index(index, write=True)) as connection:
         files = find_log_files(log)
         writer = _Writer(connection, sum(file.size for file in files), progress)
+        writer.prune(files)
         for file in files:
             writer.take_file(file)
         problems = connection.execute("SELECT count(*) FROM problems").fetchone()[0]
@@ -107,6 +108,17 @@ class _Writer:
         self._done = 0
         self._progress = progress
         self.lines = 0
+
+    def prune(self, files: Sequence[LogFile]) -> None:
+        """Forget files that are gone. Their words stay in the full-text index, and lead nowhere; so do day totals."""
+        known = {file.key for file in files}
+        for number, chain, first_seq in self._connection.execute("SELECT id, chain, first_seq FROM files").fetchall():
+            if (chain, first_seq) not in known:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for table in ("events", "problems"):
+                    self._connection.execute(f"DELETE FROM {table} WHERE file = ?", (number,))  # noqa: S608
+                self._connection.execute("DELETE FROM files WHERE id = ?", (number,))
+                self._connection.execute("COMMIT")
 
     def take_file(self, file: LogFile) -> None:
         place = self._place(file)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from admin.compliance.figures import Cell, Figure
 from admin.compliance.sources import Sources, date_of
+from policy.model import Role
 from policy.snapshot import Snapshot
 
 _TOTALS: Final = ("day", "tenant", "subject", "event", "action", "outcome", "decision", "sqlstate")
@@ -31,8 +32,8 @@ def reached(sources: Sources, entry: Mapping[str, Any]) -> Figure:
     where = dict(entry.get("where") or {})
     if entry.get("personal"):
         if sources.snapshot is None:
-            return Figure(entry["title"], "policy", missing=f"the policy could not be read: {sources.why_not}")
-        relations = personal_relations(sources.snapshot)
+            return Figure(entry["title"], "policy", missing=f"the policy could not be read: {sources.reason_unread}")
+        relations = personal_relations(sources.snapshot, sources.tenant)
         if not relations:
             hint = "no relation has a tag pii, phi, personal or sensitive, and no role masks one"
             return Figure(entry["title"], "policy", missing=f"the policy does not say which data is personal: {hint}")
@@ -40,7 +41,13 @@ def reached(sources: Sources, entry: Mapping[str, Any]) -> Figure:
     return _figure(sources, entry, "reached", _REACHED, where)
 
 
-def personal_relations(snapshot: Snapshot) -> list[str]:
+def roles_shown(snapshot: Snapshot, tenant: str | None) -> list[Role]:
+    """Roles by name: all, or those that are everybody's or this tenant's own."""
+    known = sorted(snapshot.roles.values(), key=lambda role: role.name)
+    return [role for role in known if tenant is None or role.tenant in (None, tenant)]
+
+
+def personal_relations(snapshot: Snapshot, tenant: str | None) -> list[str]:
     """Relations with a tag that says so, on them or on a column, and those of which some role sees masks only."""
     found = {
         f"{rule.schema}.{rule.name}"
@@ -48,7 +55,7 @@ def personal_relations(snapshot: Snapshot) -> list[str]:
         for rule in rules
         if _PERSONAL_TAGS & rule.tags or any(_PERSONAL_TAGS & tags for tags in rule.column_tags.values())
     }
-    for role in snapshot.roles.values():
+    for role in roles_shown(snapshot, tenant):
         found |= {table if "." in table else f"public.{table}" for table in {**role.masks, **role.denied_columns}}
     return sorted(found)
 

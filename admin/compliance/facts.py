@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from admin.compliance.evidence import personal_relations
+from admin.compliance.evidence import personal_relations, roles_shown
 from admin.compliance.figures import Cell, Figure
 from admin.compliance.sources import Sources
 from policy.model import TenantStatus
-from policy.snapshot import Snapshot
 from proxy.config import GatewayConfig
 
 _DAY_S: Final = 86_400
@@ -45,18 +44,21 @@ def authentication(sources: Sources, _: Mapping[str, Any]) -> Figure:
     rows: list[list[Cell]] = []
     exceptions: list[str] = []
     for issuer in auth.issuers:
+        if sources.tenant is not None and issuer.tenants is not None and sources.tenant not in issuer.tenants:
+            continue
         life = f"tokens of {issuer.max_lifetime_s / 3600:g} h at most"
         rows.append(["token issuer", issuer.issuer, f"{', '.join(issuer.algorithms)}; {life}"])
         if issuer.max_lifetime_s > _DAY_S:
             exceptions.append(f"issuer {issuer.issuer}: tokens may live longer than a day")
         if issuer.hs256_secret is not None:
             exceptions.append(f"issuer {issuer.issuer}: a shared secret signs tokens (HS256)")
-    for account in auth.service_accounts.values():
-        rows.append(["service account (SCRAM-SHA-256)", account.name, f"tenants {', '.join(sorted(account.tenants))}"])
-    for certificate in auth.certificates.values():
-        rows.append(
-            ["client certificate", certificate.common_name, f"tenants {', '.join(sorted(certificate.tenants))}"]
-        )
+    accounts = [("service account (SCRAM-SHA-256)", a.name, a.tenants) for a in auth.service_accounts.values()]
+    accounts += [("client certificate", c.common_name, c.tenants) for c in auth.certificates.values()]
+    for kind, name, whose in accounts:
+        if sources.tenant is None:
+            rows.append([kind, name, f"tenants {', '.join(sorted(whose))}"])
+        elif sources.tenant in whose:
+            rows.append([kind, name, f"tenant {sources.tenant}"])
     missing = None if rows else "no way to log in is configured"
     return Figure(title, _CONFIGURATION, ("kind", "name", "bounds"), rows, len(rows), exceptions, missing)
 
@@ -87,9 +89,7 @@ def roles(sources: Sources, _: Mapping[str, Any]) -> Figure:
         return _unread(title, _POLICY, sources)
     rows: list[list[Cell]] = []
     exceptions: list[str] = []
-    for role in sorted(sources.snapshot.roles.values(), key=lambda role: role.name):
-        if sources.tenant is not None and role.tenant not in (None, sources.tenant):
-            continue
+    for role in roles_shown(sources.snapshot, sources.tenant):
         permits = sorted(f"{p.kind}:{p.name}:{p.action}" for p in role.permissions)
         more = f" and {len(permits) - 6} more" if len(permits) > 6 else ""
         kept = f"{len(role.row_filters)} filters, {sum(map(len, role.masks.values()))} masks"
@@ -133,17 +133,18 @@ def personal_data(sources: Sources, _: Mapping[str, Any]) -> Figure:
     title = "Relations with personal data, and their masks"
     if sources.snapshot is None:
         return _unread(title, _POLICY, sources)
-    found = personal_relations(sources.snapshot)
+    found = personal_relations(sources.snapshot, sources.tenant)
     if not found:
         return Figure(title, _POLICY, missing="the policy tags no relation as personal, and masks none")
-    rows: list[list[Cell]] = [[name, _masks(sources.snapshot, name)] for name in found]
+    rows: list[list[Cell]] = [[name, _masks(sources, name)] for name in found]
     bare = [f"{name} is tagged as personal, and no role sees it masked" for name, masks in rows if not masks]
     return Figure(title, _POLICY, ("relation", "masked or denied columns, by role"), rows, len(rows), bare)
 
 
-def _masks(snapshot: Snapshot, relation: str) -> str:
+def _masks(sources: Sources, relation: str) -> str:
+    assert sources.snapshot is not None
     said = []
-    for role in sorted(snapshot.roles.values(), key=lambda role: role.name):
+    for role in roles_shown(sources.snapshot, sources.tenant):
         names = {n for n in (*role.masks, *role.denied_columns) if n in (relation, relation.removeprefix("public."))}
         columns = sorted({c for n in names for c in (*role.masks.get(n, ()), *role.denied_columns.get(n, ()))})
         if columns:
@@ -165,7 +166,7 @@ def tenants(sources: Sources, _: Mapping[str, Any]) -> Figure:
 
 
 def _unread(title: str, source: str, sources: Sources) -> Figure:
-    return Figure(title, source, missing=f"it could not be read: {sources.why_not or 'no configuration was given'}")
+    return Figure(title, source, missing=f"it could not be read: {sources.reason_unread}")
 
 
 FACTS: Final[Mapping[str, Callable[[Sources, Mapping[str, Any]], Figure]]] = {

@@ -14,6 +14,7 @@ from proxy.audit.forward.log_reader import LogReader
 from proxy.audit.forward.positions import read_positions
 from proxy.audit.log_files import LogFile, find_log_files
 from proxy.audit.verify import Progress, verify_files
+from proxy.config_sinks import SinkConfig
 
 
 def verify_log(log: Path, progress: Progress | None = None) -> list[ChainState]:
@@ -81,7 +82,7 @@ def log_copies(sources: Sources, _: Mapping[str, Any]) -> Figure:
     """Sinks that get a copy, and how far behind each is."""
     title, source = "Copies of the audit log elsewhere", "configuration: [audit.sinks]; positions of the forwarder"
     if sources.config is None:
-        return Figure(title, source, missing=f"the configuration could not be read: {sources.why_not}")
+        return Figure(title, source, missing=f"the configuration could not be read: {sources.reason_unread}")
     sinks = sources.config.audit.sinks
     if not sinks:
         return Figure(title, source, missing="no sink is configured: whoever can write the files can delete them")
@@ -90,12 +91,20 @@ def log_copies(sources: Sources, _: Mapping[str, Any]) -> Figure:
     for sink in sinks:
         positions = read_positions(state_directory(sources.log) / f"{sink.name}.json")
         behind = LogReader(sources.log).behind_bytes(positions)
-        rows.append([sink.name, sink.kind, sink.url.partition("://")[0] or "-", behind])
+        if sources.tenant is not None and sink.tenants and sources.tenant not in sink.tenants:
+            continue
+        rows.append(
+            [sink.name if sources.tenant is None else "-", sink.kind, sink.url.partition("://")[0] or "-", behind]
+        )
         if not positions:
-            exceptions.append(f"sink {sink.name}: nothing was forwarded yet")
+            exceptions.append(f"{_named(sources, sink)}: nothing was forwarded yet")
         elif behind > sink.max_behind_bytes:
-            exceptions.append(f"sink {sink.name}: {behind} bytes behind the log")
+            exceptions.append(f"{_named(sources, sink)}: {behind} bytes behind the log")
     return Figure(title, source, ("sink", "type", "transport", "bytes behind"), rows, len(rows), exceptions)
+
+
+def _named(sources: Sources, sink: SinkConfig) -> str:
+    return f"sink {sink.name}" if sources.tenant is None else f"a sink of type {sink.kind}"
 
 
 def day_range(since: float, until: float) -> tuple[int, int]:

@@ -43,6 +43,11 @@ class Sources:
     chains: Sequence[ChainState] | None = None
 
     @property
+    def reason_unread(self) -> str:
+        """Why configuration or policy could not be read; a tenant is not told, since others' names may be in it."""
+        return "ask your operator" if self.tenant is not None else self.why_not or "no configuration was given"
+
+    @property
     def days(self) -> int:
         return self.until - self.since
 

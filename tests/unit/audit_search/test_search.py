@@ -175,6 +175,9 @@ def test_a_removed_file_leaves_hits_out_and_says_so(log: Log, index: Path) -> No
     log.path.with_name("audit.jsonl.1").unlink()
     page = search(index, Query(), EVERYTHING)
     assert (seconds(page), page.unreadable) == ([7, -1], 6)
+    update_index(index, log.path)
+    page = search(index, Query(user="alice"), EVERYTHING)
+    assert (seconds(page), page.unreadable) == ([7], 0)
 
 
 def test_a_half_written_line_waits_until_it_is_whole(log: Log, index: Path) -> None:
