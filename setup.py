@@ -48,6 +48,8 @@ COMPILED = [
     "proxy/postgres/wire/framing.py",
     "proxy/postgres/wire/messages.py",
     "proxy/postgres/wire/replies.py",
+    "proxy/quota_alerts.py",
+    "proxy/quota_ledger.py",
     "proxy/quotas.py",
     "proxy/session.py",
     "proxy/workers/table.py",

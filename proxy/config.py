@@ -175,11 +175,23 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisConfig:
+    """Where a fleet shares its limits per period. when_away: what holds while it cannot be reached: local (each machine
+    counts for itself) | deny | allow. lease_s: after so long without a word a machine's share is the others'."""
+
+    url: str = field(repr=False)
+    when_away: str = "local"
+    lease_s: float = 5.0
+    prefix: str = "tenantgate"
+
+
+@dataclass(frozen=True, slots=True)
 class QuotasConfig:
     """Keeping quotas. state_file: there what was used per period outlives a restart; None: beside the audit log."""
 
     storage_interval_s: float = 60.0
     state_file: Path | None = None
+    redis: RedisConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

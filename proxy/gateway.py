@@ -491,7 +491,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.ahead.close()
-        self.quotas.close()
+        await self.quotas.close()
         await self.audit.close()
 
 

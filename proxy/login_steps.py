@@ -179,6 +179,7 @@ async def _open_tenant_session(
         target = gateway.target(tenant)
         await gateway.catalogs.get(target, database_of(tenant, target))
         gateway.quotas.count_tables(tenant, after_ddl=False)
+        await gateway.quotas.settle(tenant)
         pool = gateway.place(tenant).pool
     except BaseException:
         give_back()

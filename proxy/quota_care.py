@@ -5,6 +5,7 @@ Lifetime: the gateway's.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from policy.second_lock import SETTING, claim_of, setting_value
 from policy.snapshot import Snapshot
 from proxy.postgres.backend import connect_backend
 from proxy.quota_measure import measure, tables_of
+from proxy.quota_shares import ShareKeeper
 from proxy.quota_state import StateFile, state_path
 from proxy.quota_tree import QuotaGroups
 from proxy.quotas import QuotaKeeping, TenantUsage, too_many_users
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SETTLE_S, _SETTLE_TRIES = 0.02, 50
 _APPLICATION = {"application_name": "tenantgate quotas", "jit": "off"}
 
 
@@ -39,7 +42,11 @@ class QuotaCare:
         self._gateway = gateway
         self._own_table: QuotaTable | None = None
         self._state = StateFile(state_path(gateway.config))
-        self._keeping = QuotaKeeping(self.table, gateway.recorder.quota)
+        self._redis = gateway.config.quotas.redis
+        self._keeping = QuotaKeeping(
+            self.table, gateway.recorder.quota, None if self._redis is None else self._redis.when_away
+        )
+        self._shares: ShareKeeper | None = None
         self._groups = QuotaGroups(self._new)
         self.usage: dict[str, TenantUsage] = {}
         self._measuring = False
@@ -53,12 +60,28 @@ class QuotaCare:
             self._own_table = QuotaTable(create_table(), 1, alone=True)
             self._state.load(self._own_table)
             self._gateway.spawn(self._state.keep(self._own_table))
+            if self._redis is not None:
+                self._shares = ShareKeeper(self._redis, self._own_table, lambda: self._gateway.snapshot)
+                self._gateway.spawn(self._shares.keep())
         return self._own_table
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Keep what was used; with workers it is the supervisor who does."""
+        if self._shares is not None:
+            await self._shares.close()
+            self._shares = None
         if self._own_table is not None:
             self._state.save(self._own_table)
+
+    @property
+    def shares_up(self) -> bool | None:
+        """Whether the fleet's keeper of quotas answers; None: there is none here."""
+        return None if self._shares is None else self._shares.is_up
+
+    @property
+    def problem(self) -> str:
+        """Why limits of the fleet do not hold, "" when they do."""
+        return "" if self._shares is None else self._shares.problem
 
     def of(self, tenant: Tenant) -> TenantUsage:
         usage = self.usage.get(tenant.id)
@@ -105,6 +128,16 @@ class QuotaCare:
             raise too_many_users(tenant.id, limit)
         self.of(tenant).note_users(users)
         return True
+
+    async def settle(self, tenant: Tenant) -> None:
+        """Before a tenant's first statement: let the fleet's keeper grant it something, which takes a moment."""
+        ledger = self.of(tenant).ledger
+        if ledger is None or self._redis is None:
+            return
+        for _ in range(_SETTLE_TRIES):
+            if ledger.has_shares():
+                return
+            await asyncio.sleep(_SETTLE_S)
 
     def leave(self, tenant: Tenant, subject: str) -> None:
         """A session that has entered has ended."""

@@ -20,6 +20,7 @@ from proxy.quota_alerts import FULL, NEAR, REPEAT_S, Alerts
 from proxy.workers.table import (
     END,
     GRANTED,
+    LACKING,
     MEASURED,
     OTHERS,
     START,
@@ -36,7 +37,8 @@ NAMES: Final = ("rows", "bytes", "backend_seconds")  # by kind, as the table num
 UNITS: Final = (1, 1, 1_000_000)  # in what the table counts, per unit of the limit
 UNBOUNDED: Final = 1 << 60
 SHARE_RETRY_S: Final = 0.2
-_EXHAUSTED: Final = 1  # a STATE: the fleet has no more to grant in this period
+GRANTING: Final = 1  # a STATE: the fleet's keeper has spoken of this period
+EXHAUSTED: Final = 2  # and has no more to grant in it
 
 
 class Gauge:
@@ -119,23 +121,28 @@ class Ledger:
                 continue
             gauge.turn(wall)
             used, others = self._used(gauge)
-            if used + others >= gauge.limit:
-                raise used_up(self._whose(tenant), gauge, wall)
             if self._when_away is not None:
-                self._check_share(gauge, used, wall)
+                self._check_share(tenant, gauge, used, others, wall)
+            elif used >= gauge.limit:
+                raise used_up(self._whose(tenant), gauge, wall)
 
     def _whose(self, tenant: str) -> str:
         """Whose quota it is, in words for this tenant: of a group it need not know more."""
         return f'tenant "{tenant}"' + ("" if tenant == self.tenant else " and those that share with it")
 
-    def _check_share(self, gauge: Gauge, used: int, wall: float) -> None:
-        """Of several machines: whether this one has something left of what it was granted."""
+    def _check_share(self, tenant: str, gauge: Gauge, used: int, others: int, wall: float) -> None:
+        """Of several machines: whether there is something left, and this one has a share of it."""
         if self._is_away():
             if self._when_away == "deny":
                 raise keeper_away(gauge)
-        elif used >= self._granted(gauge):
-            if self._row.period(gauge.kind, STATE) == _EXHAUSTED:
-                raise used_up(self._whose(self.tenant), gauge, wall)
+            if self._when_away == "local" and used + others >= gauge.limit:
+                raise used_up(self._whose(tenant), gauge, wall)
+            return
+        exhausted = self._row.period(gauge.kind, STATE) == EXHAUSTED
+        if used + others >= gauge.limit or (exhausted and self._row.period(gauge.kind, START) == gauge.start):
+            raise used_up(self._whose(tenant), gauge, wall)
+        if used >= self._granted(gauge):
+            self._row.put_period(gauge.kind, LACKING, 1)
             raise share_used_up(gauge)
 
     def _is_away(self) -> bool:
@@ -143,7 +150,17 @@ class Ledger:
 
     def _granted(self, gauge: Gauge) -> int:
         row, kind = self._row, gauge.kind
-        return row.period(kind, GRANTED) if row.period(kind, START) == gauge.start else 0
+        return (
+            row.period(kind, GRANTED) if row.period(kind, START) == gauge.start else first_part(row, kind, gauge.limit)
+        )
+
+    def has_shares(self) -> bool:
+        """Whether the fleet's keeper has spoken of this tenant, or is away."""
+        if self._when_away is None or 0 < self._table.shares_until < time.monotonic() * 1e6:
+            return True
+        return all(self._row.period(gauge.kind, STATE) for gauge in self.gauges) and all(
+            group.has_shares() for group in self.above
+        )
 
     def _used(self, gauge: Gauge) -> tuple[int, int]:
         """By this machine, and by others as far as the keeper knows, in the gauge's period."""
@@ -184,7 +201,8 @@ class Ledger:
                 amount = rows if kind == 0 else size if kind == 1 else worked_us
                 gauge.turn(wall)
                 if row.period(kind, START) != gauge.start or row.period(kind, END) != gauge.end:
-                    row.begin_period(kind, gauge.start, gauge.end)
+                    part = 0 if self._when_away is None else first_part(row, kind, gauge.limit)
+                    row.begin_period(kind, gauge.start, gauge.end, part)
                 used = row.period(kind, USED) + amount
                 row.put_period(kind, USED, used)
                 used += row.period(kind, OTHERS)
@@ -287,6 +305,12 @@ class Ledger:
             sqlstate="54000",
             hint="Ask for less: use LIMIT or a narrower WHERE, or fetch it in parts with a cursor.",
         )
+
+
+def first_part(row: Row, kind: int, limit: int) -> int:
+    """What a machine may use of a new period before the fleet's keeper has granted it something, a moment later.
+    Nothing of the first one that it knows: it may be used up."""
+    return limit // 100 if row.period(kind, START) else 0
 
 
 def told_of(gauge: Gauge, used: int) -> str:

@@ -236,6 +236,7 @@ class Server:
             plan_cache_bytes=lambda: gateway.plans.room.bytes,
             policy_version=lambda: gateway.snapshot.version,
             policy_age_s=lambda: gateway.policy_age_s,
+            quota_shares_up=lambda: gateway.quotas.shares_up,
             audit_events=lambda: gateway.audit.events,
             audit_queue=lambda: gateway.audit.queued,
             audit_lost=lambda: gateway.audit.lost,
@@ -266,7 +267,8 @@ class Server:
         if self.gateway.outdated:
             problems.append("the policy is too old")
         failing = sorted({key[0] for key, pool in self.gateway.pools.items() if pool.failing})
-        return Readiness(tuple(problems), tuple(failing))
+        degraded = filter(None, [self.gateway.quotas.problem])
+        return Readiness(tuple(problems), tuple(failing), tuple(degraded))
 
 
 def _pool_gauges(gateway: Gateway) -> list[PoolGauge]:

@@ -96,6 +96,7 @@ class Gauges:
     plan_cache_bytes: Callable[[], int] = field(default=_zero)
     policy_version: Callable[[], int] = field(default=_zero)
     policy_age_s: Callable[[], float] = field(default=_no_age)
+    quota_shares_up: Callable[[], bool | None] = field(default=lambda: None)
     audit_events: Callable[[], int] = field(default=_zero)
     audit_queue: Callable[[], int] = field(default=_zero)
     audit_lost: Callable[[], int] = field(default=_zero)
@@ -259,6 +260,8 @@ class _Export(Collector):
         for reached_labels, count in metrics.by_level().items():
             reached.add_metric(reached_labels, count)
         yield reached
+        if (is_up := metrics.gauges.quota_shares_up()) is not None:
+            yield shares_up(is_up)
 
     def _pools(self) -> Iterator[Metric]:
         backends = GaugeMetricFamily(
@@ -298,6 +301,11 @@ class _Export(Collector):
         yield _counter("tenantgate_audit_lost", "Audit events that could not be kept.", gauges.audit_lost())
         yield _gauge("tenantgate_audit_spilled_bytes", "Audit lines in the spill, encrypted.", gauges.audit_spilled())
         yield _counter("tenantgate_audit_blocked", "Times that clients waited for the log.", gauges.audit_blocked())
+
+
+def shares_up(is_up: bool) -> Metric:
+    """Of the keeper of quotas that machines share."""
+    return _gauge("tenantgate_quota_shares_up", "Whether Redis grants shares of quotas.", int(is_up))
 
 
 def family_of(metric: Metric) -> Family:

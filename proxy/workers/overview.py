@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from proxy.observe.health import Answer, Readiness
 from proxy.observe.http import Route
-from proxy.observe.metrics import METRICS_CONTENT_TYPE, family_of
+from proxy.observe.metrics import METRICS_CONTENT_TYPE, family_of, shares_up
+from proxy.quota_shares import ShareKeeper
 from proxy.workers import channel
 from proxy.workers.channel import PeerGone
 from proxy.workers.merged import Merged
@@ -26,11 +27,14 @@ class Overview:
         merged: Merged,
         restarts: Callable[[], int],
         draining: Callable[[], bool],
+        shares: ShareKeeper | None = None,
     ) -> None:
+        """shares: of quotas with other machines."""
         self._processes = processes
         self._merged = merged
         self._restarts = restarts
         self._draining = draining
+        self._shares = shares
         self._own = ProcessCollector(registry=None)
 
     def routes(self) -> Mapping[str, Route]:
@@ -58,6 +62,8 @@ class Overview:
         yield workers
         text = "Workers that were started in the place of one that had ended."
         yield CounterMetricFamily("tenantgate_worker_restarts", text, value=self._restarts())
+        if self._shares is not None:
+            yield shares_up(self._shares.is_up)
 
     async def _healthz(self) -> Answer:
         return 200, "text/plain", b"ok\n"
@@ -74,7 +80,8 @@ class Overview:
         elif not told:
             problems.add("no worker is ready")
         failing = {target for answer in told for target in answer["targets_failing"]}
-        return Readiness(tuple(sorted(problems)), tuple(sorted(failing))).answer()
+        degraded = {self._shares.problem} if self._shares is not None and self._shares.problem else set()
+        return Readiness(tuple(sorted(problems)), tuple(sorted(failing)), tuple(degraded)).answer()
 
 
 async def _ask(process: Process, kind: str) -> channel.Answer | None:

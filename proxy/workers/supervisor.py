@@ -34,6 +34,7 @@ from proxy.observe.logs import configure_logging
 from proxy.policy_feed.first import follow
 from proxy.policy_feed.follower import Follower
 from proxy.policy_feed.standing import Standing
+from proxy.quota_shares import ShareKeeper
 from proxy.quota_state import StateFile, state_path
 from proxy.snapshots import load_snapshot
 from proxy.tls import server_context
@@ -101,6 +102,7 @@ class Supervisor:
         self._encoded: bytes | None = None
         self._standing_told = 0.0
         self._new_table = False  # nobody has used it yet
+        self._shares: ShareKeeper | None = None
 
     # Start
 
@@ -194,6 +196,10 @@ class Supervisor:
         if self._new_table:
             self._state.load(self._table)
         self._spawn(self._state.keep(self._table))
+        redis = self._config.quotas.redis
+        if redis is not None:
+            self._shares = ShareKeeper(redis, self._table, lambda: self._snapshot)
+            self._spawn(self._shares.keep())
         self._stop = asyncio.Event()
         self._diary.start()
         loop = asyncio.get_running_loop()
@@ -243,7 +249,7 @@ class Supervisor:
             process.tell("standing", **asdict(standing))
 
     async def _serve_until_stopped(self) -> None:
-        overview = Overview(self._processes, self._merged, lambda: self._restarts, self._stop.is_set)
+        overview = Overview(self._processes, self._merged, lambda: self._restarts, self._stop.is_set, self._shares)
         listen = self._config.listen
         http = await serve_http(listen.admin_host, listen.admin_port, overview.routes(), sock=self._admin)
         address, admin = self._listeners[0].getsockname(), self._admin.getsockname()
@@ -267,6 +273,9 @@ class Supervisor:
         for listener in self._listeners:
             listener.close()
         await self._end(tuple(self._processes.values()), drain_s)
+        if self._shares is not None:
+            await self._shares.close()
+            self._shares = None
         self._state.save(self._table)
         await self._diary.close()
 

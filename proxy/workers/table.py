@@ -25,7 +25,7 @@ _ROWS_AT = _DIGESTS_AT + ROWS * _DIGEST_BYTES
 _BUCKET_BYTES = 64
 _COUNTS_BYTES = SEATS * 4
 KINDS = 3  # of quotas per period: rows, bytes, backend microseconds
-START, END, USED, GRANTED, OTHERS, STATE, WARNED = 0, 1, 2, 3, 4, 5, 6  # words of one of them
+START, END, USED, GRANTED, OTHERS, STATE, WARNED, LACKING = 0, 1, 2, 3, 4, 5, 6, 7  # words of one of them
 _PERIOD_WORDS = 8
 STORAGE, MEASURED, TABLES = 0, 1, 2  # words of what is measured
 _MEASURED_WORDS = 8
@@ -212,10 +212,11 @@ class Row:
     def put_period(self, kind: int, word: int, value: int) -> None:
         self._table.store(self._periods_at + kind * _PERIOD_WORDS + word, value)
 
-    def begin_period(self, kind: int, start: int, end: int) -> None:
-        """A new period, of which nothing is used."""
-        for word in (USED, GRANTED, OTHERS, STATE, WARNED):
+    def begin_period(self, kind: int, start: int, end: int, granted: int = 0) -> None:
+        """A new period, of which nothing is used. granted: what may be used before the fleet's keeper has spoken."""
+        for word in (USED, OTHERS, STATE, WARNED):
             self.put_period(kind, word, 0)
+        self.put_period(kind, GRANTED, granted)
         self.put_period(kind, START, start)
         self.put_period(kind, END, end)
 

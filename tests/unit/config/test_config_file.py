@@ -150,6 +150,11 @@ format = "json"
 [quotas]
 storage_interval_s = "2min"
 state_file = "log/quotas.json"
+[quotas.redis]
+url = "redis://127.0.0.1:6379/3"
+when_away = "deny"
+lease_s = 9
+prefix = "shop"
 [limits]
 max_message_bytes = "32MB"
 max_query = "512kB"
@@ -342,6 +347,7 @@ def test_the_file_above_names_every_field_of_the_configuration() -> None:
         "sinks",
         "watch",
         "quotas",
+        "redis",
     }
     keys = {line.split(" = ")[0] for line in EVERYTHING.splitlines() if " = " in line}
     missing = {f for f in fields - sections if not {f, f.removesuffix("_s"), f.removesuffix("_bytes")} & keys}
