@@ -41,9 +41,14 @@ class PolicyOutcome:
     would: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def bars(self) -> bool:
+        """Whether there is something that may not be done, or not without more ado."""
+        return bool(self.refusals or self.approvals)
+
+    @property
     def restricts(self) -> bool:
         """Whether code that runs behind the gateway's back could do more."""
-        return bool(self.refusals or self.approvals or self.rows or self.bytes)
+        return self.bars or bool(self.rows or self.bytes)
 
 
 NO_POLICY = PolicyOutcome()

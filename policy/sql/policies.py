@@ -39,7 +39,7 @@ def check_table_policies(outcome: PolicyOutcome, name: str, right: str, referenc
         return
     for action in _actions(right, reference, context):
         _check(outcome, action, name, reference.position, context)
-        if action in ("select", "copy"):
+        if action == "select" or (action == "copy" and context.kind is not StatementKind.COPY_IN):
             _limit(outcome, context)
 
 

@@ -194,7 +194,7 @@ def _check_altered(context: Context) -> None:
 def _check_whole(schema: str | None, name: str, alter: bool, context: Context) -> None:
     own = context.access.isolation is Isolation.SCHEMA
     access = context.access.table("" if own else schema or "public", name)
-    if access.barred or (alter and access.limits):
+    if access.barred or access.policy.bars or (alter and (access.limits or access.policy.restricts)):
         raise AccessDenied(
             f"permission denied for table {name}: {context.command}",
             detail=f"Denied by {', '.join(access.barred)}." if access.barred else "Your roles do not show all of it.",

@@ -21,6 +21,11 @@ CREATE TABLE orders (
 );
 CREATE TABLE ledger (tenant_id text NOT NULL, id int NOT NULL, amount int, PRIMARY KEY (tenant_id, id));
 CREATE TABLE wide (tenant_id text NOT NULL, id int NOT NULL, body text, PRIMARY KEY (tenant_id, id));
+CREATE SCHEMA initech;
+CREATE TABLE initech.customers (id int PRIMARY KEY, email text, card text, note text);
+INSERT INTO initech.customers SELECT n, 'user' || n || '@initech.example', '4111-1111-1111-' || 1000 + n, 'note'
+  FROM generate_series(1, 20) n;
+CREATE VIEW initech.own_view AS SELECT id, email FROM initech.customers;
 CREATE VIEW v_customers AS SELECT tenant_id, id, card, email FROM customers;
 INSERT INTO customers SELECT t, n, 'Name ' || n, 'user' || n || '@' || t || '.example', '+49 171 ' || 1000000 + n,
   '4111-1111-1111-' || 1000 + n, 30000 + n * 137, date '1980-03-17' + n * 40, 'note ' || n,
@@ -36,11 +41,13 @@ POLICY = """
 tenants:
   acme: {isolation: shared, target: shop, tier: gold}
   globex: {isolation: shared, target: shop}
+  initech: {isolation: schema, target: shop, schema: initech}
 roles:
   app: {permissions: ["table:*:write"]}
   analyst: {permissions: ["table:*:read"]}
   dpo: {}
   nobody: {}
+  owner: {permissions: ["database:*", "schema:*:ddl"]}
 tables:
   shop:
     customers:
