@@ -229,9 +229,7 @@ def test_ten_thousand_tenants_and_a_thousand_roles() -> None:
     changes = [_change(*entity) for entity in entities]
     snapshot = snapshot_with(EMPTY, 1, changes)
     assert _problems(snapshot, changes) == {}
-    assert (
-        time.process_time() - started < 8
-    )  # 1.1 s on the quiet machine; a tree or a check that is quadratic takes minutes
+    assert time.process_time() - started < 20  # of the processor; some 1 s: what is quadratic takes minutes
     quickest = 1.0
     for version in range(2, 12):
         change = [_change("tenant", "t77", SHARED | {"status": "suspended", "parent": f"t{version}"})]
