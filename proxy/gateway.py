@@ -367,6 +367,8 @@ class Gateway:
             return
         if engine.ddl_pending and engine.is_idle:
             engine.ddl_pending = False
+            if engine.altered:
+                engine.alterations_end()
             frontend.pause_client(True, PAUSE_CATALOG)
             self.spawn(self._show_changes(frontend, engine.session.tenant))
         if self.draining and engine.is_idle:

@@ -38,7 +38,7 @@ from proxy.postgres.result_limit import APPROVAL, too_large
 from proxy.postgres.settings import SessionSettings, Settings, setting_statements
 from proxy.postgres.sql_cursors import SqlCursors
 from proxy.postgres.sql_prepared import SqlPrepared
-from proxy.postgres.statements import StatementBook
+from proxy.postgres.statements import SharedStatement, StatementBook
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
 from proxy.quota_ledger import Ledger
@@ -88,6 +88,7 @@ class Conversation:
         "_cursors",
         "_encoding_open",
         "_failures",
+        "_for_now",
         "_held",
         "_in_request",
         "_judge",
@@ -107,6 +108,7 @@ class Conversation:
         "_unnamed",
         "_wrote",
         "_wrote_in",
+        "altered",
         "backend",
         "book",
         "client_write",
@@ -157,6 +159,8 @@ class Conversation:
         self.wait: int = Wait.NOTHING
         self.ended = False
         self.ddl_pending = False
+        self.altered = False  # the transaction, or what was sent of it, has altered something
+        self._for_now: list[SharedStatement] = []  # prepared since then
         quotas = session.tenant.quotas
         limit = None if quotas.is_soft("statement_timeout") else quotas.statement_timeout_ms
         self.timeout_s = limit / 1000 if limit else 0.0
@@ -491,6 +495,8 @@ class Conversation:
                 self.wait = Wait.COPY
             elif plan.kind is StatementKind.DDL:
                 self.ddl_pending = True
+                if plan.pins != TEMPORARY_TABLE:
+                    self._alter()
             if plan.pins and plan.pins != TEMPORARY_TABLE:
                 self._pin(plan.pins)
             if any(change.value is None for change in plan.settings):
@@ -507,6 +513,20 @@ class Conversation:
         portal = self._portals.find(name.encode())[0]
         query = portal.text if portal is not None else self._cursors.query_of(name)
         running.about = {**(running.about or {}), "cursor": name, "query": query}
+
+    def _alter(self) -> None:
+        """What is prepared on the backend may have other results from here on, or none: it is prepared anew."""
+        self.altered = True
+        if self.backend is not None:
+            self.backend.statements.doubt_all()
+
+    def alterations_end(self) -> None:
+        """The transaction that altered something has ended: what was prepared before or meanwhile is prepared anew."""
+        self.altered = False
+        self.book.retire_all()
+        for statement in self._for_now:
+            statement.retired = True
+        self._for_now.clear()
 
     def _begin_action(self, action: str) -> None:
         if action in ("prepare", "execute", "show_prepared"):

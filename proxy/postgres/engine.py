@@ -25,6 +25,7 @@ from proxy.postgres.copying import CopyIn
 from proxy.postgres.encodings import codec_of
 from proxy.postgres.errors import error_reply
 from proxy.postgres.expected import Expected, Running
+from proxy.postgres.function_calls import statement_of
 from proxy.postgres.held import Wait
 from proxy.postgres.lanes.template import SharedTemplate
 from proxy.postgres.prepared import Prepared
@@ -174,7 +175,27 @@ class Engine(SharedRuns):
         self.queue.append(Expected(expected.REFUSED_QUERY, error=error))
         self._out.append(FAILING_QUERY)
 
-    def _on_function_call(self, _message: bytes) -> None:
+    def _on_function_call(self, message: bytes) -> None:
+        """Of large objects in a database of the tenant's own: judged as the SELECT that says the same."""
+        text = statement_of(message) if self.verbatim_errors else None
+        if text is None:
+            self._refuse_function_call()
+            return
+        template: Template | None = None
+        try:
+            template, literals = self._judge.judge(text)
+            self._check_special(template)
+            if not self._has_backend(message):
+                return
+            self._admit(template)
+        except REFUSALS as error:
+            self._refuse_query(error, text, template)
+            return
+        self._in_request = False
+        self._begin(expected.QUERY, template, literals, text)
+        self._out.append(message)
+
+    def _refuse_function_call(self) -> None:
         error = UnsupportedStatement(
             "function calls by OID are not supported",
             hint="Call the function in a SELECT statement.",

@@ -262,6 +262,9 @@ class ExtendedConversation(Conversation):
         """Whether results are as the client knows them; a target fails a statement that has come to return others, but
         only one that it had before. False: the target is being asked. Raises InvalidStatement (0A000)."""
         shared = prepared.shared
+        if self.altered and shared is not None and shared not in self._for_now:
+            shared = prepared.shared = private_statement(prepared.sent, prepared.types)
+            self._for_now.append(shared)
         if shared is None or (shared is prepared.told_of and not shared.retired) or self.status == _FAILED:
             return True
         if shared.retired:

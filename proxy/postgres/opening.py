@@ -23,6 +23,7 @@ from proxy.postgres.wire.startup import (
 )
 
 _TLS_HANDSHAKE = 0x16
+_TERMINATE = b"X\0\0\0\4"
 _POLL_S = 0.02
 _MAX_REQUESTS = 3  # SSLRequest and GSSENCRequest, either first
 
@@ -75,6 +76,9 @@ async def _peek(sock: socket.socket) -> bytes | None:
         except OSError:
             return None
         if not head:
+            return None
+        if head[:5] == _TERMINATE:  # it has thought better of it: PostgreSQL says nothing either
+            sock.recv(8)  # what is left unread would reset the connection
             return None
         if len(head) == 8 or head[0] == _TLS_HANDSHAKE:
             return head

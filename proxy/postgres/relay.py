@@ -46,6 +46,7 @@ _OUTCOMES: Final = {"57014": "cancelled", AccessDenied.default_sqlstate: "refuse
 _TRANSACTION: Final = StatementKind.TRANSACTION  # a member of an Enum costs 0.1 us each time
 _FAREWELLS: Final = (b"FATAL", b"PANIC")
 _STALE: Final = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
+_TYPE_IS_GONE: Final = b"cache lookup failed for type "  # dropped since it was prepared
 TABLE_CHANGED: Final = TenantGateError(
     "could not serialize access: a table of the statement was altered meanwhile",
     sqlstate="40001",
@@ -451,7 +452,7 @@ class ReplyRelay:
         reply = self._present(entry, fields)
         code = fields.get("C", b"")
         sqlstate = code.decode() if len(code) == 5 and code.isalnum() else "XX000"
-        if code in _STALE and entry.shared is not None:
+        if entry.shared is not None and (code in _STALE or fields.get("M", b"").startswith(_TYPE_IS_GONE)):
             self._listener.statement_stale(entry.shared)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
             sqlstate = AccessDenied.default_sqlstate
@@ -562,6 +563,7 @@ _HANDLERS: Final[dict[int, Handler]] = {
     ord("t"): ReplyRelay._on_parameter_description,
     ord("C"): ReplyRelay._on_command_complete,
     ord("I"): ReplyRelay._on_no_rows,
+    ord("V"): ReplyRelay._on_no_rows,
     ord("s"): ReplyRelay._on_portal_suspended,
     ord("Z"): ReplyRelay._on_ready,
     ord("E"): ReplyRelay._on_error,

@@ -40,6 +40,8 @@ class SharedRuns(LaneRider):
         """Whether the next Query may run as this statement. Without lanes every text goes as it is."""
         if self._lanes is None or not statement.proven or statement.refused or self._portals or self._is_asked():
             return False
+        if self.altered:
+            return False
         if self._judge.codec is not None or self._encoding_open:
             return False
         if self.status != _IN_TRANSACTION and (self.status != IDLE or not template.writes):

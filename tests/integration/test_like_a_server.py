@@ -5,6 +5,7 @@ The stage is that of the drivers' own test suites (tests/compat).
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -245,3 +246,17 @@ def test_settings_that_come_with_the_login(way: Way) -> None:
         assert rows(session, "SELECT current_setting('client_min_messages'), '\\x61'::bytea::text") == [("error", "a")]
     with pytest.raises(psycopg.OperationalError, match=r"invalid value for parameter bytea_output"):
         psycopg.connect(way.dsn, options="-c bytea_output=base64")
+
+
+def test_a_client_that_leaves_before_it_logs_in_gets_no_answer(way: Way) -> None:
+    with socket.create_connection(("127.0.0.1", way.port), timeout=10) as connection:
+        connection.sendall(b"X\0\0\0\4")  # Terminate: node-postgres, when it is ended while it connects
+        assert connection.recv(100) == b""
+
+
+def test_notices_about_its_own_statements(client: Connection) -> None:
+    seen: list[str | None] = []
+    client.add_notice_handler(lambda notice: seen.append(notice.severity_nonlocalized))
+    client.execute("SET client_min_messages TO debug1")
+    client.execute("CREATE TEMP TABLE noticed (n int PRIMARY KEY)")
+    assert "DEBUG" in seen

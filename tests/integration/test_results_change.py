@@ -25,7 +25,8 @@ def way() -> Iterator[Way]:
 @pytest.fixture
 def owner(way: Way) -> Iterator[psycopg.Connection]:
     with psycopg.connect(way.dsn, autocommit=True) as connection:
-        connection.execute("CREATE TABLE altered (a int, b int); INSERT INTO altered VALUES (1, 2)")
+        connection.execute("CREATE TABLE altered (a int, b int)")
+        connection.execute("INSERT INTO altered VALUES (1, 2)")
         yield connection
         connection.execute("DROP TABLE altered")
 
@@ -84,7 +85,8 @@ def test_results_that_stay_the_same_go_on(owner: psycopg.Connection, wire: WireC
     for _ in range(4):
         answer = run(wire)
         assert (answer.tags, answer.rows) == ("2DCZ", [["1", "2"]])
-    owner.execute("DROP TABLE altered; CREATE TABLE altered (b int, a int); INSERT INTO altered VALUES (2, 1)")
+    owner.execute("DROP TABLE altered; CREATE TABLE altered (b int, a int)")
+    owner.execute("INSERT INTO altered VALUES (2, 1)")
     assert run(wire).rows == [["1", "2"]]
     owner.execute("ALTER TABLE altered DROP b")
     assert run(wire).sqlstates == ["42703"]
@@ -97,3 +99,42 @@ def test_a_client_that_describes_what_it_runs_sees_no_error(owner: psycopg.Conne
         owner.execute("ALTER TABLE altered ALTER b TYPE text")
         client.execute("SELECT 1")
         assert client.execute(READ, prepare=True).fetchall() == [(1, "2")]
+
+
+def test_in_the_transaction_that_alters(owner: psycopg.Connection, wire: WireClient) -> None:
+    assert run(wire).rows == [["1", "2"]]
+    assert wire.query("BEGIN; ALTER TABLE altered ALTER b TYPE text").sqlstates == []
+    assert run(wire).sqlstates == ["0A000"]
+    assert wire.query("ROLLBACK").sqlstates == []
+    for _ in range(3):
+        assert run(wire).rows == [["1", "2"]]
+    assert wire.query("BEGIN; ALTER TABLE altered ADD c int").sqlstates == []
+    assert run(wire).rows == [["1", "2"]]
+    assert wire.query("COMMIT").sqlstates == []
+    assert run(wire).rows == [["1", "2"]]
+
+
+def test_a_text_is_prepared_anew_after_its_own_transaction_altered_a_table(owner: psycopg.Connection, way: Way) -> None:
+    """As migrations do, with a driver that prepares nothing by name, and with one that sends texts."""
+    with psycopg.connect(way.dsn) as client, psycopg.ClientCursor(client) as texts:
+        for _ in range(4):
+            assert client.execute("SELECT * FROM altered WHERE a = %s", (1,)).fetchall() == [(1, 2)]
+            assert texts.execute("SELECT * FROM altered WHERE a = %s", (1,)).fetchall() == [(1, 2)]
+        for column in "cd":
+            client.execute(f"ALTER TABLE altered ADD {column} int")
+            for _ in range(3):
+                row = client.execute("SELECT * FROM altered WHERE a = %s", (1,)).fetchone()
+                assert row is not None
+                assert len(row) == 3 + "cd".index(column)
+                assert texts.execute("SELECT * FROM altered WHERE a = %s", (1,)).fetchall() == [row]
+        client.rollback()
+        assert client.execute("SELECT * FROM altered WHERE a = %s", (1,)).fetchall() == [(1, 2)]
+
+
+def test_a_type_that_comes_and_goes(way: Way) -> None:
+    with psycopg.connect(way.dsn) as client:
+        for _ in range(4):
+            client.execute("CREATE TYPE mood AS ENUM ('sad')")
+            assert client.execute("SELECT 'sad'::mood::text, %s::int", (1,)).fetchall() == [("sad", 1)]
+            assert client.execute("SELECT NULL::mood, %s::int", (1,)).fetchall() == [(None, 1)]
+            client.rollback()

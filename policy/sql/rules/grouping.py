@@ -2,7 +2,8 @@
 
 Behind a guard's sub-select PostgreSQL no longer knows of the key. Where the guard can be conditions in WHERE, the table
 stays a table (rules/select.py). Elsewhere the columns that are used are added to GROUP BY: each depends on the
-key, so that the groups remain the same.
+key, so that the groups remain the same. A key of shared tables may begin with the tenant column, which is one value
+behind the guard: then the rest of it will do, and where the table stays a table the tenant column is added.
 """
 
 from __future__ import annotations
@@ -40,12 +41,23 @@ def dependent_columns(reference: Reference, resolved: Resolved, context: Context
     if resolved.relation is None or not isinstance(node, ast.SelectStmt) or not node.groupClause:
         return []
     columns = [column.name for column in resolved.relation.columns]
-    key = set(resolved.relation.primary_key)
+    key = set(resolved.relation.primary_key) - _tenant_column(resolved)
     grouped = {name for name in map(partial(_own_column, reference), _grouped(node, context)) if name}
     if not key or not key <= grouped:
         return []
     used = {name for column in _columns_after_grouping(node) for name in _meant(column, reference, columns)}
     return [name for name in (*columns, WHOLE_ROW) if name in used - grouped]
+
+
+def lacking_of_key(reference: Reference, resolved: Resolved, context: Context) -> list[str]:
+    """The tenant column, if the primary key has it and GROUP BY does not name it."""
+    assert resolved.relation is not None
+    grouped = map(partial(_own_column, reference), _grouped(reference.scope.node, context))
+    return sorted(_tenant_column(resolved).intersection(resolved.relation.primary_key).difference(grouped))
+
+
+def _tenant_column(resolved: Resolved) -> set[str]:
+    return set() if resolved.tenant_column is None else {resolved.tenant_column.name}
 
 
 def group_by_too(scope: Scope, added: list[tuple[Reference, Resolved, list[str]]], context: Context) -> None:

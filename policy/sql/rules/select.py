@@ -31,7 +31,7 @@ from policy.sql.policies import check_locks
 from policy.sql.references import Place, Reference, Scope, names_of
 from policy.sql.resolve import Resolved, resolve
 from policy.sql.rules.catalogs import guard_catalog
-from policy.sql.rules.grouping import dependent_columns, group_by_too
+from policy.sql.rules.grouping import dependent_columns, group_by_too, lacking_of_key
 from policy.sql.rules.narrowing import narrowing_conditions
 from policy.sql.rules.sampling import sampling_test
 from policy.sql.rules.shields import is_locked, may_stand_in_where, shield_operands, shields_of
@@ -93,6 +93,8 @@ def _guard_source(
     better = better or any(shielded is reference for shielded in context.shielded.values())
     if better and _can_be_in_where(reference, resolved, context):
         put_name(reference, resolved, context)
+        if dependent and (lacking := lacking_of_key(reference, resolved, context)):
+            grouped.append((reference, resolved, lacking))
         return resolved
     if starred:
         raise UnsupportedStatement(

@@ -162,6 +162,8 @@ def check_setting(name: str, values: list[str | None], position: int, context: C
         raise _refused(name, position, context)
     if name == "row_security" and context.has_own_code:  # row policies are the tenant's own there
         return
+    if name == "client_min_messages" and context.has_own_code:  # debug1 …: notices of its own statements' running
+        return
     if name == "client_encoding" and context.access.isolation is Isolation.DATABASE:
         return  # the gateway reads what comes as it says; what it cannot read it refuses
     allowed = SETTINGS.get(name)

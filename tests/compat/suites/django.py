@@ -42,4 +42,4 @@ def _settings(way: Way) -> str:
     return "\n".join([*lines, "DEFAULT_AUTO_FIELD = 'django.db.models.AutoField'", ""])
 
 
-SUITE = Suite("django", prepare, run)
+SUITE = Suite("django", prepare, run, database="postgres")  # it looks for databases by way of that one

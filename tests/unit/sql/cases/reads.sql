@@ -153,6 +153,16 @@ SELECT o.tenant_id, o.id, o.status, count(*) FROM orders o JOIN customers c ON c
 =>
 SELECT o.tenant_id, o.id, o.status, count(*) FROM "public"."orders" o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') c ON c.id = o.customer_id WHERE "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme' GROUP BY o.tenant_id, o.id
 
+-- grouping by what the primary key has beside the tenant column
+SELECT o.id, o.status, count(*) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY o.id ORDER BY o.total
+=>
+SELECT o.id, o.status, count(*) FROM "public"."orders" o JOIN (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') c ON c.id = o.customer_id WHERE "o"."tenant_id" OPERATOR(pg_catalog.=) 'acme' GROUP BY o.id, "o"."tenant_id" ORDER BY o.total
+
+-- the same where the table cannot stay one
+SELECT o.id, o.status FROM customers c LEFT JOIN orders o ON true GROUP BY o.id
+=>
+SELECT o.id, o.status FROM (SELECT "tenant_id", "id", "name", "region", "card" FROM "public"."customers" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') c LEFT JOIN (SELECT "tenant_id", "id", "customer_id", "total", "status", "note" FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) 'acme') o ON true GROUP BY o.id, "o"."status"
+
 -- grouping by position
 SELECT tenant_id, id, status FROM orders GROUP BY 1, 2 HAVING count(*) = 7
 =>
