@@ -9,4 +9,4 @@ for _name in [name for name in os.environ if name.startswith("PG") or name in ("
     del os.environ[_name]
 os.environ["LC_ALL"] = "C.UTF-8"
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_gateway", "tests.security.score"]
+pytest_plugins = ["tests.fix_postgres", "tests.fix_gateway", "tests.fix_places", "tests.security.score"]

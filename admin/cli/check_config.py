@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.config
     reading = read_config(path, os.environ)
     snapshot, policy_problems, policy_warnings = _read_policy(reading)
-    problems = [*reading.problems, *policy_problems, *_shares(reading, snapshot)]
+    problems = [*reading.problems, *_api(path, reading), *policy_problems, *_shares(reading, snapshot)]
     warnings = [*reading.warnings, *policy_warnings, *_cross_check(reading, snapshot), *_mask_keys(reading, snapshot)]
     if arguments.json:
         print(json.dumps({"ok": not problems, "problems": _dicts(problems), "warnings": _dicts(warnings)}, indent=2))
@@ -71,6 +71,19 @@ def _read_policy(reading: ConfigReading) -> tuple[Snapshot | None, list[Problem]
             path, version=1, targets=reading.databases.keys(), databases=reading.databases, problems=problems
         )
     return snapshot, _of_file(path, problems.found), _of_file(path, problems.warnings)
+
+
+def _api(path: Path, reading: ConfigReading) -> tuple[Problem, ...]:
+    """The section [api], which the gateway leaves alone."""
+    from admin.cli.api_settings import load_api_settings
+
+    if reading.config is None:
+        return ()
+    try:
+        load_api_settings(path, reading.config)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _of_file(path: Path, found: list[Problem]) -> list[Problem]:

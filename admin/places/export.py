@@ -54,7 +54,9 @@ async def export_place(place: Place, connect: Connect, parent: Path, name: str, 
     """
     final, partial = parent / name, parent / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "data").mkdir(parents=True, mode=0o700)
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (partial, partial / "data"):
+        directory.mkdir(mode=0o700)  # a tenant's rows are nobody else's to read
     async with connect(place.database) as session:
         tables = await session.rows(COLUMNS.format(place=in_schema(place.schema)))
         await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.postgres import PostgresServer
 from tests.integration.admin_api.stage import Api, make_template, serve_api
-from tests.integration.places.conftest import server as server
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +23,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def api(template: Path, tmp_path: Path) -> AsyncIterator[Api]:
     async with serve_api(str(tmp_path / "store.db"), template=template) as served:
         yield served
+
+
+@pytest.fixture
+def server(places_server: PostgresServer) -> PostgresServer:
+    """Where the stage's target has its places."""
+    return places_server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
 import subprocess
 import sys
@@ -72,6 +73,15 @@ admin_password = {json.dumps(server.password)}
                 pass
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
+
+    def reload(self) -> None:
+        """SIGHUP, and wait until it says that it has."""
+        before = self.log.read_text().count("reloaded")
+        self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while self.log.read_text().count("reloaded") == before:
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
 
     def stop(self) -> None:
         self.client.close()

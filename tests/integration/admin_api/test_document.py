@@ -1,6 +1,6 @@
 """schemathesis against the OpenAPI document: whatever fits it, or nearly, is answered as it says, and never by a 500.
 
-TENANTGATE_SCHEMATHESIS_EXAMPLES: requests per operation (4).
+TENANTGATE_SCHEMATHESIS_EXAMPLES: requests per operation (2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemathesis.checks import CHECKS
 
 from tests.integration.admin_api.live import live_api
 
-_EXAMPLES = int(os.environ.get("TENANTGATE_SCHEMATHESIS_EXAMPLES", "4"))
+_EXAMPLES = int(os.environ.get("TENANTGATE_SCHEMATHESIS_EXAMPLES", "2"))
 # What fits the document's form may still be wrong (a tenant that is not there, two fields that contradict), and the
 # services judge many forms that a schema of policy.yaml's fields would have to repeat.
 _NOT_PROMISED = (

@@ -16,6 +16,7 @@ from admin.demo.schema import SHOP
 from admin.services.assignments import create_assignment
 from admin.services.documents import apply_document
 from proxy.cancel import seat_of
+from tests.harness.tokens import Issuer
 from tests.integration.admin_api.process import ACCOUNT_SETTINGS, PASSWORD, AdminProcess
 from tests.integration.policy_store.conftest import (
     ROOT,
@@ -249,6 +250,20 @@ def test_a_policy_is_tried_before_it_is_in_force(gateway: Following, admin: Admi
     assert any("tried" in each["statement"] for each in replayed.json()["differences"]), replayed.text
     assert admin.call(ann, "POST", "/policies/replay", {"policy": policy}).status_code == 403
     assert admin.call(operator, "GET", "/policies/no-cards").status_code == 404
+
+
+def test_a_reload_takes_another_issuers_key(gateway: Following, admin: AdminProcess) -> None:
+    """The issuer rotates its key; tokens of the old one are refused from then on, and taken back they work again."""
+    ann, key_file = gateway.tokens["ann"], gateway.directory / "issuer.pem"
+    old = key_file.read_bytes()
+    try:
+        Issuer().write_public_key(key_file)
+        admin.reload()
+        assert admin.call(ann, "GET", "/tenants/acme").status_code == 401
+    finally:
+        key_file.write_bytes(old)
+        admin.reload()
+    assert admin.call(ann, "GET", "/tenants/acme").status_code == 200
 
 
 def test_its_log_has_who_did_what_and_no_secret(gateway: Following, admin: AdminProcess) -> None:

@@ -17,9 +17,10 @@ from sqlalchemy import text
 
 from admin.places.server import Connect, Login
 from admin.services.provisioning import TargetAccess
+from tests.fix_places import ROLE
 from tests.harness.postgres import PostgresServer
 from tests.integration.admin_api.stage import HOME, TARGET, Api, serve_api
-from tests.integration.places.conftest import ROLE, traces
+from tests.integration.places.conftest import traces
 from tests.integration.places.faults import Faulty
 
 _BODIES: dict[str, dict[str, Any]] = {

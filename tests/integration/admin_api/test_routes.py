@@ -33,6 +33,9 @@ async def test_tenants_from_making_to_deletion(api: Api) -> None:
     assert put.headers["etag"] != read.headers["etag"]
     patched = await api.change("olga", "PATCH", "/tenants/new", {"quotas": None, "name": "New"})
     assert patched.json() == {"id": "new", "isolation": "shared", "target": "main", "tier": "pro", "name": "New"}
+    headers = {"If-Match": patched.headers["etag"], "Content-Type": "application/merge-patch+json"}
+    merged = await api.call("olga", "PATCH", "/tenants/new", b'{"name": "Newer"}', headers=headers)
+    assert merged.json()["name"] == "Newer"
 
     await api.change("olga", "PUT", "/tenants/new/quotas", {"connections": 7})
     assert (await api.call("olga", "GET", "/tenants/new/quotas")).json() == {"connections": 7}

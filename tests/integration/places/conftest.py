@@ -1,16 +1,13 @@
-"""A server for tenants' places: the gateway's role is there, and a database of the target's own."""
+"""Places on the server of tests/fix_places.py."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
 from admin.places.place import Place
 from admin.places.server import Login
+from tests.fix_places import HOME, ROLE
 from tests.harness.postgres import PostgresServer
-
-ROLE, HOME = "places_gateway", "places_home"
 
 
 def place(name: str, *, whole: bool = False, mark: str = "aa11", tenant: str = "") -> Place:
@@ -20,19 +17,9 @@ def place(name: str, *, whole: bool = False, mark: str = "aa11", tenant: str = "
     )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def server(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    postgres.create_database(HOME)
-    postgres.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'gateway'")
-    postgres.execute(f"REVOKE ALL ON DATABASE {HOME} FROM PUBLIC")
-    yield postgres
-    postgres.drop_database(HOME)
-    postgres.execute(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
-
-
 @pytest.fixture
-def login(server: PostgresServer) -> Login:
-    return Login(server.host, server.port, server.superuser, server.password, tls="disable")
+def login(places_server: PostgresServer) -> Login:
+    return Login(places_server.host, places_server.port, places_server.superuser, places_server.password, tls="disable")
 
 
 _TRACES = """
@@ -45,3 +32,8 @@ UNION ALL SELECT 'default ' || defaclrole::regrole || defaclacl::text FROM pg_de
 def traces(server: PostgresServer) -> set[str]:
     """Every role, database and schema that is there."""
     return {str(row[0]) for row in server.execute(_TRACES, HOME)}
+
+
+@pytest.fixture
+def server(places_server: PostgresServer) -> PostgresServer:
+    return places_server

@@ -13,9 +13,10 @@ from admin.places.errors import PlaceFailed
 from admin.places.export import export_place
 from admin.places.making import make_place, remove_place
 from admin.places.server import Login
+from tests.fix_places import HOME
 from tests.harness.missing import missing
 from tests.harness.postgres import PostgresServer
-from tests.integration.places.conftest import HOME, place
+from tests.integration.places.conftest import place
 from tests.integration.places.faults import Faulty
 
 _TABLES = """
@@ -64,6 +65,7 @@ async def test_loaded_elsewhere_it_is_the_same(server: PostgresServer, login: Lo
         assert [server.execute(sql, copy) for sql in _LOOK] == expected
     finally:
         server.drop_database(copy)
+    assert export.directory.stat().st_mode & 0o777 == 0o700
     manifest = json.loads((export.directory / "manifest.json").read_text())
     for table in manifest["tables"]:
         assert hashlib.sha256((export.directory / table["file"]).read_bytes()).hexdigest() == table["sha256"]
