@@ -53,10 +53,7 @@ async def export_place(place: Place, connect: Connect, parent: Path, name: str, 
     deletes is what was exported. Raises PlaceFailed; OSError when the directory cannot be written.
     """
     final, partial = parent / name, parent / f"{name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for directory in (partial, partial / "data"):
-        directory.mkdir(mode=0o700)  # a tenant's rows are nobody else's to read
+    _make_private(partial)
     async with connect(place.database) as session:
         tables = await session.rows(COLUMNS.format(place=in_schema(place.schema)))
         await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -72,6 +69,14 @@ async def export_place(place: Place, connect: Connect, parent: Path, name: str, 
             await then(session, export)
         await session.execute("COMMIT")
     return export
+
+
+def _make_private(directory: Path) -> None:
+    """Empty, and for its owner alone: a tenant's rows are nobody else's to read."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (directory, directory / "data"):
+        each.mkdir(mode=0o700)
 
 
 def _settle(directory: Path) -> None:
