@@ -59,7 +59,7 @@ class InProcess:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     async def _serve(self) -> None:
         config = load_config(self.files.config_path, {})
@@ -85,7 +85,7 @@ class InProcess:
 
         done = threading.Event()
         self._loop.call_soon_threadsafe(take)
-        assert done.wait(20)
+        assert done.wait(60)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -186,7 +186,7 @@ def test_what_was_prepared_before_a_change_is_judged_by_the_policy_of_now(
 
 
 def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

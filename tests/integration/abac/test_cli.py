@@ -147,7 +147,7 @@ _DRAFT = """
 
 def _take_over(people: People, log: Path, statements: int) -> None:
     """The session's part of the audit log."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         events = people.gateway.audit_events("replay")
         if sum(1 for event in events if event["event"] == "statement") >= statements:
