@@ -142,6 +142,7 @@ class AuditConfig:
     """level: response | request+response. parameters: values | hashed | off, of the extended protocol; those of
     statements that reach one of `hashed_columns` (`schema.table.column` or `table.column`) are hashed in any case.
     parameter_key: of the hashes; None: one that hangs on the signing key, or a random one for each process.
+    acknowledge: off | written | synced: what a reply waits for, that its events are in the file, or on the disk.
     signing_key: PEM, see proxy/audit/signing.py; None: the log is not sealed. seal_events, seal_interval_s: when a
     segment is sealed at the latest. anchor_file, anchor_command: where seals go besides the log.
     """
@@ -156,6 +157,7 @@ class AuditConfig:
     parameter_key: str | None = field(default=None, repr=False)
     sinks: tuple[SinkConfig, ...] = ()
     watch: WatchConfig = field(default_factory=WatchConfig)
+    acknowledge: str = "off"
     on_failure: str = "deny"  # deny | spill | block
     spill_directory: Path | None = None
     spill_key: str | None = field(default=None, repr=False)

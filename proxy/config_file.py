@@ -43,6 +43,7 @@ MAX_WORKERS = 60
 _TARGET = TargetConfig(name="", host="", port=5432, database="", user="")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 AUDIT_LEVELS = ("response", "request+response")
+ACKNOWLEDGEMENTS = ("off", "written", "synced")
 PARAMETER_MODES = ("values", "hashed", "off")
 _TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
@@ -265,6 +266,7 @@ def _read_audit(table: Table) -> AuditConfig:
         spill_key=table.secret("spill_key"),
         spill_max_bytes=table.size("spill_max_bytes", default.spill_max_bytes, 64 * 1024, 2**44),
         block_s=table.duration("block_s", default.block_s, most=3600),
+        acknowledge=table.choice("acknowledge", default.acknowledge, ACKNOWLEDGEMENTS),
         signing_key=table.secret("signing_key"),
         seal_events=table.integer("seal_events", default.seal_events, 1, 1_000_000),
         seal_interval_s=table.duration("seal_interval_s", default.seal_interval_s, most=86_400),

@@ -95,6 +95,11 @@ class Gateway:
         self._decider = decider_of(snapshot)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def gate(self) -> AuditEmitter | None:
+        """What replies wait for."""
+        return self.audit if self.audit.acknowledges else None
+
     # Policy
 
     def _bump(self) -> None:

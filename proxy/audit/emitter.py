@@ -18,7 +18,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from policy.audit_event import AuditEvent
 from proxy.audit.anchors import Anchors, anchors_of
@@ -45,6 +45,18 @@ _TORN_TEXT_BYTES: Final = 4096
 _log = logging.getLogger(__name__)
 
 
+class Waiter(Protocol):
+    """Has a reply that waits until events are kept. Must not raise."""
+
+    def release(self, acknowledged: int) -> None:
+        """The first so many events are kept; leave `waiting` when nothing waits any more."""
+        ...
+
+    def refuse(self) -> None:
+        """It is not known whether they are, and will not be."""
+        ...
+
+
 class AuditEmitter:
     """One per worker process, from `start()` in a running loop to `close()`.
 
@@ -58,6 +70,7 @@ class AuditEmitter:
         "_clock",
         "_concealer",
         "_config",
+        "_delay_s",
         "_failure",
         "_flush_at",
         "_head",
@@ -71,11 +84,16 @@ class AuditEmitter:
         "_sync",
         "_sync_again",
         "_sync_failed",
+        "_synced",
+        "_syncing",
+        "_syncs",
         "_timer",
+        "acknowledges",
         "events",
         "on_sealed",
         "on_trouble",
         "parameter_key",
+        "waiting",
     )
 
     def __init__(self, config: AuditConfig, *, clock: Callable[[], float] = time.time) -> None:
@@ -103,6 +121,11 @@ class AuditEmitter:
         self._sync_again = False
         self._sync_failed = False
         self.on_trouble: Callable[[bool], None] | None = None  # is told when the file fails, and when it is well again
+        self.acknowledges = config.acknowledge != "off"
+        self._syncs = config.fsync or config.acknowledge == "synced"
+        self._delay_s = 0.0 if self.acknowledges else config.flush_interval_s
+        self._synced = self._syncing = 0  # of `events`: on the disk, and on their way to it
+        self.waiting: dict[Waiter, None] = {}
         self.events = 0  # lines of AuditEvents written, for the metrics
 
     @property
@@ -159,7 +182,7 @@ class AuditEmitter:
         self._pending.append(event)
         self._chars += _size(event)
         if self._timer is None:
-            self._schedule(self._config.flush_interval_s)
+            self._schedule(self._delay_s)
         if len(self._pending) == _SOON_EVENTS and self._loop is not None:
             self._loop.call_soon(self._flush)
         if len(self._pending) >= self._flush_at or self._chars >= _BATCH_CHARS:
@@ -235,6 +258,23 @@ class AuditEmitter:
         except OSError as error:
             _log.critical("audit file could not be closed", extra={"path": sink.path, "error": error})
 
+    # -- replies that wait for their events
+
+    @property
+    def emitted(self) -> int:
+        """Events since the start, written or not."""
+        return self.events + len(self._pending)
+
+    @property
+    def acknowledged(self) -> int:
+        """How many of them are where a reply may rely on it."""
+        return self._synced if self._syncs else self.events
+
+    def _tell_waiting(self) -> None:
+        acknowledged = self.acknowledged
+        for waiter in tuple(self.waiting):
+            waiter.release(acknowledged)
+
     # -- batches
 
     def _schedule(self, delay_s: float) -> None:
@@ -285,6 +325,8 @@ class AuditEmitter:
         self.events += len(self._pending)
         self._pending.clear()
         self._chars = self._lost = 0
+        if self.waiting and not self._syncs:
+            self._tell_waiting()
 
     def _gap(self) -> dict[str, str | int | float]:
         """The line that closes a time in which the file could not be written."""
@@ -307,7 +349,7 @@ class AuditEmitter:
             self._failure = None
             if self.on_trouble is not None:
                 self.on_trouble(False)
-        if self._config.fsync:
+        if self._syncs:
             self._start_sync()
 
     def _keep_if_room(self, event: AuditEvent | StatementEvent) -> None:
@@ -379,6 +421,7 @@ class AuditEmitter:
         assert self._loop is not None
         assert self._sink is not None
         self._sync_again = False
+        self._syncing = self.events
         self._sync = self._loop.run_in_executor(None, sync_descriptor, self._sink.duplicate())
         self._sync.add_done_callback(self._on_synced)
 
@@ -389,7 +432,13 @@ class AuditEmitter:
             # The kernel may have dropped the pages, and a later fsync would succeed all the same: no retry here.
             self._sync_failed = True
             self._on_failure(error)
-        elif self._sync_again and self._sink is not None:
+            for waiter in tuple(self.waiting):
+                waiter.refuse()
+            return
+        self._synced = self._syncing
+        if self.waiting:
+            self._tell_waiting()
+        if self._sync_again and self._sink is not None:
             self._start_sync()
 
     # -- files and their chains

@@ -19,6 +19,7 @@ from proxy.postgres.wire.startup import check_packet_length, unpack_int
 from proxy.tls import ALPN_PROTOCOL, PeerIdentity, peer_identity
 
 if TYPE_CHECKING:
+    from proxy.audit.emitter import AuditEmitter
     from proxy.lease import Lease
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,11 @@ class FrontendOwner(Protocol):
 
     draining: bool
 
+    @property
+    def gate(self) -> AuditEmitter | None:
+        """What replies wait for: that their events are kept. None: for nothing."""
+        ...
+
     def frontend_lost(self, frontend: Frontend) -> None: ...
     def backend_done(self, frontend: Frontend) -> None: ...
 
@@ -76,12 +82,16 @@ class Frontend:
     """
 
     __slots__ = (
+        "_gate",
+        "_held",
+        "_held_bytes",
         "_inbox",
         "_open_session",
         "_owner",
         "_pauses",
         "_task",
         "_wakeup",
+        "_write_paused",
         "address",
         "closing",
         "direct_tls",
@@ -109,6 +119,10 @@ class Frontend:
         self.lease: Lease | None = None
         self.closing = False
         self._pauses = 0
+        self._gate = owner.gate
+        self._held: list[tuple[int, bytes]] = []  # to be written when so many events are kept
+        self._held_bytes = 0
+        self._write_paused = False
         self._inbox = bytearray()
         self._wakeup: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -139,11 +153,13 @@ class Frontend:
             self.fatal(error)
 
     def pause_writing(self) -> None:
+        self._write_paused = True
         if self.handler is not None:
             self.handler.client_reads(False)
 
     def resume_writing(self) -> None:
-        if self.handler is not None:
+        self._write_paused = False
+        if self.handler is not None and self._held_bytes <= self.write_high_bytes:
             self.handler.client_reads(True)
 
     def eof_received(self) -> bool:
@@ -152,6 +168,7 @@ class Frontend:
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
         self.transport = None
+        self._drop_held()
         self._wake()
         if self._task is not None and self.handler is None:
             self._task.cancel()
@@ -265,8 +282,54 @@ class Frontend:
 
     def write(self, data: bytes) -> None:
         """Send to the client; after the connection is gone, nothing."""
-        if self.transport is not None and not self.closing:
+        if self.transport is None or self.closing:
+            return
+        if self._gate is not None and (self._held or self._gate.acknowledged < self._gate.emitted):
+            self._hold(data, self._gate)
+        else:
             self.transport.write(data)
+
+    def _hold(self, data: bytes, gate: AuditEmitter) -> None:
+        """Keep it back until all events up to now are kept: those that it is the answer to are among them."""
+        before = self._held_bytes
+        self._held.append((gate.emitted, data))
+        self._held_bytes += len(data)
+        gate.waiting[self] = None
+        if before <= self.write_high_bytes < self._held_bytes and self.handler is not None:
+            self.handler.client_reads(False)
+
+    def release(self, acknowledged: int) -> None:
+        """So many events are kept: write what waited for them."""
+        ready = 0
+        while ready < len(self._held) and self._held[ready][0] <= acknowledged:
+            ready += 1
+        out = b"".join([data for _, data in self._held[:ready]])
+        del self._held[:ready]
+        before = self._held_bytes
+        self._held_bytes -= len(out)
+        if self.transport is None:
+            return
+        if out:
+            self.transport.write(out)
+        if not self._held:
+            self._drop_held()
+            if self.closing:
+                self.transport.close()
+        if self._held_bytes <= self.write_high_bytes < before and self.handler is not None and not self._write_paused:
+            self.handler.client_reads(True)
+
+    def refuse(self) -> None:
+        """What waits for its events will never be told: the client must not take it for done."""
+        self._drop_held()
+        self.closing = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _drop_held(self) -> None:
+        self._held.clear()
+        self._held_bytes = 0
+        if self._gate is not None:
+            self._gate.waiting.pop(self, None)
 
     def pause_client(self, paused: bool, reason: int = PAUSE_HELD) -> None:
         """Stop reading what the client sends for `reason`, or end that reason and go on when it was the last."""
@@ -301,7 +364,8 @@ class Frontend:
         """Close after what is written has been sent."""
         if self.transport is not None and not self.closing:
             self.closing = True
-            self.transport.close()
+            if not self._held:
+                self.transport.close()
             self.loop.call_later(_LINGER_S, self._abort)
 
     def _abort(self) -> None:

@@ -9,6 +9,7 @@ from proxy.postgres.frontend import PAUSE_BACKEND, PAUSE_CATALOG, PAUSE_HELD, Fr
 
 class Owner:
     draining = False
+    gate = None
 
     def frontend_lost(self, frontend: Frontend) -> None: ...
     def backend_done(self, frontend: Frontend) -> None: ...

@@ -56,6 +56,7 @@ class Owner:
     """Of one frontend; does what a gateway does when its client has gone."""
 
     draining = False
+    gate = None
 
     def frontend_lost(self, frontend: Frontend) -> None:
         assert frontend.lease is not None
