@@ -5,6 +5,8 @@
 # make bench           TenantGate (compiled), PgBouncer and a direct connection in one table
 # make memory          what 10,000 idle clients and 100,000 tenants take of the gateway's memory
 # make plans           what rewriting costs: cold and warm plans, and inside PostgreSQL beside native row-level security
+# make audit-crash     kills a gateway under load 200 times: its log verifies and has all that clients were told
+# make audit-tampering 10,000 random changes of a sealed log: all are found, and named by position
 # make regression      PostgreSQL's own regression files through the gateway and directly (docs/regression.md)
 # make compat          psycopg's own test suite through the gateway and directly (docs/compatibility.md)
 # make audit-search    time of a search's first page over many audit events (ARGS="--events 1000000")
@@ -18,7 +20,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench compat memory plans regression statements compiled venv audit-search control-plane
+.PHONY: audit-crash audit-tampering help demo test lint fmt bench compat memory plans regression statements compiled venv audit-search control-plane
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +58,12 @@ control-plane: $(VENV)/.dev-installed
 
 audit-search: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks.audit_search $(ARGS)
+
+audit-crash: $(VENV)/.dev-installed
+	TENANTGATE_CRASHES=200 $(BIN)/python -m pytest -q tests/integration/test_audit_crash.py --timeout 3600 $(ARGS)
+
+audit-tampering: $(VENV)/.dev-installed
+	TENANTGATE_TAMPERINGS=10000 $(BIN)/python -m pytest -q tests/unit/audit/test_tampering.py --timeout 3600 $(ARGS)
 
 regression: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.regression.run $(ARGS)

@@ -72,7 +72,7 @@ class Concealer:
         key = self._key_of_frame(event.frame.after_statement)
         bound = None
         if event.bound is not None:
-            bound = Bound(b"", None)
+            bound = Bound(b"", b"", None)
             bound.encoded = f"[{_quote(self._text(key, 'parameters', event.bound.as_json()))}]"
         return StatementEvent(
             event.frame,

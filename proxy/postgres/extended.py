@@ -225,7 +225,7 @@ class ExtendedConversation(Conversation):
             if prepared.told is not None and not self._returns_what_was_told(name, prepared):
                 self._wait_with(message, Wait.SETTLED)
                 return
-            self._portals.bind(portal, prepared, self._request, self.recorder.bound(message, prepared.template))
+            self._portals.bind(portal, prepared, self._request, self.recorder.bound(message, prepared))
         except REFUSALS as error:
             self._fail(error, prepared.text if prepared else "", prepared.template if prepared else None)
             return

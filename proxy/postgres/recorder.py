@@ -22,6 +22,7 @@ from proxy.audit.statement import StatementEvent, StatementFrame
 from proxy.observe.metrics import Metrics
 from proxy.postgres import expected
 from proxy.postgres.expected import Running
+from proxy.postgres.prepared import Prepared
 from proxy.quota_ledger import Ledger
 from proxy.session import Session, Template
 
@@ -63,14 +64,14 @@ class Recorder:
         self._hashed_columns = frozenset(config.hashed_columns)
         self._hash_key = audit.parameter_key
 
-    def bound(self, bind: bytes, template: Template) -> Bound | None:
+    def bound(self, bind: bytes, prepared: Prepared) -> Bound | None:
         """What is recorded of the parameters that a Bind message brings for this statement."""
         if self._parameters == _VALUES:
-            if not self._hashed_columns or not self._reaches_hashed(template):
-                return Bound(bind, None)
+            if not self._hashed_columns or not self._reaches_hashed(prepared.template):
+                return Bound(bind, prepared.types, None)
         elif self._parameters == _OFF:
             return None
-        return Bound(bind, self._hash_key)
+        return Bound(bind, prepared.types, self._hash_key)
 
     def _reaches_hashed(self, template: Template) -> bool:
         hashed = self._hashed_columns

@@ -167,7 +167,7 @@ class LaneRider(ExtendedConversation):
             expected.EXECUTE, template, literals, text, now, self._deadline(now), statement, message, data, self
         )
         request.keeps_parse = parses
-        request.bound = self.recorder.bound(bind, template)
+        request.bound = self.recorder.bound(bind, prepared)
         if parses:
             prepared.told = None
             self._statements.replace(name, prepared)

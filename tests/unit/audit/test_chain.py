@@ -96,7 +96,7 @@ def test_a_statement_event_gives_the_line_of_the_audit_event(
     message = messages.encode(b"B", b"\0\0\0\0\0\1\0\0\0\x0217\0\0")
     statement = StatementEvent(
         StatementFrame(event), event.time, "extended", outcome, "22012", event.statement, event.rewritten, event.rows,
-        event.bytes, event.duration_us, Bound(message, None), request,
+        event.bytes, event.duration_us, Bound(message, b"\0\0", None), request,
     )  # fmt: skip
     line, digest = chain_event(statement, seq, NO_HASH)
     assert line == by_hand(event, seq, NO_HASH, json.loads(line)["id"])

@@ -35,7 +35,7 @@ def of(subject: str, tenant: str = "acme", **members: object) -> AuditEvent:
 
 
 def run_of(subject: str) -> StatementEvent:
-    bound = Bound(b"", None)
+    bound = Bound(b"", b"", None)
     bound.encoded = '["Rosa Silva",null]'
     frame = StatementFrame(bounded(of(subject)))
     return StatementEvent(frame, EVENT.time, "extended", "ok", "", SECRET, SECRET, 1, 2, 3, bound)

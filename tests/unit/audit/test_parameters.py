@@ -31,8 +31,11 @@ def bind_message(values: Values, formats: list[int]) -> bytes:
     return b"B" + struct.pack("!I", len(body) + 4) + body
 
 
-def parameters(values: Values, formats: list[int] | None = None, key: bytes | None = None) -> list[Any]:
-    return list(json.loads(encode_parameters(bind_message(values, formats or []), key)))
+def parameters(
+    values: Values, formats: list[int] | None = None, key: bytes | None = None, types: tuple[int, ...] = ()
+) -> list[Any]:
+    declared = struct.pack(f"!H{len(types)}I", len(types), *types)
+    return list(json.loads(encode_parameters(bind_message(values, formats or []), declared, key)))
 
 
 def test_values_by_format() -> None:
@@ -41,6 +44,18 @@ def test_values_by_format() -> None:
     assert parameters([b"\0\0\0\x11", None], [1]) == [{"binary": "00000011"}, None]
     assert parameters([b"\x01", b"a"], [1, 0]) == [{"binary": "01"}, "a"]
     assert parameters([b"\xff"]) == ["\ufffd"]
+
+
+def test_binary_values_of_declared_types_are_shown_as_text() -> None:
+    number = struct.pack("!q", -9_000_000_002)
+    uuid = bytes.fromhex("0193719f8a3c7c1e8b4f0a1b2c3d4e5f")
+    values: Values = [number, b"\0\7", b"\1", b"\xc3\xa9", uuid, b"\0\0\0\1", b"\1"]
+    types = (20, 21, 16, 25, 2950, 700, 23)
+    assert parameters(values, [1], None, types) == [
+        "-9000000002", "7", "t", "\u00e9", "0193719f-8a3c-7c1e-8b4f-0a1b2c3d4e5f", {"binary": "00000001"},
+        {"binary": "01"},
+    ]  # fmt: skip
+    assert parameters([b"\0\7"], [1], b"k", (21,)) == parameters([b"7"], [0], b"k")
 
 
 def test_hashes_stand_for_values() -> None:
@@ -59,8 +74,8 @@ def test_long_values_are_cut_and_described() -> None:
 
 def test_the_most_parameters_that_there_can_be_fit_a_line() -> None:
     message = bind_message([b"\0" * 2000] * 3000, [])
-    assert json.loads(encode_parameters(message, None))[-1]["more"] >= 3000 - MAX_PARAMETERS
-    bound = Bound(message, None)
+    assert json.loads(encode_parameters(message, b"\0\0", None))[-1]["more"] >= 3000 - MAX_PARAMETERS
+    bound = Bound(message, b"\0\0", None)
     assert bound.size < 128 * 1024  # the message itself is not kept
     event = StatementEvent(StatementFrame(EVENT), 1.0, "extended", "ok", "", "SELECT 1", "", 0, 0, 0, bound)
     assert len(chain_event(event, 1, NO_HASH)[0]) < MAX_LINE_BYTES
@@ -68,11 +83,11 @@ def test_the_most_parameters_that_there_can_be_fit_a_line() -> None:
 
 @given(st.binary(max_size=60))
 def test_what_is_no_bind_never_raises(data: bytes) -> None:
-    json.loads(encode_parameters(b"B\0\0\0\0" + data, None))
+    json.loads(encode_parameters(b"B\0\0\0\0" + data, b"\0\0", None))
 
 
 def test_a_message_that_ends_within_a_value_is_malformed() -> None:
-    assert json.loads(encode_parameters(bind_message([b"abcdef"], [])[:-6], None)) == ["malformed"]
+    assert json.loads(encode_parameters(bind_message([b"abcdef"], [])[:-6], b"\0\0", None)) == ["malformed"]
 
 
 def test_ids_are_version_7_and_tell_the_millisecond() -> None:

@@ -103,6 +103,7 @@ spill_directory = "spill"
 spill_key_env = "SETTING_KEY"
 spill_max_bytes = "1MB"
 block_s = 3
+acknowledge = "synced"
 signing_key_file = "seal.key"
 seal_events = 100
 seal_interval_s = "5s"
@@ -289,6 +290,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
             ("trap",),
             True,
         ),
+        "synced",
         "spill",
         base / "spill",
         ENVIRON["SETTING_KEY"],
