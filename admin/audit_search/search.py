@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from proxy.audit.lines import line_hash, parse_line
 
 MAX_LIMIT: Final = 1000
 _MAX_LOOKED_AT: Final = 20_000  # lines for one page, where hits do not hold what the index says
+_WINDOWS_BITS: Final = 6  # the first window of a search is a sixty-fourth of the range
 
 _BY_WORDS: Final = (
     "SELECT e.id, e.offset, e.length, e.seq, f.path FROM words w JOIN events e ON e.id = w.rowid"
@@ -55,7 +57,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Hits, newest first. `next_cursor`: there may be more. `unreadable`: hits whose file is gone or cannot be read."""
+    """Hits, newest first. `next_cursor`: there may be more, also where few or none are here. `unreadable`: hits whose
+    file is gone or cannot be read."""
 
     hits: list[Hit] = field(default_factory=list)
     next_cursor: str | None = None
@@ -69,24 +72,41 @@ class Page:
         }
 
 
-def search(index: Path, query: Query, scope: Scope, *, limit: int = 50, cursor: str | None = None) -> Page:
-    """One page. Raises BadQuery, FileNotFoundError without an index, sqlite3.Error and OSError."""
+def search(
+    index: Path,
+    query: Query,
+    scope: Scope,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    budget_s: float | None = None,
+) -> Page:
+    """One page. budget_s: after that time what was found so far is the page, and the cursor goes on where it stopped.
+
+    Raises BadQuery, FileNotFoundError without an index, sqlite3.Error and OSError.
+    """
     if not 1 <= limit <= MAX_LIMIT:
         raise BadQuery(
             f"a page has 1 to {MAX_LIMIT} events, not {limit}", hint="Ask for the next page with the cursor."
         )
+    begun = time.monotonic()
     with contextlib.closing(open_index(index)) as connection:
         key = connection.execute("SELECT value FROM meta WHERE name = 'cursor_key'").fetchone()[0]
         digest = query.digest(scope)
-        before = None if cursor is None else decode_cursor(key, cursor, digest)
-        hits, last, unreadable = [], 0, 0
-        for number, (last, hit) in enumerate(_hits(connection, query, scope, before), 1):
-            if hit is None:
-                unreadable += 1
-            elif scope.sees(hit.event) and query.fits(hit.event, scope):
-                hits.append(hit)
-            if len(hits) == limit or number == _MAX_LOOKED_AT:
-                return Page(hits, encode_cursor(key, last, digest), unreadable)
+        low, high = _id_range(connection, query, None if cursor is None else decode_cursor(key, cursor, digest))
+        hits: list[Hit] = []
+        unreadable = looked_at = 0
+        for start, end in _windows(low, high, budget_s):
+            for number, hit in _hits(connection, query, scope, (start, end)):
+                looked_at += 1
+                if hit is None:
+                    unreadable += 1
+                elif scope.sees(hit.event) and query.fits(hit.event, scope):
+                    hits.append(hit)
+                if len(hits) == limit or looked_at == _MAX_LOOKED_AT:
+                    return Page(hits, encode_cursor(key, number, digest), unreadable)
+            if budget_s is not None and start > low and time.monotonic() - begun > budget_s:
+                return Page(hits, encode_cursor(key, start, digest), unreadable)
         return Page(hits, None, unreadable)
 
 
@@ -94,18 +114,31 @@ def session_events(index: Path, session: str, scope: Scope = EVERYTHING) -> Iter
     """The events of one session, oldest first. Raises as `search`."""
     query = Query(session=session)
     with contextlib.closing(open_index(index)) as connection:
-        for _, hit in _hits(connection, query, scope, None, order="ASC"):
+        for _, hit in _hits(connection, query, scope, (0, MAX_TIME_US << TIE_BITS), order="ASC"):
             if hit is not None and query.fits(hit.event, scope):
                 yield hit
 
 
+def _windows(low: int, high: int, budget_s: float | None) -> Iterator[tuple[int, int]]:
+    """The ids of a range in pieces, newest first, so that a search which finds nothing for long can stop between two.
+
+    Each is twice as long as the one before, unless that one took a good part of the time. Without a budget: one piece.
+    """
+    size = max((high - low) >> _WINDOWS_BITS, 1) if budget_s is not None else high - low
+    while high > low:
+        start, begun = max(high - size, low), time.monotonic()
+        yield start, high
+        high = start
+        if budget_s is None or time.monotonic() - begun < budget_s / 4:
+            size *= 2
+
+
 def _hits(
-    connection: sqlite3.Connection, query: Query, scope: Scope, before: int | None, order: str = "DESC"
+    connection: sqlite3.Connection, query: Query, scope: Scope, ids: tuple[int, int], order: str = "DESC"
 ) -> Iterator[tuple[int, Hit | None]]:
-    """(id, hit) of what the index finds; None for a line that cannot be read."""
+    """(id, hit) of what the index finds from the one id on and before the other; None for an unreadable line."""
     match = query.match(scope)
-    low, high = _id_range(query, before)
-    sql, values = (_BY_WORDS, (match, low, high)) if match else (_BY_TIME, (low, high))
+    sql, values = (_BY_WORDS, (match, *ids)) if match else (_BY_TIME, ids)
     files: dict[str, BinaryIO | None] = {}
     with contextlib.ExitStack() as open_files:
         try:
@@ -119,14 +152,19 @@ def _hits(
             raise
 
 
-def _id_range(query: Query, before: int | None) -> tuple[int, int]:
-    low = 0 if query.since is None else _id_at(query.since)
-    high = (MAX_TIME_US << TIE_BITS) if query.until is None else _id_at(query.until)
+def _id_range(connection: sqlite3.Connection, query: Query, before: int | None) -> tuple[int, int]:
+    """What is asked for, as far as there are events."""
+    first, last = connection.execute("SELECT (SELECT min(id) FROM events), (SELECT max(id) FROM events)").fetchone()
+    low, high = first or 0, (last or 0) + 1
+    if query.since is not None:
+        low = max(low, _id_at(query.since))
+    if query.until is not None:
+        high = min(high, _id_at(query.until))
     return low, high if before is None else min(high, before)
 
 
-def _id_at(time: float) -> int:
-    return min(max(int(time * 1_000_000), 0), MAX_TIME_US) << TIE_BITS
+def _id_at(seconds: float) -> int:
+    return min(max(int(seconds * 1_000_000), 0), MAX_TIME_US) << TIE_BITS
 
 
 def _opened(path: str, stack: contextlib.ExitStack) -> BinaryIO | None:

@@ -124,6 +124,22 @@ def test_pages_follow_each_other_without_gap_or_double(tmp_path: Path, index: Pa
     assert found == [f"n{n}" for n in reversed(range(40))]
 
 
+def test_a_search_that_is_out_of_time_goes_on_with_its_cursor(tmp_path: Path, index: Path) -> None:
+    log = log_of(tmp_path / "audit.jsonl", [at(n, fingerprint=f"n{n}", rows=n % 50) for n in range(400)])
+    log.add(at(500, subject="bob"))
+    update_index(index, log.path)
+    found, cursor, pages = [], None, 0
+    while True:
+        page = search(index, Query(user="alice"), ACME, limit=1000, cursor=cursor, budget_s=0)
+        found += [str(hit.event["fingerprint"]) for hit in page.hits]
+        pages += 1
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert found == [f"n{n}" for n in reversed(range(400))]
+    assert pages > 4
+
+
 def test_a_cursor_is_good_for_its_own_search_only(log: Log, index: Path) -> None:
     update_index(index, log.path)
     cursor = search(index, Query(tenant="acme"), EVERYTHING, limit=1).next_cursor
