@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+from typing import ClassVar
 
-from policy.errors import AccessDenied, TenantGateError
+from policy.errors import AccessDenied, InvalidStatement, TenantGateError
 from policy.sql.rules.copy_staged import STAGE
 from proxy.postgres.reserved_names import SHARED_PREFIX, without_shared_names
 from proxy.postgres.wire import messages, replies
@@ -34,10 +35,24 @@ def presentable(error: BaseException) -> TenantGateError:
     return TenantGateError(f"internal error {identifier}", hint="Tell your administrator this id.")
 
 
+class ResultsChanged(InvalidStatement):
+    """A prepared statement has come to return others than its client was told. Drivers prepare it again, and know the
+    error by the routine that raises it in PostgreSQL."""
+
+    default_sqlstate = "0A000"
+    routine: ClassVar[str] = "RevalidateCachedQuery"
+
+    def __init__(self) -> None:
+        super().__init__("cached plan must not change result type")
+
+
 def error_reply(error: BaseException, severity: str = "ERROR", codec: str | None = None) -> bytes:
     """ErrorResponse bytes for any exception. codec: of the client, None for UTF-8."""
     shown = presentable(error)
-    reply = replies.error_response(severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position)
+    routine = shown.routine if isinstance(shown, ResultsChanged) else ""
+    reply = replies.error_response(
+        severity, shown.sqlstate, shown.message, shown.detail, shown.hint, shown.position, routine
+    )
     if codec is None or reply[HEADER_BYTES:].isascii():
         return reply
     return messages.encode(b"E", reply[HEADER_BYTES:].decode().encode(codec, "replace"))

@@ -15,7 +15,7 @@ from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
 from proxy.postgres.conversation import REFUSALS, Conversation, Equipment
-from proxy.postgres.errors import error_reply
+from proxy.postgres.errors import ResultsChanged, error_reply
 from proxy.postgres.expected import EXPECT_DESCRIBE, EXPECT_SYNC, Expected
 from proxy.postgres.held import Wait
 from proxy.postgres.parameter_types import check_declared_types
@@ -278,7 +278,7 @@ class ExtendedConversation(Conversation):
             self._out.append(messages.encode(b"D", b"S" + shared.name + b"\0") + messages.FLUSH)
             return False
         if not replies.same_results(prepared.told, shared.row_description):
-            raise InvalidStatement("cached plan must not change result type", sqlstate="0A000")
+            raise ResultsChanged
         prepared.told_of = shared
         return True
 

@@ -61,6 +61,7 @@ def test_a_statement_with_other_results_fails_until_prepared_again(
         for _ in range(4):
             answer = run(wire)
             assert (answer.sqlstates, answer.rows) == (["0A000"], [])
+            assert b"RRevalidateCachedQuery\0" in answer.messages[0][1]  # asyncpg and pgJDBC know it by that
     wire.send(close("S", "known"), parse("known", READ), describe("S", "known"), SYNC)
     assert wire.receive().sqlstates == []
     for _ in range(4):

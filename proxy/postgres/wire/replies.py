@@ -30,9 +30,13 @@ def error_response(
     detail: str | None = None,
     hint: str | None = None,
     position: int = 0,
+    routine: str = "",
 ) -> bytes:
-    """An ErrorResponse. `position` is 1-based in characters of the query, 0: none."""
-    return encode(b"E", _fields(severity, sqlstate, message, detail, hint, position))
+    """An ErrorResponse. `position` is 1-based in characters of the query, 0: none. routine: of the server's source."""
+    fields = _fields(severity, sqlstate, message, detail, hint, position)
+    if routine:
+        fields = fields[:-1] + b"R" + routine.encode() + b"\0\0"
+    return encode(b"E", fields)
 
 
 def notice(message: str, hint: str) -> bytes:
