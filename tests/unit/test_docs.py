@@ -14,6 +14,7 @@ from admin.cli.main import _COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[2]
 _INNER = {
+    "store": ("upgrade", "status", "log"),
     "audit": (
         "verify",
         "tail",
