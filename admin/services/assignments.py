@@ -9,6 +9,7 @@ from admin.services import keeping
 from admin.services.actor import Actor
 from admin.services.ceiling import check_within_tenants
 from admin.services.entity import Body, Entity, Listed, Page
+from admin.services.errors import Refused
 from admin.services.judgement import picture
 from admin.services.keeping import FIRST, of_tenant
 from admin.store.change import Change, changing
@@ -65,10 +66,18 @@ async def set_user_roles(
 
 
 async def _put(store: Store, actor: Actor, assignment_id: str, body: Body, etag: str | None, *, new: bool) -> Entity:
+    _check_name(actor, assignment_id, body)
     async with changing(store, actor) as change:
         entity = await keeping.put_in(change, "assignment", assignment_id, body, etag=etag, new=new)
         await _check_ceiling(change, body)
         return entity
+
+
+def _check_name(actor: Actor, assignment_id: str, body: Body) -> None:
+    """Ids are everybody's: who is bound to a tenant could else find out which others have taken. Raises Refused."""
+    if not actor.may_everywhere("user", "write") and not assignment_id.endswith(f"@{body.get('tenant')}"):
+        hint = "End it with @ and the tenant's id: analysts@acme."
+        raise Refused("the assignment's id must end with its tenant", hint=hint)
 
 
 async def _check_ceiling(change: Change, body: Body) -> None:
