@@ -25,7 +25,7 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
 class AuditEvent(NamedTuple):
     """One line of the audit log, before it is chained. Times are seconds since the epoch, durations microseconds.
 
-    event: statement | request (a statement as it begins) | login | logout | cancel | admin.
+    event: statement | request (a statement as it begins) | login | logout | cancel | admin | quota.
     decision: allowed | rewritten | refused.
     outcome: ok | error | refused | cancelled | lost | skipped (pipelined behind an error, so not run) | begun.
     action: read | write | copy_in | copy_out | ddl | transaction | session | utility, of a statement; the event's own
