@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 # What this machine's user set for libpq, and the language of psql's messages, are no part of any test.
 for _name in [name for name in os.environ if name.startswith("PG") or name in ("LANG", "LANGUAGE")]:
     del os.environ[_name]
 os.environ["LC_ALL"] = "C.UTF-8"
 
 pytest_plugins = ["tests.fix_postgres", "tests.fix_gateway", "tests.fix_places", "tests.security.score"]
+
+# How long an example takes says how busy the machine is, not whether the code is right. (In CI Hypothesis does so itself.)
+if settings.get_current_profile_name() != "ci":
+    settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("unhurried")
