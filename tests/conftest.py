@@ -13,7 +13,7 @@ os.environ["LC_ALL"] = "C.UTF-8"
 
 pytest_plugins = ["tests.fix_postgres", "tests.fix_gateway", "tests.fix_places", "tests.security.score"]
 
-# How long an example takes says how busy the machine is, not whether the code is right. (In CI Hypothesis does so itself.)
+# How long an example takes says how busy the machine is, not whether the code is right. In CI Hypothesis has it so.
 if settings.get_current_profile_name() != "ci":
     settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("unhurried")

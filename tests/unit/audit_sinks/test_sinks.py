@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -93,6 +94,22 @@ async def test_syslog_over_tls_survives_a_receiver_that_breaks_and_restarts(
     assert {int(message.data["seq"]) for message in server.messages} == set(range(1, 23))
     assert server.connections >= 3
     assert all(len({m.text for m in server.messages if m.data["id"] == one.data["id"]}) == 1 for one in server.messages)
+
+
+async def test_syslog_over_plain_tcp(log: Log) -> None:
+    server = SyslogServer()
+    await server.start()
+    sent = records(log)
+    sink = SyslogStreamSink(config("syslog", f"tcp://127.0.0.1:{server.port}"))
+    try:
+        await sink.send(sent)
+        async with asyncio.timeout(20):
+            while len(server.messages) < len(sent):
+                await asyncio.sleep(0.01)
+    finally:
+        await sink.close()
+        await server.stop()
+    assert [int(message.data["seq"]) for message in server.messages] == [record.seq for record in sent]
 
 
 async def test_syslog_refuses_a_receiver_that_it_cannot_verify(log: Log) -> None:
