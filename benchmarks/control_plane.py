@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 
-from admin.services.actor import Actor
+from admin.services.actor import EVERYTHING, Actor
 from admin.services.documents import apply_document
 from admin.services.revocations import revoke
 from admin.services.roles import put_role
@@ -38,7 +38,7 @@ from proxy.policy_feed.follower import snapshot_of
 from proxy.policy_feed.source import open_source
 from tests.harness.gateway import GatewayProcess
 
-ACTOR = Actor("benchmark")
+ACTOR = Actor("benchmark", permissions=EVERYTHING)
 BUILD_S, FORCE_S, P99_RATIO = 2.0, 1.0, 1.1
 _POLL_S = 0.005
 

@@ -99,13 +99,13 @@ def run_on_store(arguments: argparse.Namespace, work: Work) -> int:
 
 def operator() -> Actor:
     """Who has the store's file or password may do everything; the audit log says which user of which machine it was."""
-    from admin.services.actor import Actor
+    from admin.services.actor import EVERYTHING, Actor
 
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = f"uid {os.getuid()}"
-    return Actor(f"{user}@{socket.gethostname()}", via="cli")
+    return Actor(f"{user}@{socket.gethostname()}", permissions=EVERYTHING, via="cli")
 
 
 def show(arguments: argparse.Namespace, value: Entity | dict[str, Any], note: str = "") -> None:

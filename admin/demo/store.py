@@ -7,13 +7,13 @@ import asyncio
 from admin.demo.home import Home
 from admin.demo.policy import TARGET, policy_text
 from admin.demo.schema import SHOP
-from admin.services.actor import Actor
+from admin.services.actor import EVERYTHING, Actor
 from admin.services.documents import apply_document
 from admin.store.engine import Store, store_url
 from admin.store.upgrade import upgrade
 from policy.strict_yaml import parse_strict_yaml
 
-DEMO = Actor("tenantgate demo", via="cli")
+DEMO = Actor("tenantgate demo", permissions=EVERYTHING, via="cli")
 
 
 def fill_store(home: Home) -> None:

@@ -28,12 +28,12 @@ EVERYTHING = permissions_for("*")
 class Actor:
     """subject, client (address), via (api, cli): for the audit log. tenant: what `own` means; None: of no tenant.
 
-    permissions: of the control plane; others mean nothing here.
+    permissions: of the control plane; others mean nothing here, and none are no rights at all.
     """
 
     subject: str
     tenant: str | None = None
-    permissions: frozenset[Permission] = EVERYTHING
+    permissions: frozenset[Permission] = frozenset()
     client: str = ""
     via: str = ""
 

@@ -30,7 +30,7 @@ from admin.places.place import Place, place_of
 from admin.places.server import Connect, Session
 from admin.provision.steps import Step
 from admin.provision.wanted import gives_ddl
-from admin.services.actor import Actor
+from admin.services.actor import EVERYTHING, Actor
 from admin.services.entity import Body, Entity
 from admin.services.errors import Conflict, Invalid, Refused, StoreUnavailable
 from admin.services.judgement import judge
@@ -44,7 +44,7 @@ from policy.model import Isolation, Tenant
 from policy.problems import Problems
 
 logger = logging.getLogger(__name__)
-RECOVERY = Actor("tenantgate", via="recovery")
+RECOVERY = Actor("tenantgate", permissions=EVERYTHING, via="recovery")
 DATA = ("export", "destroy", "keep")
 
 

@@ -23,7 +23,7 @@ from admin.api.control import Control, Gateway
 from admin.api.pages import CursorSigner
 from admin.api.rates import RateLimit
 from admin.services import assignments, roles, targets, tenants
-from admin.services.actor import Actor
+from admin.services.actor import EVERYTHING, Actor
 from admin.services.provisioning import Provisioner, TargetAccess
 from admin.store.engine import Store
 from admin.store.upgrade import open_store
@@ -31,7 +31,7 @@ from proxy.config import AuthConfig, IssuerConfig, TlsConfig
 from proxy.identity.authenticator import Authenticator
 from tests.harness.tokens import Issuer
 
-SETUP = Actor("setup", via="test")
+SETUP = Actor("setup", permissions=EVERYTHING, via="test")
 TARGET = "main"
 HOME = "places_home"
 _TENANTS: Mapping[str, Mapping[str, Any]] = {

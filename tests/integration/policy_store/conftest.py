@@ -15,7 +15,7 @@ import pytest
 
 from admin.demo.policy import TARGET, policy_text
 from admin.demo.schema import SHOP
-from admin.services.actor import Actor
+from admin.services.actor import EVERYTHING, Actor
 from admin.services.documents import apply_document
 from admin.store.engine import Store
 from admin.store.upgrade import open_store, upgrade
@@ -24,7 +24,7 @@ from tests.harness.demo_business import DemoGateway, demo_gateway
 from tests.harness.postgres import PostgresServer
 
 T = TypeVar("T")
-ROOT = Actor("root@tests", via="cli")
+ROOT = Actor("root@tests", permissions=EVERYTHING, via="cli")
 
 
 class StoreStage:
