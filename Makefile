@@ -30,7 +30,7 @@ demo: $(VENV)/.demo-installed
 
 test: $(VENV)/.dev-installed
 	@tests/bootstrap test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
