@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from policy.abac.facts import NOWHERE, Surroundings
@@ -143,10 +144,16 @@ class TenantTotals:
         self.query_us = 0
 
 
+def _quotas_of(usage: TenantUsage) -> str:
+    """The query that SHOW QUOTA becomes."""
+    return quota_query(quota_lines(usage, time.time(), time.monotonic()))
+
+
 class Session:
     """What the engine knows of its client."""
 
     __slots__ = (
+        "_show_quotas",
         "_templates",
         "alerts_seen",
         "application_name",
@@ -200,11 +207,12 @@ class Session:
         self.scope: PlanScope | None = None
         self.values = NO_VALUES
         self._templates: dict[int, Template] = {}
+        self._show_quotas: Callable[[], str] = partial(_quotas_of, usage)  # no method: it would hold this session
 
     def enter(self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int) -> None:
         """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs, of other tenants,
         too; `basis` when what this session is judged by has changed."""
-        known, values = self.scope, slot_values(self.principal, tenant, scope.catalog.salt, self._quotas)
+        known, values = self.scope, slot_values(self.principal, tenant, scope.catalog.salt, self._show_quotas)
         same = known is not None and known.catalog is scope.catalog and known.access.id == scope.access.id
         if not same or values != self.values:
             self.basis += 1
@@ -214,9 +222,6 @@ class Session:
         self.generation = generation
         self.policy_version = policy_version
         self._templates.clear()
-
-    def _quotas(self) -> str:
-        return quota_query(quota_lines(self.usage, time.time(), time.monotonic()))
 
     def forget_templates(self) -> None:
         """They are made again when they are asked for."""

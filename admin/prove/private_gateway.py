@@ -112,9 +112,17 @@ def _policy(policy_file: Path, tenant: Tenant, database: str) -> str:
         own["schema"] = tenant.schema
     if tenant.isolation.value == "shared":
         own["value"] = tenant.value
-    tables = document.get("tables") or {}
-    document["tables"] = {name: rules for name, rules in tables.items() if name == tenant.target}
+    for section in ("tables", "functions"):
+        document[section] = {n: rules for n, rules in (document.get(section) or {}).items() if n == tenant.target}
+    document["roles"] = {n: role for n, role in (document.get("roles") or {}).items() if _is_of(n, tenant)}
+    document.pop("assignments", None)  # the token names the roles
     return yaml.safe_dump({**document, "tenants": {tenant.id: own}}, allow_unicode=True, sort_keys=False)
+
+
+def _is_of(role: str, tenant: Tenant) -> bool:
+    """Whether it is everybody's role, or the tenant's own."""
+    owner, slash, _ = role.rpartition("/")
+    return not slash or owner == tenant.id
 
 
 def _target(target: TargetConfig, database: str) -> str:

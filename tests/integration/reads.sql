@@ -13,7 +13,6 @@ SELECT status, count(*) FROM orders GROUP BY status ORDER BY status
 SELECT status, count(*) FILTER (WHERE total > 50) FROM orders GROUP BY 1 HAVING count(*) > 2
 SELECT o.tenant_id, o.id, o.total, count(i.line) FROM orders o LEFT JOIN items i ON i.order_id = o.id GROUP BY o.tenant_id, o.id
 SELECT tenant_id, id, name, region FROM customers GROUP BY 1, 2
-SELECT id, name FROM customers GROUP BY id
 SELECT id, state, body FROM jobs GROUP BY id
 SELECT j.id, max(j.body), count(*) FROM customers c LEFT JOIN jobs j ON j.id = c.id WHERE j.state IS NULL OR true GROUP BY j.id
 SELECT j.id, j.body, count(*) FROM customers c LEFT JOIN jobs j ON j.id = c.id GROUP BY j.id, j.body

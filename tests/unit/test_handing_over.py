@@ -22,6 +22,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.frontends: set[Frontend] = set()
+        self.gate = None
 
     def frontend_lost(self, frontend: Frontend) -> None:
         self.frontends.discard(frontend)

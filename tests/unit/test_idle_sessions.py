@@ -107,6 +107,7 @@ class SweptGateway(Gateway):
         self.seen: list[str] = []
         self.frontends = cast(set[Frontend], {f"session {number}" for number in range(25)})
         self._unswept = []
+        self._decider = self.standing = self._due = None
         self.clock = lambda: 0.0
         self.loop = asyncio.new_event_loop()
         self.config = SimpleNamespace(limits=SimpleNamespace(stalled_message_s=60.0))  # type: ignore[assignment]

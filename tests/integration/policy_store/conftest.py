@@ -69,15 +69,19 @@ class StoreStage:
             there = [path for path in paths if path.exists()]
             for path in there:
                 path.rename(path.with_name(path.name + ".away"))
-            yield
-            for path in there:
-                path.with_name(path.name + ".away").rename(path)
+            try:
+                yield
+            finally:
+                for path in there:
+                    path.with_name(path.name + ".away").rename(path)
             return
         name = self.url.rpartition("/")[2]
         self.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         self.server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        yield
-        self.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        try:
+            yield
+        finally:
+            self.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 def postgres_url(server: PostgresServer, name: str) -> str:
@@ -167,7 +171,7 @@ class Following(DemoGateway):
 
 @pytest.fixture(scope="module", params=["one process on SQLite", "two workers on PostgreSQL"])
 def following(request: pytest.FixtureRequest, demo: DemoGateway, directory: Path) -> Iterator[Following]:
-    """With max_age 2 s. Tests leave the policy as they found it."""
+    """With max_age 5 s. Tests leave the policy as they found it."""
     if request.param.startswith("one"):
         stage = StoreStage(str(directory / "followed.db"))
     else:
@@ -176,7 +180,7 @@ def following(request: pytest.FixtureRequest, demo: DemoGateway, directory: Path
         stage.gateway_url = reader_url(demo.server, "followed")
     stage.run(lambda store: apply_document(store, ROOT, demo_document()))
     workers = {} if stage.is_sqlite else {"": {"workers": 2}}
-    process = Following(demo, stage, {"policy": {"max_age": "2s"}, **workers})
+    process = Following(demo, stage, {"policy": {"max_age": "5s"}, **workers})
     process.start()
     yield process
     process.stop()
