@@ -13,6 +13,7 @@ from tests.integration.strategy import (
     SCHEMA,
     SHARED,
     STRATEGIES,
+    Connection,
     Policy,
     Strategy,
     connect,
@@ -63,14 +64,27 @@ def test_prepared_statements_follow_a_policy_reload(policy: Policy, strategy: St
             analyst.execute(statement, (customer,), prepare=True)
 
 
+def opened(connection: Connection, declare: str, *commands: str) -> list[str]:
+    """Declare the cursor `old`, and what the commands give. It is done again when the catalog was read anew in the
+    meantime, after an earlier test's DDL: what was opened before that is not to be trusted."""
+    for _ in range(20):
+        connection.execute(declare.encode())
+        try:
+            results = [connection.execute(f"{command} FROM old".encode()) for command in commands]
+            return [str(row[0]) if r.description and (row := r.fetchone()) else r.statusmessage or "" for r in results]
+        except psycopg.errors.InvalidCursorName:
+            connection.execute("CLOSE old")
+    raise AssertionError("the policy never holds still")
+
+
 def test_cursors_follow_a_policy_reload(policy: Policy, strategy: Strategy) -> None:
     """One that outlives its transaction shows what an older policy let through: it is closed to its owner, too."""
     query = "CURSOR WITH HOLD FOR SELECT email FROM customers ORDER BY id"
     with connect(policy.gateway, strategy, ("analyst",)) as analyst:
-        analyst.execute(f"DECLARE old SCROLL {query}".encode())
-        assert "***@" in one(analyst, "FETCH old")
-        assert analyst.execute("MOVE 2 IN old").statusmessage == "MOVE 2"
-        assert "***@" in one(analyst, "FETCH BACKWARD 1 FROM old")
+        first, moved, back = opened(analyst, f"DECLARE old SCROLL {query}", "FETCH", "MOVE 2", "FETCH BACKWARD 1")
+        assert "***@" in first
+        assert moved == "MOVE 2"
+        assert "***@" in back
         policy.document["roles"]["analyst"]["masks"]["customers"]["email"] = "'hidden'"
         policy.apply()
         for statement in ("FETCH old", "FETCH PRIOR old", "MOVE LAST IN old", "FETCH ALL old"):
@@ -78,8 +92,7 @@ def test_cursors_follow_a_policy_reload(policy: Policy, strategy: Strategy) -> N
         assert sqlstate_of(analyst, f"DECLARE old {query}") == "42P03"  # it is still there
         assert sqlstate_of(analyst, "FETCH old") == "34000"
         analyst.execute("CLOSE old")
-        analyst.execute(f"DECLARE old {query}".encode())
-        assert one(analyst, "FETCH old") == "hidden"
+        assert opened(analyst, f"DECLARE old {query}", "FETCH") == ["hidden"]
 
 
 def test_cursors_of_a_transaction_may_be_declared_again(policy: Policy, strategy: Strategy) -> None:
