@@ -34,14 +34,14 @@ from proxy.postgres.portals import Portals
 from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
-from proxy.postgres.result_limit import APPROVAL, too_large
+from proxy.postgres.result_limit import APPROVAL
 from proxy.postgres.settings import SessionSettings, Settings, setting_statements
 from proxy.postgres.sql_cursors import SqlCursors
 from proxy.postgres.sql_prepared import SqlPrepared
 from proxy.postgres.statements import SharedStatement, StatementBook
 from proxy.postgres.wire import messages, replies
 from proxy.postgres.wire.framing import MessageReader
-from proxy.quota_ledger import Ledger
+from proxy.quota_ledger import UNBOUNDED, Ledger
 from proxy.session import Session, Template
 
 IDLE: Final = ord("I")
@@ -466,28 +466,24 @@ class Conversation:
                 self.backend.left |= template.leaves
         if not template.plain:
             self._begin_special(template, running)
-            if running.plan is not None and running.plan.byte_limit:
-                self._limit_result(running)
             if running.plan is not None and running.plan.approvals:
                 running.about = {**(running.about or {}), "approval": self.settings.value(APPROVAL)}
         ledger = self.session.usage.ledger
         if ledger is not None:
             self.tables_made += template.tables_made
-            if template.works:
-                self.relay.limit(running, ledger)
+        if ledger is not None or not template.plain:
+            self.limit_result(running)
         return running
 
-    def _limit_result(self, running: Running) -> None:
-        """Stop the target when the result is longer than policies allow; nothing of the rest is shown."""
-        plan, relay = running.plan, self.relay
-        assert plan is not None
-
-        def exceeded() -> None:
-            running.error = too_large(plan.byte_limit, plan.limited_by)
-            if self.lease.backend is not None:
-                self._spawn(self.lease.cancel())
-
-        relay.limit_result(plan.byte_limit, exceeded)
+    def limit_result(self, running: Running) -> None:
+        """What quotas and policies let the result have of rows and bytes, of the statement that runs or runs next."""
+        plan, ledger = running.plan, self.session.usage.ledger
+        rows, size = UNBOUNDED, UNBOUNDED
+        if ledger is not None and running.template.works:
+            rows, size = ledger.allowance(time.time())
+        if plan is not None and plan.byte_limit:
+            size = min(size, plan.byte_limit)
+        self.relay.limit(running, rows, size)
 
     def _begin_special(self, template: Template, running: Running) -> None:
         for plan in template.compiled.plans:

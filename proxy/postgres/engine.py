@@ -31,6 +31,7 @@ from proxy.postgres.lanes.template import SharedTemplate
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.reserved_names import FAILING_QUERY
+from proxy.postgres.result_limit import too_large
 from proxy.postgres.settings import SessionSettings
 from proxy.postgres.shared_runs import SharedRuns
 from proxy.postgres.statements import SharedStatement
@@ -316,19 +317,11 @@ class Engine(SharedRuns):
             if not self._running:
                 self.session.usage.end_statement()
         if running.failed and running.error is not None and not running.cut:
-            how = "copy" if running.plan is None or not running.plan.byte_limit else "simple"
-            if how == "simple" and running.kind == expected.EXECUTE:
-                how = "extended"
-            self._record_refusal(running.error, running.text, running.template, how)
+            self._record_refusal(running.error, running.text, running.template, "copy")
             return
         seconds = self.recorder.ended(self.session, running, outcome, sqlstate, rows, size)
-        if (
-            self.relay.metered
-            and running.bytes_left >= 0
-            and not running.failed
-            and (ledger := self.session.usage.ledger) is not None
-        ):
-            self.relay.limit(running, ledger)  # of the next one in the query string
+        if self.relay.metered and running.bytes_left >= 0 and not running.failed:
+            self.limit_result(running)  # of the next one in the query string
         if running.shared is not None and outcome == "ok":
             running.shared.observe(seconds, size)
 
@@ -385,9 +378,11 @@ class Engine(SharedRuns):
 
     def result_cut(self, running: Running) -> TenantGateError:
         """Why; the target is told to stop when this chunk does not bring the statement's end."""
-        ledger = self.session.usage.ledger
-        assert ledger is not None
         self._cutting = True
+        plan, ledger = running.plan, self.session.usage.ledger
+        if plan is not None and running.bytes_left == plan.byte_limit and running.rows_left > 0:
+            return too_large(plan.byte_limit, plan.limited_by)
+        assert ledger is not None
         return ledger.cut(running.rows_shown, time.time())
 
     def _stop_cut(self) -> None:

@@ -68,11 +68,10 @@ class Running(Expected):
     runs now, number `index` of them, None for an empty query string. started, deadline: seconds of the engine's clock.
     max_rows: of an Execute, 0 for all. own_copy: a COPY under a name that only the gateway knows. from_query: it stands
     for a Query of the client. failed: a Query's statement ended in an error, the rest is not run. stage, copied: of a
-    COPY that is several statements, how many have ended, and what the last one counted. bound: what its parameters
-    are. about: for the audit, such as the query of a cursor. request: its number where the audit log has requests.
-    COPY that is several statements, how many have ended, and what the last one counted. turn_s: how long a lane worked
-    for it, negative: it is on no lane. rows_left, bytes_left: that its result may still have, bytes_left negative: any
-    number; cut: it had more, after rows_shown and bytes_shown.
+    COPY that is several statements, how many have ended, and what the last one counted. bound: what its parameters are.
+    about: for the audit, such as the query of a cursor. request: its number where the audit log has requests. turn_s:
+    how long a lane worked for it, negative: it is on no lane. rows_left, bytes_left: that its result may still have,
+    bytes_left negative: any number; cut: it had more, after rows_shown and bytes_shown.
     """
 
     __slots__ = (

@@ -6,7 +6,6 @@ forwarded, usually the chunk itself. Only messages that end something or that mu
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -25,11 +24,10 @@ from proxy.postgres.errors import (
 )
 from proxy.postgres.expected import Expected, ExpectedQueue, Running
 from proxy.postgres.prepared import Prepared
-from proxy.postgres.result_limit import ResultLimit
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import replies
 from proxy.postgres.wire.framing import HEADER_BYTES, length_at
-from proxy.quota_ledger import UNBOUNDED, Ledger
+from proxy.quota_ledger import UNBOUNDED
 
 _DATA_ROW: Final = ord("D")
 _COPY_DATA: Final = ord("d")
@@ -95,7 +93,6 @@ class ReplyRelay:
         "_dropping",
         "_ended_at",
         "_held",
-        "_limit",
         "_listener",
         "_skip",
         "_swallowing",
@@ -120,7 +117,6 @@ class ReplyRelay:
         self._write = write
         self._listener = listener
         self._held = b""
-        self._limit: ResultLimit | None = None
         self._skip = 0
         self._dropping = self._swallowing = False
         self._ended_at = 0  # in the backend's stream, the statement before the one that runs
@@ -144,14 +140,8 @@ class ReplyRelay:
         """There is nobody to tell any more, and nothing to feed."""
         self._listener = cast(RelayListener, None)
 
-    def limit_result(self, limit: int, exceeded: Callable[[], None]) -> None:
-        """The statement that was queued last may answer no more bytes of rows than this."""
-        self._limit = ResultLimit(limit, self._skip, self._held, exceeded)
-
     def feed(self, data: bytes) -> None:
         """Take a chunk. Raises LocalProtocolError when backend and expectation are out of step."""
-        if self._limit is not None:
-            data = self._limit.cut(data)
         if self._held:
             data = self._held + data
             self._held = b""
@@ -218,9 +208,8 @@ class ReplyRelay:
 
     # Results that are cut
 
-    def limit(self, running: Running, ledger: Ledger) -> None:
+    def limit(self, running: Running, rows: int, size: int) -> None:
         """Bound the result of a statement that is sent now, or of the next one of its query string."""
-        rows, size = ledger.allowance(time.time())
         if rows < UNBOUNDED or size < UNBOUNDED:
             running.rows_left, running.bytes_left = rows, size
             running.rows_shown = 0
@@ -271,7 +260,6 @@ class ReplyRelay:
         self._listener.check_only_read(running)
         assert running.error is not None
         self._swallowing = True
-        self._limit = None
         self._fail(running, running.error.sqlstate)
         if running.kind == expected.QUERY:
             self._listener.request_failed(False)
@@ -366,36 +354,19 @@ class ReplyRelay:
                 self._listener.transaction_command_ended(tag)
             elif head.plan.staged:
                 return self._on_stage_complete(head, rows, self.bytes_in + stop)
-        if isinstance(head, Running) and head.plan is not None and (head.plan.row_limit or self._limit is not None):
-            return self._on_limited_complete(head, head.plan, data[start:stop], rows, self.bytes_in + stop)
+        if isinstance(head, Running) and head.plan is not None and head.plan.row_limit:
+            return self._on_limited_complete(head.plan, data[start:stop], rows, self.bytes_in + stop)
         self._end_statement(rows, self.bytes_in + stop)
         return None
 
-    def _on_limited_complete(
-        self, running: Running, plan: Plan, message: bytes, rows: int, stream_position: int
-    ) -> bytes | None:
-        """The end of a result that policies limit: cut, too large, or neither."""
-        limit, self._limit = self._limit, None
-        if limit is not None and limit.exceeded and running.error is not None:
-            return self._end_in_error(running, running.error)
+    def _on_limited_complete(self, plan: Plan, message: bytes, rows: int, stream_position: int) -> bytes | None:
+        """The end of a result whose rows policies limit: the client is told when there may be more."""
         self._end_statement(rows, stream_position)
-        if not plan.row_limit or rows < plan.row_limit:
+        if rows < plan.row_limit:
             return None
         text = f"the result was cut at {plan.row_limit} rows by policy {plan.limited_by}"
         fields = {"S": b"WARNING", "V": b"WARNING", "C": b"01000", "M": text.encode()}
         return replies.encode_error_fields(b"N", fields) + message
-
-    def _end_in_error(self, running: Running, error: TenantGateError) -> bytes:
-        """The target has ended the statement well, and the client is told that it failed. Raises when more was sent
-        behind it, which the target has run and the client would take for skipped."""
-        if running.kind == expected.QUERY:
-            self._fail(running, error.sqlstate)
-            self._listener.request_failed(False)
-        elif len(self.queue) > 1 and self.queue[1].kind != expected.SYNC:
-            raise error
-        else:
-            self._skip_to_sync(error.sqlstate)
-        return error_reply(error, codec=self.codec)
 
     def _on_stage_complete(self, running: Running, rows: int, stream_position: int) -> bytes:
         """One of the statements that a COPY became. The client sees the last end, as a COPY of what was inserted."""
@@ -448,7 +419,6 @@ class ReplyRelay:
         if not self.queue:
             return self._present(None, fields)
         entry = self.queue[0]
-        self._limit = None
         reply = self._present(entry, fields)
         code = fields.get("C", b"")
         sqlstate = code.decode() if len(code) == 5 and code.isalnum() else "XX000"

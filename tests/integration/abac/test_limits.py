@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import DiagnosticField, ExecStatus
 
 from tests.integration.abac.stage import People
 
@@ -78,6 +79,28 @@ def test_a_result_that_is_too_large_ends_in_an_error(people: People, prepare: bo
         with pytest.raises(psycopg.errors.ProgramLimitExceeded):
             session.execute("SELECT a.body FROM wide a, wide b", prepare=prepare)  # 250 MB, if nobody stopped it
         assert session.execute("SELECT count(*) FROM wide").fetchone() == (500,)
+
+
+def test_pipelined_statements_have_each_their_own_limit(people: People) -> None:
+    """One that is sent while another runs is neither counted with it nor freed by its end."""
+    with people.connect(application="bytes") as session:
+        wire = session.pgconn
+        wire.enter_pipeline_mode()
+        for statement in (b"SELECT * FROM wide WHERE id < 40", b"SELECT * FROM wide", b"SELECT * FROM wide"):
+            wire.send_query_params(statement, None)
+            wire.pipeline_sync()
+        seen: list[tuple[int, bytes | None]] = []
+        syncs = 0
+        while syncs < 3:
+            result = wire.get_result()
+            if result is None:
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                syncs += 1
+            else:
+                seen.append((result.ntuples, result.error_field(DiagnosticField.SQLSTATE)))
+        wire.exit_pipeline_mode()
+    assert seen == [(39, None), (0, b"54000"), (0, b"54000")]
 
 
 def test_bytes_are_counted_in_copy_and_no_portion_gets_around_it(people: People) -> None:
