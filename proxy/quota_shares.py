@@ -1,9 +1,10 @@
 """Limits per period that several machines share, by leases: the keeper of one machine gets a part of each limit from
 Redis ahead of time, writes it into the table where the workers look, and tells what was used of it. No statement waits.
 
-In Redis a hash for each tenant, quota and period has what all machines have used and, for each machine, what it holds
-and has not used. A machine says every tenth of a second that it lives; what one holds that has not said so for
-`lease_s` is the others' again. It stops to rely on its own part before that, also when it was only halted.
+In Redis a hash for each tenant, quota and period has, for each machine, what it has used in all and what it holds and
+has not used. Told again, the same is the same: an answer that was lost, or a Redis that has lost its data, changes no
+sum. A machine says every tenth of a second that it lives; what one holds that has not said so for `lease_s` is the
+others' again. It stops to rely on its own part before that, also when it was only halted.
 
 Lifetime: that of the process which owns the table (the supervisor, or a gateway without workers).
 """
@@ -34,33 +35,36 @@ _LEAST_PART: Final = 20  # of the limit is what a quiet machine holds
 _MOST_PART: Final = 4  # of what is left is what any machine holds at most
 _REFRESH_TICKS: Final = 20  # so often what others used is asked for
 
-# KEYS: the hash. ARGV: prefix, machine, newly used, wanted, limit, when the hash may go (seconds since the epoch).
-# Gives what all have used, and what the machine holds from now on.
+# KEYS: the hash. ARGV: prefix, machine, used by it in all, wanted, limit, when the hash may go (seconds since the epoch).
+# Gives what all have used, what the machine holds from now on, and what it was known to have used before.
 _LEASE: Final = """
-local used = redis.call('HINCRBY', KEYS[1], 'used', ARGV[3])
+local known = redis.call('HGET', KEYS[1], 'used:' .. ARGV[2]) or '0'
+redis.call('HSET', KEYS[1], 'used:' .. ARGV[2], ARGV[3])
 local fields = redis.call('HGETALL', KEYS[1])
-local held = 0
+local used, held = 0, 0
 for at = 1, #fields, 2 do
-  local machine = fields[at]
-  if machine ~= 'used' and machine ~= ARGV[2] then
+  local machine = string.sub(fields[at], 6)
+  if string.sub(fields[at], 1, 5) == 'used:' then
+    used = used + tonumber(fields[at + 1])
+  elseif machine ~= ARGV[2] then
     if redis.call('EXISTS', ARGV[1] .. ':machine:' .. machine) == 1 then
       held = held + tonumber(fields[at + 1])
     else
-      redis.call('HDEL', KEYS[1], machine)
+      redis.call('HDEL', KEYS[1], fields[at])
     end
   end
 end
 local lease = math.max(0, math.min(tonumber(ARGV[4]), tonumber(ARGV[5]) - used - held))
-redis.call('HSET', KEYS[1], ARGV[2], string.format('%.0f', lease))
+redis.call('HSET', KEYS[1], 'held:' .. ARGV[2], string.format('%.0f', lease))
 redis.call('EXPIREAT', KEYS[1], ARGV[6])
-return {string.format('%.0f', used), string.format('%.0f', lease)}
+return {string.format('%.0f', used), string.format('%.0f', lease), known}
 """
 
 
 @dataclass(slots=True)
 class Account:
-    """One limit of one tenant, as this machine stands with it in the period that began at `start`. reported: of what is
-    used here, what the others know."""
+    """One limit of one tenant, as this machine stands with it in the period that began at `start`. before: of what is
+    used here, what a process before this one told. reported: what the others know of it, that included."""
 
     row: Row
     kind: int
@@ -68,6 +72,7 @@ class Account:
     limit: int
     start: int = 0
     end: int = 0
+    before: int = 0
     reported: int = 0
     recent: int = 0  # used lately in a tick, decaying
     quiet_ticks: int = 0  # since something was used here
@@ -168,7 +173,7 @@ class ShareKeeper:
             account.start, account.end = period_bounds(limit.per, wall)
             account.key = f"{self._config.prefix}:used:{digest.hex()}:{kind}:{limit.per}:{account.start}"
             start, used = self._before.get(digest, _NOTHING)[kind]
-            account.reported = used if start == account.start else 0
+            account.before = account.reported = used if start == account.start else 0
             account.recent = 0
         with row:
             if row.period(kind, START) != account.start:
@@ -204,23 +209,24 @@ class ShareKeeper:
             used = account.row.period(account.kind, USED)
             told.append(used)
             args = [
-                self._config.prefix, self._machine, used - account.reported, want, account.limit,
+                self._config.prefix, self._machine, used - account.before, want, account.limit,
                 account.end + round(self._config.lease_s) + 60,
             ]  # fmt: skip
             await self._script(keys=[account.key], args=args, client=pipe)
         answers = await pipe.execute()
         for (account, _), used, answer in zip(asked, told, answers, strict=True):
-            self._take(account, used, int(answer[0]), int(answer[1]))
+            self._take(account, used, *map(int, answer))
 
-    def _take(self, account: Account, reported: int, total: int, lease: int) -> None:
-        """What Redis says: so much was used by all, so much more may be used here."""
+    def _take(self, account: Account, reported: int, total: int, lease: int, known: int) -> None:
+        """What Redis says: so much was used by all, so much more may be used here, so much it knew of that."""
+        has_lost = known < account.reported - account.before
         account.reported = reported
         row, kind = account.row, account.kind
         with row:
             if row.period(kind, START) != account.start:
                 return
-            if total < reported:  # it has lost what it knew: all is told again
-                account.reported = 0
+            if has_lost:  # what it knew: that of the process before is told again, too
+                account.before = account.reported = 0
             row.put_period(kind, OTHERS, max(0, total - reported))
             row.put_period(kind, STATE, EXHAUSTED if total >= account.limit else GRANTING)
             row.put_period(kind, GRANTED, reported + lease)

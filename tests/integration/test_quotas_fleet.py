@@ -112,6 +112,8 @@ def test_one_that_dies_leaves_its_share_to_others_and_redis_may_be_away(
     with fleet[0].session("alone") as local, fleet[1].session("denied") as denied:
         use_one(local)
         use_one(denied)
+        with fleet[1].session("alone") as other:  # so that Redis forgets something that it was told
+            eventually(lambda: used(other) == 1, "its use is not known")
         assert "degraded" not in readiness(fleet[0])
         redis.stop()
         eventually(lambda: "is away: local" in readiness(fleet[0]), "nobody says so")
