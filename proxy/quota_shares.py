@@ -35,7 +35,7 @@ _LEAST_PART: Final = 20  # of the limit is what a quiet machine holds
 _MOST_PART: Final = 4  # of what is left is what any machine holds at most
 _REFRESH_TICKS: Final = 20  # so often what others used is asked for
 
-# KEYS: the hash. ARGV: prefix, machine, used by it in all, wanted, limit, when the hash may go (seconds since the epoch).
+# KEYS: the hash. ARGV: prefix, machine, used by it in all, wanted, limit, when the hash may go (seconds, UNIX time).
 # Gives what all have used, what the machine holds from now on, and what it was known to have used before.
 _LEASE: Final = """
 local known = redis.call('HGET', KEYS[1], 'used:' .. ARGV[2]) or '0'

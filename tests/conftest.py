@@ -12,7 +12,13 @@ for _name in [name for name in os.environ if name.startswith("PG") or name in ("
     del os.environ[_name]
 os.environ["LC_ALL"] = "C.UTF-8"
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_gateway", "tests.fix_places", "tests.security.score", "tests.second_try"]
+pytest_plugins = [
+    "tests.fix_postgres",
+    "tests.fix_gateway",
+    "tests.fix_places",
+    "tests.security.score",
+    "tests.second_try",
+]
 
 # How long an example takes says how busy the machine is, not whether the code is right. In CI Hypothesis has it so.
 if settings.get_current_profile_name() != "ci":
