@@ -180,7 +180,7 @@ async def _write(change: Change, differences: tuple[Difference, ...]) -> None:
     tenants = [d.id for d in differences if d.kind == "tenant" and d.before is not None]
     await free_places(change.session, tenants)
     for kind in reversed(list(ALL_SECTIONS)):
-        gone = [Entity(kind, d.id, d.before or {}, "0", 0, 0, 0) for d in differences if _goes(d, kind)]
+        gone = [Entity(kind, d.id, d.before or {}, 0, 0, 0) for d in differences if _goes(d, kind)]
         if gone:
             await erase_entities(change, kind, gone)
     for kind in ALL_SECTIONS:

@@ -17,16 +17,19 @@ MOST_PER_PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One entity. etag: to be given back with a change; version: the policy version of its last change. Times are
-    seconds since the epoch."""
+    """One entity. version: the policy version of its last change. Times are seconds since the epoch."""
 
     kind: str
     id: str
     body: dict[str, Any]
-    etag: str
     version: int
     created_at: float
     updated_at: float
+
+    @property
+    def etag(self) -> str:
+        """To be given back with a change. Versions only grow: it never comes again, not when the entity does."""
+        return str(self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,7 @@ async def to_entities(session: AsyncSession, kind: str, rows: Sequence[Any]) -> 
     if kind == "tenant":
         for field, aside in _ASIDE.items():
             await _add_aside(session, field, aside, bodies)
-    return [
-        Entity(kind, row.id, bodies[row.id], str(row.etag), row.version, row.created_at, row.updated_at) for row in rows
-    ]
+    return [Entity(kind, row.id, bodies[row.id], row.version, row.created_at, row.updated_at) for row in rows]
 
 
 async def _add_aside(
@@ -86,10 +84,11 @@ async def write_entities(
     """Make or replace entities that are known to change."""
     entities = [_entity(change, kind, one) for one in some]
     rows = [_row(kind, entity) for entity in entities]
-    await _put_rows(change.session, kind, rows, {one.id for one in some if one.before is not None})
+    known = {one.id for one in some if one.before is not None}
+    await _put_rows(change.session, kind, rows, known)
     if kind == "tenant":
-        await _put_aside(change.session, entities)
-        await _put_places(change.session, entities)
+        await _put_aside(change.session, entities, known)
+        await _put_places(change.session, entities, known)
     if KINDS[kind].fed:
         await change.publish(kind, {entity.id: entity.body for entity in entities})
     await change.record_all(
@@ -150,16 +149,14 @@ def places_of(tenant: str, body: Body, own_database: str) -> Iterable[str]:
 
 
 def _entity(change: Change, kind: str, one: Written) -> Entity:
-    etag = 1 if one.before is None else int(one.before.etag) + 1
     created_at = change.now if one.before is None else one.before.created_at
-    return Entity(kind, one.id, dict(one.body), str(etag), change.version, created_at, change.now)
+    return Entity(kind, one.id, dict(one.body), change.version, created_at, change.now)
 
 
 def _row(kind: str, entity: Entity) -> dict[str, Any]:
     kept = {key: value for key, value in entity.body.items() if kind != "tenant" or key not in _ASIDE}
     return {
         "id": entity.id,
-        "etag": int(entity.etag),
         "version": entity.version,
         "body": canonical_json(kept),
         "created_at": entity.created_at,
@@ -180,9 +177,9 @@ async def _put_rows(session: AsyncSession, kind: str, rows: Sequence[dict[str, A
         await connection.execute(update(table).where(table.c.id == bindparam("id_")).values(names), old)
 
 
-async def _put_aside(session: AsyncSession, tenants: Sequence[Entity]) -> None:
+async def _put_aside(session: AsyncSession, tenants: Sequence[Entity], known: set[str]) -> None:
     for field, aside in _ASIDE.items():
-        for some in _parts([tenant.id for tenant in tenants if int(tenant.etag) > 1]):
+        for some in _parts(sorted(known)):
             await session.execute(delete(aside).where(aside.tenant.in_(some)))
         rows = [
             {"tenant": tenant.id, "name": name, "value": canonical_json(value)}
@@ -193,10 +190,10 @@ async def _put_aside(session: AsyncSession, tenants: Sequence[Entity]) -> None:
             await session.execute(insert(aside), rows)
 
 
-async def _put_places(session: AsyncSession, tenants: Sequence[Entity]) -> None:
+async def _put_places(session: AsyncSession, tenants: Sequence[Entity], known: set[str]) -> None:
     found = await session.execute(select(TargetRow.id, TargetRow.body))
     own = {row.id: read_canonical(row.body)["database"] for row in found}
-    await free_places(session, [tenant.id for tenant in tenants if int(tenant.etag) > 1])
+    await free_places(session, sorted(known))
     rows = [
         {"place": place, "tenant": tenant.id}
         for tenant in tenants

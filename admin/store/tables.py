@@ -1,8 +1,8 @@
 """The store's tables. What an entity is stands in `body`, canonical JSON in the words of policy.yaml (docs/policy.md);
 the other columns are what the store finds entities by.
 
-`policy_version` and `policy_entries` are the feed, the only tables that gateways read. Every entity carries `etag`, a
-number that grows with each of its own changes, and `version`, the policy version of its last change.
+`policy_version` and `policy_entries` are the feed, the only tables that gateways read. Every entity carries
+`version`, the policy version of its last change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ class Base(DeclarativeBase):
 class _Entity:
     """What every entity has. Times are seconds since the epoch."""
 
-    etag: Mapped[int] = mapped_column(Integer)
     version: Mapped[int] = mapped_column(BigInteger)
     body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[float] = mapped_column(Float)

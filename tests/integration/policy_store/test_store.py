@@ -77,11 +77,11 @@ def test_a_change_is_whole_or_not_at_all(stage: StoreStage) -> None:
         with pytest.raises(Refused):
             await delete_tenant(store, ROOT, "acme", word="yes")
         same = await put_quotas(store, ROOT, "acme", {"connections": 3})
-        assert same.etag == "1"
+        assert same.etag == "2"
         assert await trace(store) == before  # what changes nothing is no change
         await put_flags(store, ROOT, "acme", {})
         entity = await get_tenant(store, ROOT, "acme")
-        assert (entity.body, entity.etag, entity.version) == ({**SHARED, "quotas": {"connections": 3}}, "2", 3)
+        assert (entity.body, entity.etag, entity.version) == ({**SHARED, "quotas": {"connections": 3}}, "3", 3)
         await delete_tenant(store, ROOT, "acme", word="acme")
         with pytest.raises(NotFound):
             await get_tenant(store, ROOT, "acme")
@@ -102,6 +102,18 @@ def test_who_read_an_older_state_changes_nothing(stage: StoreStage) -> None:
                 await change()
             assert caught.value.current == newer.etag
         assert (await get_tenant(store, ROOT, "acme")).body["tier"] == "pro"
+
+    on(stage, work)
+
+
+def test_an_etag_is_not_that_of_what_comes_later_by_the_same_name(stage: StoreStage) -> None:
+    async def work(store: Store) -> None:
+        first = await create_tenant(store, ROOT, "acme", SHARED)
+        await delete_tenant(store, ROOT, "acme", word="acme", etag=first.etag)
+        again = await create_tenant(store, ROOT, "acme", SHARED)
+        assert again.body == first.body
+        with pytest.raises(EtagMismatch):
+            await delete_tenant(store, ROOT, "acme", word="acme", etag=first.etag)
 
     on(stage, work)
 
