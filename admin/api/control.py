@@ -34,13 +34,24 @@ class Gateway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExplainRequest:
-    """For whom a statement is explained: subject, roles, attributes in a tenant. why: also why no rows come."""
+    """For whom a statement is explained: subject, roles, groups, attributes in a tenant; what the token says of the
+    login (amr, acr); where the session comes from; when (seconds since the epoch, None: now). issuer: None: the first
+    one of the configuration. why: also why no rows come."""
 
     tenant: str
     subject: str
     sql: str
     roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    issuer: str | None = None
+    amr: tuple[str, ...] = ()
+    acr: str = ""
+    address: str = "127.0.0.1"
+    application: str = ""
+    tls: bool = True
+    read_replica: bool = False
+    at: float | None = None
     why: bool = False
 
 

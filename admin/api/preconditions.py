@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 
 from admin.api.problems import ApiProblem
+from admin.services.errors import NotFound
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _LIST = re.compile(r'\s*(?:(?:W/)?"[\x21\x23-\x7e]*"\s*(?:,\s*|$))+')
@@ -31,6 +33,17 @@ def required_match(header: str | None) -> str:
 def optional_match(header: str | None) -> str | None:
     """As `required_match`, for what may be changed without."""
     return None if header is None else required_match(header)
+
+
+async def match_if_there(header: str | None, read: Callable[[], Awaitable[object]]) -> str | None:
+    """For PUT of what may be there: None for what is not. Raises ApiProblem (428) for what is, without If-Match."""
+    if header is not None:
+        return required_match(header)
+    try:
+        await read()
+    except NotFound:
+        return None
+    return required_match(None)
 
 
 def is_known(header: str | None, etag: str) -> bool:

@@ -63,6 +63,28 @@ TENANT_PATCH: Schema = {
     "additionalProperties": False,
     "examples": [{"tier": "pro", "quotas": {"connections": 100}}],
 }
+TIER: Schema = {
+    "type": "object",
+    "properties": {
+        "id": _LABEL,
+        "quotas": QUOTAS,
+        "flags": _SWITCHES,
+        "trial_grace": {"type": ["string", "integer"], "description": "After a trial, reading only; 7d unless given."},
+    },
+    "additionalProperties": False,
+    "examples": [{"quotas": {"connections": 50}, "flags": {"copy": "off"}}],
+}
+FLAG: Schema = {
+    "type": "object",
+    "properties": {
+        "id": _LABEL,
+        "deny": _LIST | {"description": "Permissions that its tenants lack while it is off."},
+        "quotas": QUOTAS,
+        "default": _SWITCH,
+    },
+    "additionalProperties": False,
+    "examples": [{"deny": ["table:*:copy"], "default": "on"}],
+}
 _EXPRESSIONS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 ROLE: Schema = {
     "type": "object",
@@ -131,7 +153,16 @@ EXPLAIN: Schema = {
         "tenant": TENANT_ID,
         "subject": {"type": "string", "minLength": 1, "maxLength": 255},
         "roles": _LIST,
+        "groups": _LIST,
         "attributes": _TEXTS,
+        "issuer": {"type": "string", "minLength": 1, "maxLength": 255},
+        "amr": _LIST | {"description": "How the login was proven, as the token has it: mfa, otp, …"},
+        "acr": {"type": "string", "maxLength": 255},
+        "address": {"type": "string", "maxLength": 64, "description": "The client's IP address."},
+        "application": {"type": "string", "maxLength": 255, "description": "What the client calls itself."},
+        "tls": {"type": "boolean"},
+        "read_replica": {"type": "boolean"},
+        "at": {"type": "string", "description": "RFC 3339: as at this time."},
         "sql": {"type": "string", "minLength": 1, "maxLength": 1_000_000},
         "why": {"type": "boolean", "description": "Also why no rows come: asks the target."},
     },

@@ -134,11 +134,15 @@ def make_explain(config: GatewayConfig) -> Explain:
             frozenset(request.roles),
             "explain",
             attributes=dict(request.attributes),
-            issuer=issuer,
+            issuer=issuer if request.issuer is None else request.issuer,
+            groups=frozenset(request.groups),
+            amr=frozenset(request.amr),
+            acr=request.acr,
         )
-        now = time.time()
+        now = time.time() if request.at is None else request.at
+        around = Surroundings(request.address, request.tls, request.application, request.read_replica)
         explained = explain_principal(snapshot, principal, tenant, now)
-        subject = Subject(tenant, principal, explained, Surroundings("127.0.0.1", tls=True), now)
+        subject = Subject(tenant, principal, explained, around, now)
         explanation = await explain_on_target(request.sql, config, snapshot, subject, request.why)
         return explanation.as_dict()
 

@@ -58,10 +58,12 @@ def add_kept(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], ki
         return 0
 
     async def deleted(arguments: argparse.Namespace, store: Store, actor: Actor) -> int:
-        from admin.services import keeping, targets
+        from admin.services import keeping, targets, tiers
 
         if kind == "target":
             await targets.delete_target(store, actor, arguments.id, etag=arguments.etag)
+        elif kind == "tier":
+            await tiers.delete_tier(store, actor, arguments.id, etag=arguments.etag)
         else:
             await keeping.remove(store, actor, kind, arguments.id, etag=arguments.etag)
         said(arguments, f"{kind} {arguments.id} is gone", deleted=arguments.id)

@@ -96,12 +96,17 @@ async def remove(
 ) -> None:
     """Take an entity out. Raises NotFound, Refused, EtagMismatch, Invalid (it is still used)."""
     async with changing(store, actor) as change:
-        entity = await seen(change.session, actor, kind, entity_id, CONTROL[kind])
-        tenant = tenant_of(kind, entity_id, entity.body)
-        await require(change.session, actor, CONTROL[kind], "write", tenant, name_of(kind, entity_id))
-        check_etag(entity, etag)
-        await judge(change, [(kind, entity_id, None)])
-        await erase_entity(change, kind, entity, reason=reason)
+        await remove_in(change, kind, entity_id, etag=etag, reason=reason)
+
+
+async def remove_in(change: Change, kind: str, entity_id: str, *, etag: str | None = None, reason: str = "") -> None:
+    """As `remove`, within a change."""
+    entity = await seen(change.session, change.actor, kind, entity_id, CONTROL[kind])
+    tenant = tenant_of(kind, entity_id, entity.body)
+    await require(change.session, change.actor, CONTROL[kind], "write", tenant, name_of(kind, entity_id))
+    check_etag(entity, etag)
+    await judge(change, [(kind, entity_id, None)])
+    await erase_entity(change, kind, entity, reason=reason)
 
 
 def of_tenant(kind: str, tenant: str, *, everybody: bool = False) -> ColumnElement[bool]:

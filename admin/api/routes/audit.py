@@ -11,13 +11,12 @@ from admin.api.answers import Json
 from admin.api.caller import Caller, CallerParam, ControlParam, above
 from admin.api.control import Control, Trail
 from admin.api.problems import ApiProblem
-from admin.api.routes.parameters import PagingParam
+from admin.api.routes.parameters import PagingParam, time_of
 from admin.audit_search.query import EVERYTHING, Scope
 from admin.audit_search.query import Query as AuditQuery
 from admin.audit_search.search import MAX_LIMIT
 from admin.services.errors import Refused
 from admin.services.events import EventFilter, list_events
-from policy.timestamps import TIMESTAMP_HINT, parse_timestamp
 
 router = APIRouter(tags=["audit"])
 Text = Annotated[str | None, Query(max_length=400)]
@@ -99,16 +98,3 @@ def _scope(caller: Caller) -> Scope:
     if caller.tenant is None and caller.actor.may_everywhere("audit", "read"):
         return EVERYTHING
     return Scope(frozenset(t for t in tenants if caller.actor.may_in("audit", "read", t, above(t, caller.snapshot))))
-
-
-def time_of(name: str, text: object) -> float | None:
-    """Seconds since the epoch of a parameter; None: it is not given. Raises ApiProblem."""
-    if text is None:
-        return None
-    try:
-        if not isinstance(text, str):
-            raise ValueError("is not a text")
-        return parse_timestamp(text)
-    except ValueError as error:
-        problem = (f"query.{name}", str(error), TIMESTAMP_HINT)
-        raise ApiProblem(422, "invalid", "a time is not valid", errors=[problem]) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -12,11 +14,14 @@ from admin.api.body import ExplainBody, StrictRoute
 from admin.api.caller import Caller, CallerParam, ControlParam, above
 from admin.api.control import Control, Explain, ExplainRequest
 from admin.api.problems import ApiProblem
+from admin.api.routes.parameters import time_of
 from admin.services.errors import NotFound
 from admin.services.reach import name_of
 
 router = APIRouter(prefix="/explain", tags=["explain"], route_class=StrictRoute)
 Roles = Annotated[list[str] | None, Query(max_length=50, description="The roles that the token would name.")]
+Words = Annotated[list[str] | None, Query(max_length=50)]
+_READ_IT = "GET /v1/openapi.json describes it."
 
 
 @router.get("", summary="Explain a statement")
@@ -26,11 +31,24 @@ async def explain(
     sql: Annotated[str, Query(min_length=1, max_length=100_000)],
     subject: Annotated[str, Query(min_length=1, max_length=255)],
     role: Roles = None,
+    group: Words = None,
     tenant: Annotated[str | None, Query(max_length=63)] = None,
+    issuer: Annotated[str | None, Query(max_length=255)] = None,
+    amr: Words = None,
+    acr: Annotated[str | None, Query(max_length=255)] = None,
+    address: Annotated[str | None, Query(max_length=64, description="The client's IP address.")] = None,
+    application: Annotated[str | None, Query(max_length=255)] = None,
+    tls: bool | None = None,
+    read_replica: bool | None = None,
+    at: Annotated[str | None, Query(max_length=64, description="RFC 3339: as at this time.")] = None,
     why: Annotated[bool, Query(description="Also why no rows come: asks the target.")] = False,
 ) -> Response:
-    body: dict[str, object] = {"tenant": tenant, "subject": subject, "roles": role or [], "sql": sql, "why": why}
-    return await _answer(control, caller, body)
+    given: dict[str, object] = {
+        "tenant": tenant, "subject": subject, "roles": role, "groups": group, "issuer": issuer, "amr": amr, "acr": acr,
+        "address": address, "application": application, "tls": tls, "read_replica": read_replica, "at": at, "sql": sql,
+        "why": why,
+    }  # fmt: skip
+    return await _answer(control, caller, {name: value for name, value in given.items() if value is not None})
 
 
 @router.post("", summary="The same, for a statement that no proxy on the way should write down")
@@ -57,30 +75,63 @@ def asked(control: Control, caller: Caller, body: dict[str, object]) -> tuple[Ex
 
 
 def _request(caller: Caller, body: dict[str, object]) -> ExplainRequest:
-    tenant = body.get("tenant") or caller.tenant
-    subject, sql = body.get("subject"), body.get("sql")
-    roles, attributes, why = body.get("roles", []), body.get("attributes", {}), body.get("why", False)
-    wrong = [
-        (name, "is missing, or not of the form that the document describes", "GET /v1/openapi.json describes it.")
-        for name, fits in (
-            ("tenant", isinstance(tenant, str)),
-            ("subject", isinstance(subject, str) and 0 < len(subject) <= 255),
-            ("sql", isinstance(sql, str) and 0 < len(sql) <= 1_000_000),
-            ("roles", isinstance(roles, list) and all(isinstance(each, str) for each in roles)),
-            ("why", isinstance(why, bool)),
-            ("attributes", isinstance(attributes, dict) and all(isinstance(v, str) for v in attributes.values())),
-        )
-        if not fits
-    ]
-    unknown = body.keys() - {"tenant", "subject", "roles", "attributes", "sql", "why"}
-    wrong += [(name, "is not known", "") for name in sorted(unknown)]
+    given: dict[str, Any] = {"tenant": caller.tenant}
+    given |= {name: value for name, value in body.items() if value is not None}
+    tenant = given["tenant"]
+    missing = [name for name in ("tenant", "subject", "sql") if given.get(name) is None]
+    wrong = [(name, "is missing", _READ_IT) for name in missing]
+    for name, value in given.items():
+        fits = _FIELDS.get(name)
+        if fits is None:
+            wrong.append((name, "is not known", _READ_IT))
+        elif name not in missing and not fits(value):
+            wrong.append((name, "is not of the form that the document describes", _READ_IT))
     if caller.tenant is not None and isinstance(tenant, str) and tenant != caller.tenant:
         raise NotFound(name_of("tenant", tenant))
     if wrong:
         raise ApiProblem(422, "invalid", "the request is not valid", errors=wrong)
-    assert isinstance(tenant, str)
-    assert isinstance(subject, str)
-    assert isinstance(sql, str)
-    assert isinstance(roles, list)
-    assert isinstance(attributes, dict)
-    return ExplainRequest(tenant, subject, sql, tuple(roles), attributes, why is True)
+    at = time_of("at", given.pop("at", None))
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return ExplainRequest(**values, at=at)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 255
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 255
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_address(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.ip_address(value))
+    except ValueError:
+        return False
+
+
+_FIELDS: Mapping[str, Callable[[object], bool]] = {
+    "tenant": _is_text,
+    "subject": _is_text,
+    "sql": lambda value: isinstance(value, str) and 0 < len(value) <= 1_000_000,
+    "roles": _are_texts,
+    "groups": _are_texts,
+    "attributes": lambda value: isinstance(value, dict) and all(isinstance(each, str) for each in value.values()),
+    "issuer": _is_text,
+    "amr": _are_texts,
+    "acr": _is_short,
+    "address": _is_address,
+    "application": _is_short,
+    "tls": _is_flag,
+    "read_replica": _is_flag,
+    "at": _is_short,
+    "why": _is_flag,
+}

@@ -13,9 +13,9 @@ from admin.api.caller import CallerParam, ControlParam
 from admin.api.once import OnceParam
 from admin.api.preconditions import required_match
 from admin.api.problems import ApiProblem
-from admin.api.routes.audit import time_of, trail_of
+from admin.api.routes.audit import trail_of
 from admin.api.routes.explain import asked
-from admin.api.routes.parameters import IfMatch, IfNoneMatch, PagingParam
+from admin.api.routes.parameters import IfMatch, IfNoneMatch, PagingParam, time_of
 from admin.services import policies
 from admin.services.validation import problems_of, with_draft
 

@@ -9,11 +9,10 @@ from admin.api.answers import one
 from admin.api.body import NewRoleBody, RoleBody, StrictRoute, UserRolesBody, named, take_id
 from admin.api.caller import Caller, CallerParam, ControlParam
 from admin.api.once import OnceParam
-from admin.api.preconditions import optional_match, required_match
+from admin.api.preconditions import match_if_there, required_match
 from admin.api.problems import ApiProblem
 from admin.api.routes.parameters import IfMatch, IfNoneMatch, PagingParam
 from admin.services import assignments, roles
-from admin.services.errors import NotFound
 
 router = APIRouter(tags=["roles"], route_class=StrictRoute)
 
@@ -71,9 +70,8 @@ async def put_user_roles(
 ) -> Response:
     """The first time there is nothing to match; what is there is replaced by its ETag only."""
     tenant, wanted = _tenant_of(caller), _roles_of(body)
-    etag = optional_match(if_match)
-    if etag is None and await _has_any(control, caller, f"{subject}@{tenant}"):
-        etag = required_match(None)
+    name = f"{subject}@{tenant}"
+    etag = await match_if_there(if_match, lambda: assignments.get_assignment(control.store, caller.actor, name))
     entity = await assignments.set_user_roles(control.store, caller.actor, subject, tenant, wanted, etag=etag)
     return Response(None, 204) if entity is None else one(entity)
 
@@ -86,14 +84,6 @@ async def delete_user_roles(
     name = f"{subject}@{_tenant_of(caller)}"
     await assignments.delete_assignment(control.store, caller.actor, name, etag=etag)
     return Response(None, 204)
-
-
-async def _has_any(control: ControlParam, caller: Caller, name: str) -> bool:
-    try:
-        await assignments.get_assignment(control.store, caller.actor, name)
-    except NotFound:
-        return False
-    return True
 
 
 def _tenant_of(caller: Caller) -> str:

@@ -7,10 +7,8 @@ from starlette.responses import Response
 
 from admin.api.answers import Json, one
 from admin.api.body import ClassificationBody, StrictRoute, TargetBody, named
-from admin.api.caller import Caller, CallerParam, ControlParam
-from admin.api.control import Control
-from admin.api.preconditions import optional_match, required_match
-from admin.api.problems import ApiProblem
+from admin.api.caller import CallerParam, ControlParam
+from admin.api.preconditions import match_if_there, required_match
 from admin.api.routes.parameters import IfMatch, IfNoneMatch, PagingParam
 from admin.services import targets
 from admin.services.errors import NotFound
@@ -34,7 +32,7 @@ async def get_target(
 async def put_target(
     control: ControlParam, caller: CallerParam, target_id: str, body: TargetBody, if_match: IfMatch = None
 ) -> Response:
-    etag = await _etag_for(control, caller, target_id, if_match)
+    etag = await match_if_there(if_match, lambda: targets.get_target(control.store, caller.actor, target_id))
     fields = named(body, target_id)
     return one(await targets.put_target(control.store, caller.actor, target_id, fields, etag=etag, new=etag is None))
 
@@ -84,15 +82,3 @@ async def examine(control: ControlParam, caller: CallerParam, target_id: str) ->
     if control.doctor is None or target_id not in control.targets:
         raise NotFound(f'target "{target_id}"')
     return Json({"target": target_id, "findings": await control.doctor(caller.snapshot, target_id)})
-
-
-async def _etag_for(control: Control, caller: Caller, target_id: str, if_match: str | None) -> str | None:
-    """None for one that is not there yet; for one that is there If-Match must be given."""
-    etag = optional_match(if_match)
-    if etag is not None:
-        return etag
-    try:
-        await targets.get_target(control.store, caller.actor, target_id)
-    except NotFound:
-        return None
-    raise ApiProblem(428, "precondition-required", "the target is there: the change needs If-Match")

@@ -57,4 +57,4 @@ def test_every_operation_keeps_to_the_document(served: tuple[str, str]) -> None:
             case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, excluded_checks=excluded)
 
         keeps()
-    assert count > 45
+    assert count > 53

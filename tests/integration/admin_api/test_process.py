@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from admin.demo.people import ALICE, BOB, Person
+from admin.demo.people import ALICE, ANA, BOB, Person
 from admin.demo.schema import SHOP
 from admin.services.assignments import create_assignment
 from admin.services.documents import apply_document
@@ -250,6 +250,67 @@ def test_a_policy_is_tried_before_it_is_in_force(gateway: Following, admin: Admi
     assert any("tried" in each["statement"] for each in replayed.json()["differences"]), replayed.text
     assert admin.call(ann, "POST", "/policies/replay", {"policy": policy}).status_code == 403
     assert admin.call(operator, "GET", "/policies/no-cards").status_code == 404
+
+
+def test_an_explanation_is_what_the_gateway_does(gateway: Following, admin: AdminProcess) -> None:
+    """By a policy that asks for time, network, application and MFA: the audit log's decision and text are explain's."""
+    operator = gateway.tokens["operator"]
+    policy = {
+        "id": "guarded",
+        "cedar": 'forbid (principal, action == Action::"select", resource == Table::"customers") unless {'
+        ' context.amr.contains("mfa") && context.application == "backoffice" && context.tls &&'
+        ' context.ip.isInRange(ip("127.0.0.0/8")) && context.now < datetime("2100-01-01") };',
+    }
+    made = admin.call(operator, "POST", "/policies", policy)
+    assert made.status_code == 201, made.text
+    sql = "SELECT name, card AS guarded_card FROM customers WHERE id < 3"
+    fits = {"amr": ["mfa"], "application": "backoffice"}
+    gateway.tokens["ana-mfa"] = gateway.token_of(ANA, amr=["mfa"])
+
+    def audited(token: str, application: str) -> dict[str, Any]:
+        options = {"application_name": application, "hostaddr": "127.0.0.1"}
+        info = gateway.conninfo("ana", gateway.tokens[token], "acme", **options)
+        with psycopg.connect(info, autocommit=True) as session:
+            try:
+                session.execute(sql)
+            except errors.InsufficientPrivilege:
+                pass
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            answer = admin.call(operator, "GET", "/audit/events?text=guarded_card&limit=1").json()
+            found[:] = [item["event"] for item in answer["items"]]
+            return bool(found) and found[0]["application"] == application
+
+        eventually(is_there, "it is not in the log")
+        return found[0]
+
+    def explained(**circumstances: Any) -> dict[str, Any]:
+        question = {"tenant": "acme", "subject": "ana", "roles": ["analyst"], "sql": sql, **circumstances}
+        answer = admin.call(operator, "POST", "/explain", question)
+        assert answer.status_code == 200, answer.text
+        statement: dict[str, Any] = answer.json()["statements"][0]
+        return statement
+
+    try:
+        eventually(lambda: audited("ana", f"try-{time.monotonic_ns()}")["decision"] == "refused", "it is not in force")
+        event, told = audited("ana", "plain"), explained(application="plain")
+        assert (event["decision"], event["sqlstate"]) == (told["decision"], told["error"]["sqlstate"])
+        assert told["error"]["message"] in event["reason"]
+        event, told = audited("ana-mfa", "backoffice"), explained(**fits)
+        assert (event["decision"], event["rewritten"]) == (told["decision"], told["sent"])
+        for other in (
+            {"amr": ["pwd"]}, {"application": "psql"}, {"address": "10.1.2.3"}, {"tls": False},
+            {"at": "2101-01-01T00:00:00Z"},
+        ):  # fmt: skip
+            assert explained(**(fits | other))["decision"] == "refused", other
+        query = {"tenant": "acme", "subject": "ana", "role": "analyst", "sql": sql, **fits}
+        answer = admin.client.get("/explain", params=query, headers={"Authorization": f"Bearer {operator}"})
+        assert answer.json()["decision"] == "sent", answer.text
+        for wrong in ({"address": "here"}, {"at": "soon"}, {"amr": "mfa"}, {"tls": "yes"}, {"weather": "fair"}):
+            assert admin.call(operator, "POST", "/explain", query | wrong).status_code == 422, wrong
+    finally:
+        assert admin.change(operator, "DELETE", "/policies/guarded").status_code == 204
 
 
 def test_a_reload_takes_another_issuers_key(gateway: Following, admin: AdminProcess) -> None:

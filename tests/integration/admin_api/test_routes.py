@@ -117,6 +117,28 @@ async def test_targets_and_what_is_on_them(api: Api) -> None:
     assert ids(await api.call("ann", "GET", "/targets")) == []
 
 
+async def test_tiers_and_flags_are_kept_while_they_are_used(api: Api) -> None:
+    flag = await api.call("olga", "PUT", "/flags/exports", {"deny": ["table:*:copy"]})
+    assert flag.status_code == 200, flag.text
+    gold = await api.call("olga", "PUT", "/tiers/gold", {"quotas": {"connections": 9}, "flags": {"exports": "off"}})
+    assert gold.json() == {"id": "gold", "quotas": {"connections": 9}, "flags": {"exports": "off"}}
+    assert (await api.call("olga", "PUT", "/tiers/gold", {})).status_code == 428
+    assert (await api.call("olga", "PUT", "/tiers/gold", {}, headers={"If-Match": '"1"'})).status_code == 412
+    assert (await api.change("olga", "PUT", "/tiers/gold", {"quotas": {"rows": "many"}})).status_code == 422
+    assert (await api.call("olga", "PUT", "/flags/copy", {})).status_code == 422  # built in
+    used = await api.change("olga", "DELETE", "/tiers/gold")
+    assert (used.status_code, used.json()["detail"]) == (409, 'tier "gold" is that of 1 tenant(s)')
+    assert (await api.change("olga", "DELETE", "/flags/exports")).status_code == 422
+    assert [ids(await api.call("olga", "GET", path)) for path in ("/tiers", "/flags")] == [["gold"], ["exports"]]
+    for path in ("/tiers", "/flags"):
+        assert ids(await api.call("ann", "GET", path)) == []
+    assert (await api.call("ann", "GET", "/tiers/gold")).status_code == 404
+    assert (await api.call("ann", "DELETE", "/tiers/gold", headers={"If-Match": '"1"'})).status_code == 404
+    assert (await api.change("olga", "PATCH", "/tenants/acme", {"tier": None})).status_code == 200
+    assert (await api.change("olga", "DELETE", "/tiers/gold")).status_code == 204
+    assert (await api.change("olga", "DELETE", "/flags/exports")).status_code == 204
+
+
 async def test_revocations_hold_for_the_api_too(api: Api) -> None:
     token = api.token("ada", jti="the-token")
     headers = {"Authorization": f"Bearer {token}"}
