@@ -13,7 +13,8 @@ def parse_line(line: bytes) -> tuple[int, bytes, bytes, bytes]:
     """Take a line without its newline apart: (seq, prev, hash, the hashed bytes). Raises MalformedLine.
 
     A quote inside a JSON string is always escaped, so `,"hash":"` can stand nowhere but at a member of that name; the
-    line's own is the last, for only `details`, which stands before it, may have members of any name.
+    line's own is the last, for only `details`, which stands before it, may have members of any name. It is not hashed
+    itself, so it must be where canonical JSON has it: before the line's `id`, and a seal's `head`.
     """
     hash_at = line.rfind(b',"hash":"')
     hash_end = hash_at + 73
@@ -22,6 +23,9 @@ def parse_line(line: bytes) -> tuple[int, bytes, bytes, bytes]:
     digits = line[seq_at + 7 : line.find(b",", seq_at + 7)]
     if hash_at < 0 or prev_at < 0 or seq_at < 0 or line[hash_end : hash_end + 1] != b'"' or not digits.isdigit():
         raise MalformedLine("not a line of an audit log")
+    id_at = line.rfind(b',"id":"')
+    if id_at > 0 and id_at != hash_end + 1 and not line.startswith(b',"head":"', hash_end + 1):
+        raise MalformedLine("its hash does not stand where it was written")
     body = line[:hash_at] + line[hash_end + 1 :]
     return int(digits[:20]), line[prev_at + 9 : prev_at + 73], line[hash_at + 9 : hash_end], body
 

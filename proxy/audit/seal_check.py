@@ -46,6 +46,8 @@ NO_SEALS = SealReport()
 class SealChecker:
     """Feeds on good lines of one chain, in order; lifetime as a ChainVerifier's."""
 
+    takes_events = True  # by open_segment; else each line comes to `take`
+
     def __init__(self, trusted: PublicKey | None = None) -> None:
         self._trusted = trusted
         self.keys: dict[str, PublicKey] = {} if trusted is None else {trusted.id: trusted}
@@ -103,6 +105,14 @@ class SealChecker:
             elif tenant:
                 self._tenants[tenant] = [entry]
         return None
+
+    def open_segment(self, seq: int) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
+        """Where to put hashes of events, the first of which has this number, in place of `take`: all, and by tenant."""
+        if not self._active:
+            return [], {}
+        if not self._entries:
+            self._first_seq = seq
+        return self._entries, self._tenants
 
     def state(self) -> tuple[Any, ...]:
         """What a checker that goes on behind this one must know; plain values, for another process."""

@@ -65,6 +65,8 @@ def _prove(paths: Sequence[Path], tenant: str, trusted: PublicKey | None, chains
 class _Prover(SealChecker):
     """Keeps what a proof has of each segment while it is checked."""
 
+    takes_events = False
+
     def __init__(self, tenant: str, trusted: PublicKey | None) -> None:
         super().__init__(trusted)
         self.marked: list[bytes] = []

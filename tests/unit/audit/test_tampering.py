@@ -111,6 +111,18 @@ def remove_and_rechain(lines: Lines, random: Random) -> tuple[Lines, int]:
     return rechained(changed, at), seal_behind(lines, at) - 1
 
 
+def move_a_hash(lines: Lines, random: Random) -> tuple[Lines, int]:
+    """The one member that is not hashed, to another place in its line."""
+    at = random.randrange(len(lines))
+    line = lines[at]
+    start = line.rindex(b',"hash":"')
+    member, rest = line[start : start + 74], line[:start] + line[start + 74 :]
+    places = [place for place in range(1, len(rest)) if rest[place : place + 2] in (b',"', b'"}') and place != start]
+    place = random.choice(places)
+    place += rest[place : place + 1] == b'"'
+    return [*lines[:at], rest[:place] + member + rest[place:], *lines[at + 1 :]], at + 1
+
+
 def resealed(lines: Lines, at: int, change: Callable[[dict[str, Any]], None]) -> Lines:
     fields = signed_fields(json.loads(lines[at]))
     change(fields)
@@ -169,7 +181,7 @@ def hand_over_to_oneself(lines: Lines, random: Random) -> tuple[Lines, int]:
 
 
 TAMPERINGS: tuple[Tampering, ...] = (
-    flip_a_bit, remove, double, swap, cut_tail, swap_segments, change_and_rechain, remove_and_rechain,
+    flip_a_bit, move_a_hash, remove, double, swap, cut_tail, swap_segments, change_and_rechain, remove_and_rechain,
     seal_with_another_key, seal_with_another_key_under_our_name, replace_a_seal, take_a_seal_out, hand_over_to_oneself,
 )  # fmt: skip
 
