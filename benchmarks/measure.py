@@ -39,11 +39,12 @@ class BulkSample:
 
 
 def cpu_s(pid: int | None) -> float:
-    """User and system CPU seconds of a process so far."""
+    """User and system CPU seconds of a process and of those that it has started, so far."""
     if pid is None:
         return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    children = " ".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+    return (int(fields[11]) + int(fields[12])) / _TICKS + sum(cpu_s(int(child)) for child in children.split())
 
 
 def select_only(stage: Stage, way: Way, mode: str, clients: int, seconds: int) -> Sample:

@@ -13,7 +13,7 @@ def table(report: dict[str, Any]) -> str:
     """Figures of all ways, ratios of tenantgate to pgbouncer, marks."""
     lines = [
         f"median of {report['rounds']} rounds of {report['seconds']} s, ways in turn, TLS off; "
-        f"hot path {'compiled' if report['compiled'] else 'in pure Python'}",
+        f"hot path {'compiled' if report['compiled'] else 'in pure Python'}; workers: {report['workers']}",
         f"{'':22}{'tps':^30}{'median / p99 ms':^42}{'proxy CPU us per tx':^28}",
         f"{'':22}" + "".join(f"{way:>10}" for way in WAYS) + "".join(f"{way:>14}" for way in WAYS)
         + f"{'pgbouncer':>11}{'tenantgate':>11}{'ratio':>7}",

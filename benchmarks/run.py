@@ -32,7 +32,7 @@ def main() -> int:
     arguments = _arguments()
     results = arguments.results
     results.mkdir(parents=True, exist_ok=True)
-    with Stage(arguments.scale) as stage:
+    with Stage(arguments.scale, workers=arguments.workers) as stage:
         points = [_point(stage, mode, clients, arguments) for mode in MODES for clients in CLIENTS]
         works = _works(stage, points, arguments)
         bulk = _bulk(stage, arguments.rounds, copy_out)
@@ -44,6 +44,7 @@ def main() -> int:
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": arguments.seconds,
         "rounds": arguments.rounds,
+        "workers": arguments.workers,
         "points": points,
         "works": works,
         "bulk": bulk,
@@ -66,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=4, help="of each pgbench run (default 4)")
     parser.add_argument("--rounds", type=int, default=3, help="of each point (default 3)")
     parser.add_argument("--scale", type=int, default=21, help="of pgbench's tables; 21 make a COPY of 200 MB")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the gateway (default 1)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where reports go")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser.parse_args()

@@ -49,7 +49,7 @@ class Way:
 class Stage:
     """A context: everything is started on entry and gone after exit. `scale`: pgbench's, 100,000 rows each.
 
-    pgbouncer: start those, too. policy: the gateway's; limits: its section of that name.
+    pgbouncer: start those, too. policy: the gateway's; limits: its section of that name; workers: its processes.
     """
 
     def __init__(
@@ -59,11 +59,13 @@ class Stage:
         pgbouncer: bool = True,
         policy: str = POLICY,
         limits: Mapping[str, object] | None = None,
+        workers: int = 1,
     ) -> None:
         self.scale = scale
         self._with_pgbouncer = pgbouncer
         self._policy = policy
         self._limits = limits or {}
+        self._workers = workers
         self.directory = Path(tempfile.mkdtemp(prefix="tenantgate-bench-"))
         self.postgres = PostgresServer("embedded", settings={"shared_buffers": "512MB", "max_connections": "500"})
         self.pgbouncers: dict[str, subprocess.Popen[bytes]] = {}
@@ -144,7 +146,12 @@ class Stage:
         return GatewayProcess(
             targets={"main": target},
             policy=policy,
-            settings={"tls": {"mode": "off"}, "auth": {"plaintext_loopback": True}, "limits": self._limits},
+            settings={
+                "": {"workers": self._workers},
+                "tls": {"mode": "off"},
+                "auth": {"plaintext_loopback": True},
+                "limits": self._limits,
+            },
         )
 
 
