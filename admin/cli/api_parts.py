@@ -13,9 +13,8 @@ from admin.api.pages import CursorSigner
 from admin.api.rates import RateLimit
 from admin.cli.api_settings import ApiSettings
 from admin.cli.api_trail import LocalTrail
+from admin.cli.provisioner import make_provisioner
 from admin.cli.target_session import as_wanted, connected
-from admin.places.server import Login
-from admin.services.provisioning import Provisioner, TargetAccess
 from policy.errors import TenantGateError
 from proxy.postgres.admin_console import row_type
 
@@ -57,19 +56,6 @@ def make_control(
         targets=frozenset(config.targets),
         host_suffix=settings.host_suffix,
     )
-
-
-def make_provisioner(store: Store, config: GatewayConfig, settings: ApiSettings) -> Provisioner:
-    """Places can be made on the targets of which an administrator is configured."""
-    places: dict[str, TargetAccess] = {}
-    for name, administrator in settings.targets.items():
-        target = config.targets[name]
-        login = Login(
-            target.host, target.port, administrator.user, administrator.password, target.tls, target.ca_file,
-            target.connect_timeout_s,
-        )  # fmt: skip
-        places[name] = TargetAccess(login.connect, target.database, target.user)
-    return Provisioner(store, places, settings.export_dir)
 
 
 class ConsoleGateway:

@@ -74,6 +74,7 @@ def store_of(arguments: argparse.Namespace) -> str:
 
 def run_on_store(arguments: argparse.Namespace, work: Work) -> int:
     """Do the work on the store that the arguments name; print what it refuses. Returns the exit status."""
+    from admin.places.errors import PlaceRefused, PlaceTaken
     from admin.services.errors import Invalid, ServiceError, StoreUnavailable
     from admin.store.upgrade import open_store
 
@@ -90,7 +91,7 @@ def run_on_store(arguments: argparse.Namespace, work: Work) -> int:
         raise
     except Invalid as error:
         print_findings(error.problems, (), sys.stderr)
-    except ServiceError as error:
+    except (ServiceError, PlaceRefused, PlaceTaken) as error:
         print(f"tenantgate: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"    hint: {error.hint}", file=sys.stderr)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from admin.cli.body_options import add_body_option, add_etag_option, add_pairs_option, pairs, read_body
+from admin.cli.provisioner import provisioner_of
 from admin.cli.store_access import add_action, add_group, as_dict, print_table, said, show
 
 if TYPE_CHECKING:
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
     from admin.store.engine import Store
 
 _EPILOG = """\
-Gateways that follow the store take each change within a second, without a restart.
+Gateways that follow the store take each change within a second, without a restart. Schemas and databases are made and
+removed on the target with the login of [api.targets.NAME], as the admin API does it: both tenant and place, or neither.
 
 examples:
   tenantgate tenant create acme --tier pro --store policy.db
+  tenantgate tenant create initrode --isolation schema --schema initrode --target shop -c tenantgate.toml
+  tenantgate tenant delete initrode --data export --export-dir exports -c tenantgate.toml
   tenantgate tenant set acme --quota connections=50 --quota burst= --flag copy=off
   tenantgate tenant suspend acme --reason "invoice 4711"
   tenantgate tenant list --status suspended --json
@@ -53,12 +58,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser = add_action(actions, name, text, f'tenantgate tenant {name} acme --reason "…"', work)
         _add_id(parser)
         parser.add_argument("--reason", default="", metavar="TEXT", help="for the audit log")
+    create.add_argument(
+        "--adopt", action="store_true", help="its schema or database is there already, and stays as it is"
+    )
     delete = add_action(
-        actions, "delete", "take one out, with its roles and assignments; its rows stay on the target",
-        "tenantgate tenant delete acme --yes-delete acme", _delete,
+        actions, "delete", "take one out, with its roles and assignments, and what becomes of its data",
+        "tenantgate tenant delete acme --data export --export-dir exports", _delete,
     )  # fmt: skip
     _add_id(delete)
-    delete.add_argument("--yes-delete", required=True, metavar="ID", help="its id once more, to say that you mean it")
+    delete.add_argument(
+        "--data", required=True, choices=("export", "destroy", "keep"),
+        help="write its rows to files and delete them, delete them, or leave them on the target",
+    )  # fmt: skip
+    delete.add_argument("--export-dir", type=Path, metavar="DIR", help="(default: api.export_dir)")
+    delete.add_argument("--yes-delete", default="", metavar="ID", help="with destroy and keep: its id once more")
     for name, text, work in (
         ("children", "the tenants right below", _children),
         ("users", "who has roles in it", _users),
@@ -129,13 +142,22 @@ async def _show(arguments: argparse.Namespace, store: Store, actor: Actor) -> in
 
 
 async def _create(arguments: argparse.Namespace, store: Store, actor: Actor) -> int:
-    from admin.services.tenants import create_tenant, merge_patch
+    from admin.services.tenants import merge_patch
 
     body = merge_patch(read_body(arguments) or {}, _fields(arguments))
     if "target" not in body and (only := await _only_target(store, actor)) is not None:
         body["target"] = only
     body.setdefault("isolation", "shared")
-    show(arguments, await create_tenant(store, actor, arguments.id, body), f"created tenant {arguments.id}")
+    provisioner = provisioner_of(arguments, store)
+    await provisioner.recover()
+    made = await provisioner.create(actor, arguments.id, body, adopt=arguments.adopt)
+    steps = [step.text for step in made.steps]
+    if arguments.json:
+        print(json.dumps({**as_dict(made.entity), "provisioned": steps}, indent=2, ensure_ascii=False))
+        return 0
+    show(arguments, made.entity, f"created tenant {arguments.id}")
+    for step in steps:
+        print(f"# on target {made.entity.body['target']}: {step}")
     return 0
 
 
@@ -176,10 +198,20 @@ async def _resume(arguments: argparse.Namespace, store: Store, actor: Actor) -> 
 
 
 async def _delete(arguments: argparse.Namespace, store: Store, actor: Actor) -> int:
-    from admin.services.tenants import delete_tenant
-
-    await delete_tenant(store, actor, arguments.id, word=arguments.yes_delete, etag=arguments.etag)
-    said(arguments, f"tenant {arguments.id} is gone; its rows are where they were", deleted=arguments.id)
+    provisioner = provisioner_of(arguments, store, arguments.export_dir)
+    await provisioner.recover()
+    removed = await provisioner.delete(
+        actor, arguments.id, data=arguments.data, word=arguments.yes_delete, etag=arguments.etag
+    )
+    export = removed.export
+    rows = "its data is where it was" if arguments.data == "keep" else "and its data"
+    if export is not None:
+        rows = f"its {export.rows} rows are in {export.directory}"
+    directory = None if export is None else str(export.directory)
+    said(
+        arguments, f"tenant {arguments.id} is gone, {rows}",
+        deleted=arguments.id, removed=[step.text for step in removed.steps], export=directory,
+    )  # fmt: skip
     return 0
 
 

@@ -38,6 +38,8 @@ WHERE {_PLAIN}
 ORDER BY n.nspname, c.relname, a.attnum
 """  # noqa: S608
 
+SHARED_COLUMNS = COLUMNS.replace(_PLAIN, "c.oid IN ({oids})")
+
 SEQUENCES = """
 SELECT n.nspname, c.relname, format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcycle,
   q.last_value, q.last_value IS NOT NULL, i.relname, i.attname

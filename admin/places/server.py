@@ -15,6 +15,7 @@ import asyncpg
 from admin.places.errors import PlaceFailed
 
 _COMMAND_TIMEOUT_S = 60.0
+_LONG_TIMEOUT_S = 86_400.0  # of what goes through all rows
 _SETTINGS = {
     "application_name": "tenantgate admin",
     "search_path": "pg_catalog",
@@ -29,8 +30,8 @@ class Session(Protocol):
     async def execute(self, sql: str) -> None:
         """One statement, or several in one implicit transaction. Raises PlaceFailed."""
 
-    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query. Raises PlaceFailed."""
+    async def rows(self, sql: str, *, long: bool = False) -> list[tuple[Any, ...]]:
+        """The rows of a query; long: one that may take hours. Raises PlaceFailed."""
 
     async def copy_out(self, sql: str, path: Path) -> None:
         """What `COPY (sql) TO STDOUT (FORMAT csv, HEADER)` gives, in a file. Raises PlaceFailed."""
@@ -93,13 +94,14 @@ class _AsyncpgSession:
         with _told(sql):
             await self._connection.execute(sql)
 
-    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
+    async def rows(self, sql: str, *, long: bool = False) -> list[tuple[Any, ...]]:
         with _told(sql):
-            return [tuple(row) for row in await self._connection.fetch(sql)]
+            found = await self._connection.fetch(sql, timeout=_LONG_TIMEOUT_S if long else None)
+            return [tuple(row) for row in found]
 
     async def copy_out(self, sql: str, path: Path) -> None:
         with _told(sql):
-            await self._connection.copy_from_query(sql, output=path, format="csv", header=True)
+            await self._connection.copy_from_query(sql, output=path, format="csv", header=True, timeout=_LONG_TIMEOUT_S)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Tenants with a schema or database of their own: both the tenant and its place on the target, or neither.
+"""Tenants and what is theirs on a target, a schema, a database or rows of shared tables: both, or neither.
 
 Making: the work is written down, the place is made, then tenant and end of the work are one transaction. Removing: the
 tenant becomes `deleting` and the work is written down in one transaction, its rows are exported if that was asked for,
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admin.places.errors import PlaceFailed, PlaceRefused
-from admin.places.export import Export, export_place
+from admin.places.export import export_place
+from admin.places.export_files import Export
 from admin.places.making import (
     check_removable,
     close_database,
@@ -28,6 +29,7 @@ from admin.places.making import (
 )
 from admin.places.place import Place, place_of
 from admin.places.server import Connect, Session
+from admin.places.shared import SharedRows, shared_rows, take_rows
 from admin.provision.steps import Step
 from admin.provision.wanted import gives_ddl
 from admin.services.actor import EVERYTHING, Actor
@@ -42,6 +44,7 @@ from admin.store.engine import Store
 from admin.store.entities import read_entity, write_entity
 from policy.model import Isolation, Tenant
 from policy.problems import Problems
+from policy.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 RECOVERY = Actor("tenantgate", permissions=EVERYTHING, via="recovery")
@@ -89,12 +92,13 @@ class Provisioner:
         Raises Refused, Conflict, Invalid, StoreUnavailable; PlaceFailed when the target did not do it, and nothing
         of it is left then.
         """
-        work = await self._begin_making(actor, tenant_id, body, adopt=adopt)
-        if isinstance(work, Entity):
-            return Provisioned(work)
+        begun = await self._begin_making(actor, tenant_id, body, adopt=adopt)
+        if isinstance(begun, Entity):
+            return Provisioned(begun)
+        work, place = begun
         async with held(self._store, work, self._holder):
             try:
-                steps = await make_place(work.place, self._access(work.place).connect)
+                steps = await make_place(place, self._access(place).connect)
             except BaseException as error:
                 await self._after_failure(actor, work, error)
                 raise
@@ -104,7 +108,7 @@ class Provisioner:
                 await let_go(self._store, work, self._holder)
                 raise
             except BaseException as error:
-                await undo_place(work.place, self._access(work.place).connect)
+                await undo_place(place, self._access(place).connect)
                 await self._strike(actor, work, error)
                 raise
         return Provisioned(entity, tuple(steps))
@@ -112,8 +116,9 @@ class Provisioner:
     async def delete(
         self, actor: Actor, tenant_id: str, *, data: str, word: str = "", etag: str | None = None
     ) -> Removed:
-        """Take a tenant out. data: export (write its rows to a directory, then drop its place), destroy (drop it), keep
-        (leave everything on the target). For all but export `word` must be the tenant's id.
+        """Take a tenant out. data: export (write its rows to a directory, then drop its place, or delete its rows in
+        shared tables), destroy (without an export), keep (leave everything on the target). For all but export `word`
+        must be the tenant's id.
 
         Raises NotFound, Refused, EtagMismatch, Conflict, Invalid, StoreUnavailable; PlaceFailed, and the tenant is as
         it was before, or stays `deleting` where its place is half gone: then this can be asked again.
@@ -136,7 +141,7 @@ class Provisioner:
             tried.add(work.id)
             try:
                 async with held(self._store, work, self._holder):
-                    if work.kind == "make":
+                    if work.kind == "make" and isinstance(work.place, Place):
                         await undo_place(work.place, self._access(work.place).connect)
                         await self._strike(RECOVERY, work, "its process is gone")
                     else:
@@ -149,7 +154,9 @@ class Provisioner:
 
     # -- making
 
-    async def _begin_making(self, actor: Actor, tenant_id: str, body: Body, *, adopt: bool) -> Work | Entity:
+    async def _begin_making(
+        self, actor: Actor, tenant_id: str, body: Body, *, adopt: bool
+    ) -> tuple[Work, Place] | Entity:
         """The work, written down; or the tenant, where there is nothing to be made."""
         actor.require_everywhere("tenant", "write", "creating tenants")
         async with changing(self._store, actor) as change:
@@ -167,7 +174,7 @@ class Provisioner:
             work = Work(place.mark, tenant_id, "make", place, kept, "", actor.subject)
             await open_work(change.session, work, self._holder, change.now)
             await change.record("provision", "tenant", tenant_id, tenant=tenant_id, after=kept, reason=place.shown)
-            return work
+            return work, place
 
     async def _finish_making(self, actor: Actor, work: Work, steps: list[Step]) -> Entity:
         async with changing(self._store, actor) as change:
@@ -206,11 +213,10 @@ class Provisioner:
                 raise under_way(tenant_id)
             body = {**entity.body, "status": "deleting"}
             judged = await judge(change, [("tenant", tenant_id, body)])
-            place = self._place(judged.after.tenants[tenant_id], ddl=False)
-            if place is None:
-                hint = "Delete them first if they must go, then the tenant with data=keep."
-                raise Conflict("its rows are in shared tables, and stay there", hint=hint)
-            check_removable(place)
+            tenant = judged.after.tenants[tenant_id]
+            place = self._place(tenant, ddl=False) or self._shared_rows(judged.after, tenant)
+            if isinstance(place, Place):
+                check_removable(place)
             work = Work(place.mark, tenant_id, "remove", place, dict(entity.body), data, actor.subject)
             await open_work(change.session, work, self._holder, change.now)
             kept = judged.bodies["tenant", tenant_id]
@@ -236,8 +242,12 @@ class Provisioner:
         return removed
 
     async def _take_away(self, work: Work) -> Removed:
-        """Export and drop. Raises PlaceRefused when nothing was dropped, and the tenant can be given back."""
+        """Export, and drop or delete. Raises PlaceRefused when nothing was dropped, and the tenant can stay."""
         place, connect = work.place, self._access(work.place).connect
+        if isinstance(place, SharedRows):
+            exports = self._exports if work.data == "export" else None
+            steps, export = await take_rows(place, connect, exports, f"{work.tenant}-{work.id}")
+            return Removed(tuple(steps), export)
         if work.data != "export" or self._exports is None or not await is_there(place, connect):
             return Removed(tuple(await remove_place(place, connect)))
         done: list[Step] = []
@@ -259,7 +269,7 @@ class Provisioner:
 
     async def _give_back(self, actor: Actor, work: Work, why: BaseException) -> None:
         """The tenant as it was before."""
-        if work.place.whole:
+        if isinstance(work.place, Place) and work.place.whole:
             await close_database(work.place, self._access(work.place).connect, closed=False)
         async with changing(self._store, actor) as change:
             if await close_work(change.session, work):
@@ -273,17 +283,25 @@ class Provisioner:
         """Where the tenant's place is or will be. Raises Invalid for a target that places cannot be made on."""
         if tenant.isolation is Isolation.SHARED:
             return None
+        access = self._configured(tenant, "or take the place as it is: place=adopt")
+        return place_of(tenant, home=access.home, role=access.role, ddl=ddl, mark=secrets.token_hex(8))
+
+    def _shared_rows(self, snapshot: Snapshot, tenant: Tenant) -> SharedRows:
+        access = self._configured(tenant, "or leave its rows: data=keep")
+        return shared_rows(snapshot, tenant, home=access.home, mark=secrets.token_hex(8))
+
+    def _configured(self, tenant: Tenant, otherwise: str) -> TargetAccess:
         access = self._targets.get(tenant.target)
         if access is None:
             problems = Problems()
-            hint = "Add [api.targets.NAME] with a login that may create there, or take the place as it is: place=adopt."
+            hint = f"Add [api.targets.{tenant.target}] with a login that may change what is there, {otherwise}."
             problems.add(
                 f"tenants.{tenant.id}.target", f"no administrator of target {tenant.target} is configured", hint
             )
             raise Invalid(tuple(problems.found))
-        return place_of(tenant, home=access.home, role=access.role, ddl=ddl, mark=secrets.token_hex(8))
+        return access
 
-    def _access(self, place: Place) -> TargetAccess:
+    def _access(self, place: Place | SharedRows) -> TargetAccess:
         """Raises PlaceFailed where the configuration has lost the target since."""
         access = self._targets.get(place.target)
         if access is None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from admin.places.place import Place
+from admin.places.shared import SharedRows
 from admin.services.errors import Conflict, StoreUnavailable
 from admin.store.engine import Store
 from admin.store.works import WorkRow
@@ -30,7 +31,7 @@ class Work:
     id: str
     tenant: str
     kind: str
-    place: Place
+    place: Place | SharedRows
     body: dict[str, Any]
     data: str
     subject: str
@@ -114,5 +115,11 @@ async def _renew(store: Store, work: Work, holder: str) -> None:
 
 
 def _work(row: WorkRow) -> Work:
-    place = Place(**json.loads(row.place))
+    place = _place(json.loads(row.place))
     return Work(row.id, row.tenant, row.kind, place, read_canonical(row.body), row.data, row.subject)
+
+
+def _place(fields: dict[str, Any]) -> Place | SharedRows:
+    if "tables" not in fields:
+        return Place(**fields)
+    return SharedRows(**{**fields, "tables": tuple(tuple(table) for table in fields["tables"])})

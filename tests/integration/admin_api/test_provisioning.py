@@ -176,6 +176,66 @@ async def test_a_removal_that_fails_is_finished_later(
         assert (export / "data" / "0001.csv").read_text() == "a\n42\n", at
 
 
+_SHARED = """
+CREATE TABLE orders (tenant_id text, n int);
+INSERT INTO orders SELECT t, n FROM generate_series(1, 5) n, unnest('{globex,sub-b,acme}'::text[]) t
+"""
+
+
+async def test_rows_of_shared_tables_go_with_their_tenant(served: Api, server: PostgresServer) -> None:
+    server.execute(_SHARED, HOME)
+    try:
+        for query in ("?data=destroy", "?data=destroy&confirm=acme"):
+            assert (await served.change("olga", "DELETE", f"/tenants/globex{query}")).status_code == 403
+        gone = await served.change("olga", "DELETE", "/tenants/globex?data=export")
+        assert gone.status_code == 200, gone.text
+        assert gone.json()["removed"] == [
+            'DELETE FROM "public"."orders" WHERE "tenant_id" OPERATOR(pg_catalog.=) \'globex\'  -- 5 rows'
+        ]
+        export = gone.json()["export"]
+        assert (export["rows"], export["tables"]) == (5, 1)
+        assert "globex,3" in (Path(export["directory"]) / "data" / "0001.csv").read_text().splitlines()
+        gone = await served.change("olga", "DELETE", "/tenants/sub-b?data=destroy&confirm=sub-b")
+        assert (gone.status_code, gone.json()["export"]) == (200, None)
+        assert server.execute("SELECT tenant_id, count(*) FROM orders GROUP BY 1", HOME) == [("acme", 5)]
+        server.execute(
+            "ALTER TABLE orders ADD UNIQUE (n, tenant_id);"
+            "CREATE TABLE notes (n int, t text, FOREIGN KEY (n, t) REFERENCES orders (n, tenant_id));"
+            "INSERT INTO notes VALUES (1, 'acme')",
+            HOME,
+        )
+        kept = await served.change("olga", "DELETE", "/tenants/acme?data=destroy&confirm=acme")
+        assert (kept.status_code, "nothing was deleted" in kept.json()["detail"]) == (409, True), kept.text
+        assert "status" not in (await served.call("olga", "GET", "/tenants/acme")).json()
+        assert server.execute("SELECT count(*) FROM orders", HOME) == [(5,)]
+    finally:
+        server.execute("DROP TABLE IF EXISTS notes, orders", HOME)
+
+
+@pytest.mark.parametrize("at", [1, 6, 7, 10])
+async def test_a_deletion_of_shared_rows_that_fails_is_finished_later(
+    server: PostgresServer, template: Path, tmp_path: Path, at: int
+) -> None:
+    server.execute(_SHARED, HOME)
+    path, exports, real = tmp_path / "store.db", tmp_path / "exports", access(login_of(server).connect)
+    shutil.copy(template, path)
+    try:
+        faulty = Faulty(login_of(server).connect, at, lost=True)
+        async with serve_api(str(path), places=access(faulty.connect), exports=exports) as api:
+            answer = await api.change("olga", "DELETE", "/tenants/globex?data=export")
+            assert answer.status_code == 502, (faulty.count, answer.text)
+            assert (await api.call("olga", "GET", "/tenants/globex")).json()["status"] == "deleting"
+        async with serve_api(str(path), places=real, exports=exports) as api:
+            assert await api.control.provisioner.recover() == 1
+            assert (await api.call("olga", "GET", "/tenants/globex")).status_code == 404
+        assert server.execute("SELECT count(*) FROM orders WHERE tenant_id = 'globex'", HOME) == [(0,)]
+        assert server.execute("SELECT count(*) FROM orders", HOME) == [(10,)]
+        written = [(each / "data" / "0001.csv").read_text().count("globex") for each in exports.iterdir()]
+        assert 5 in written
+    finally:
+        server.execute("DROP TABLE orders", HOME)
+
+
 _CHILD = """
 import asyncio, os, signal, sys
 from pathlib import Path

@@ -47,9 +47,9 @@ class _FaultySession:
         self._step(sql)
         await self._session.execute(sql)
 
-    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
+    async def rows(self, sql: str, *, long: bool = False) -> list[tuple[Any, ...]]:
         self._step(sql)
-        return await self._session.rows(sql)
+        return await self._session.rows(sql, long=long)
 
     async def copy_out(self, sql: str, path: Path) -> None:
         self._step(sql)

@@ -138,7 +138,7 @@ def test_revocations_the_log_and_what_is_missing(
     assert run("audit", "verify", str(exported)) == 0
     assert run("tenant", "show", "nobody") == 1
     assert "does not exist" in capsys.readouterr().err
-    assert run("tenant", "delete", "nobody", "--yes-delete", "nobody") == 1
+    assert run("tenant", "delete", "nobody", "--data", "keep", "--yes-delete", "nobody") == 1
     assert run("store", "status", "--store", str(tmp_path)) == 2  # a directory
     assert run("store", "status", "--store", "mysql://db/x") == 2
 
