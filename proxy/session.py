@@ -44,6 +44,7 @@ class Template:
 
     plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
     works: counts for the quotas per period: anything but BEGIN, COMMIT and their like, and SHOW QUOTA.
+    stages: the texts of the statements that its one COPY becomes, if it is several.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Template:
         "plain",
         "rewritten",
         "shared",
+        "stages",
         "tables_made",
         "works",
         "writes",
@@ -76,6 +78,8 @@ class Template:
         self.grows = any(plan.grows for plan in compiled.plans)
         self.tables_made = sum(plan.tables_made for plan in compiled.plans)
         self.works = any(_works(plan) for plan in compiled.plans)
+        stages = self.first.stages if self.first is not None and len(compiled.plans) == 1 else ()
+        self.stages = tuple(["".join([_text(piece, values) for piece in stage]) for stage in stages])
         self._live = values if any(plan.session_action == ("quota",) for plan in compiled.plans) else None
         self.literals: tuple[int, ...] | None = None
         self.rewritten = any(_is_ours(piece) for plan in compiled.plans for piece in plan.pieces)

@@ -46,7 +46,7 @@ from policy.sql.rewrite import splice, with_literal_slots
 from policy.sql.rules import code, own_database, own_ddl, session, settings, tenant_names, utility
 from policy.sql.rules.catalog_functions import guard_catalog_functions
 from policy.sql.rules.copy import rewrite_copy
-from policy.sql.rules.copy_staged import StagedCopy, around
+from policy.sql.rules.copy_staged import StagedCopy, as_one_text, stages_of
 from policy.sql.rules.denied_columns import denies_columns, refuse_denied_columns, without_denied_columns
 from policy.sql.rules.insert import rewrite_insert
 from policy.sql.rules.merge import rewrite_merge
@@ -135,7 +135,8 @@ def _compile(
         context = Context(access, catalog, schema, text, tokens, statement, references)
         pieces = _apply_rules(context)
         if context.staged is not None:
-            pieces = around(pieces, context.staged, _staged_insert(context.staged, context))
+            stages = stages_of(pieces, context.staged, _staged_insert(context.staged, context))
+            return replace(_plan(context, as_one_text(stages)), stages=stages), context.pinned
         return _plan(context, pieces), context.pinned
     except StatementRefused as error:
         return _denied(statement, text, context, error), True

@@ -129,6 +129,7 @@ class Plan:
     denial: StatementRefused | None = None
     copy_stamp: CopyStamp | None = None
     staged: str = ""  # COPY FROM into this table by way of another, in four statements (rules/copy_staged.py)
+    stages: tuple[tuple[Piece, ...], ...] = ()  # these, of which `pieces` is made then
     session_action: tuple[
         str, ...
     ] = ()  # ("prepare", name) ("deallocate", name) ("deallocate_all",) ("discard_all",) ("listen", name) ("recall",) …

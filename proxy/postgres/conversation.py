@@ -559,7 +559,7 @@ class Conversation:
     def _send_real(self, name: bytes, prepared: Prepared) -> None:
         """Whatever stands under this name, or may since nobody knows what became of the last request, is closed."""
         try:
-            text = self._judge.encode(prepared.sent)
+            text = self._judge.encode(prepared.parsed)
         except InvalidStatement:
             return  # the client cannot say it now: to the backend there is none
         self._real_names[name] = self._failures

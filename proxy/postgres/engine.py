@@ -30,7 +30,7 @@ from proxy.postgres.held import Wait
 from proxy.postgres.lanes.template import SharedTemplate
 from proxy.postgres.prepared import Prepared
 from proxy.postgres.relay import ReplyRelay
-from proxy.postgres.reserved_names import FAILING_QUERY
+from proxy.postgres.reserved_names import END_STAGES, FAILING_QUERY
 from proxy.postgres.result_limit import too_large
 from proxy.postgres.settings import SessionSettings
 from proxy.postgres.shared_runs import SharedRuns
@@ -230,7 +230,15 @@ class Engine(SharedRuns):
             self._copy = None
             if failure is not None:
                 self._replace_copy_error(failure)
+            elif tag == _COPY_DONE:
+                self._fill_from_stage()
             self.wait = Wait.COPY if self._copy_may_follow() else Wait.NOTHING
+
+    def _fill_from_stage(self) -> None:
+        """The rest of a COPY that the extended protocol has as several statements."""
+        head = self.queue[0] if self.queue else None
+        if isinstance(head, Running) and head.own_copy and head.template.stages:
+            self._out.append(END_STAGES)
 
     def _count_copy(self, received: int) -> None:
         """For the audit."""
@@ -542,6 +550,7 @@ def _cancelled() -> TenantGateError:
     return TenantGateError("canceling statement due to user request", sqlstate="57014")
 
 
+_COPY_DONE: Final = ord("c")
 _SYNC: Final = ord("S")
 _FLUSH: Final = ord("H")
 _TERMINATE: Final = ord("X")

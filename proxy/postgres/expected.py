@@ -32,10 +32,11 @@ SIMULATED: Final = 10
 class Expected:
     """One answer to come.
 
-    forward: the client sees the answer. name, prepared: what a Parse defines or a Close ends (None). shared: the
-    statement that the backend is told of. error: what the client is told instead of the target's error (REFUSED,
-    REFUSED_QUERY), or, of a PREFIX, what ends the session when it fails. reply: of SIMULATED, which no backend answers;
-    of a BIND of ours, what the client gets in place of its answer.
+    forward: the client sees the answer; an EXECUTE without is of ours, before a statement of the client's. name,
+    prepared: what a Parse defines or a Close ends (None). shared: the statement that the backend is told of. error:
+    what the client is told instead of the target's error (REFUSED, REFUSED_QUERY), or, of a PREFIX, what ends the
+    session when it fails. reply: of SIMULATED, which no backend answers; of a BIND of ours, what the client gets in
+    place of its answer.
     PREFIX: messages of ours up to a ReadyForQuery, of whose answers the client sees nothing.
     """
 
@@ -155,7 +156,6 @@ EXPECT_DESCRIBE: Final = Expected(DESCRIBE)
 EXPECT_SYNC: Final = Expected(SYNC)
 EXPECT_CLOSE: Final = Expected(CLOSE)
 SWALLOW_CLOSE: Final = Expected(CLOSE, forward=False)
-SWALLOW_BIND: Final = Expected(BIND, forward=False)
 SWALLOW_PREFIX: Final = Expected(PREFIX, forward=False)
 
 ExpectedQueue = deque[Expected]

@@ -21,7 +21,7 @@ from proxy.postgres.held import Wait
 from proxy.postgres.parameter_types import check_declared_types
 from proxy.postgres.portals import cursor
 from proxy.postgres.prepared import ANY_GENERATION, Prepared
-from proxy.postgres.reserved_names import CLOSE_COPY, COPY_NAME, FAILING_BIND, RUN_COPY, SHARED_PREFIX
+from proxy.postgres.reserved_names import COPY_NAME, FAILING_BIND, FILL_NAME, SHARED_PREFIX, STAGE_NAME
 from proxy.postgres.settings import SessionSettings
 from proxy.postgres.statements import MAX_SHARED_BYTES, SharedStatement, private_statement
 from proxy.postgres.wire import messages, replies
@@ -124,11 +124,6 @@ class ExtendedConversation(Conversation):
             raise denial.fresh()
         if len(template.compiled.plans) > 1:
             raise InvalidStatement("cannot insert multiple commands into a prepared statement")
-        if template.first is not None and template.first.staged:
-            raise UnsupportedStatement(
-                f"COPY FROM into {template.first.staged} needs the simple query protocol",
-                hint="Send it as a Query message, as psql and most drivers do.",
-            )
         if template.first is not None and not self.verbatim_errors:
             check_declared_types(template.first, types)
         return Prepared(text, types, template, literals, self.session.generation)
@@ -141,7 +136,7 @@ class ExtendedConversation(Conversation):
         if shared is None:
             self._unnamed = prepared
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
-            self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.sent), prepared.types))
+            self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.parsed), prepared.types))
         elif not backend.statements.has(shared.name, self._request):
             self._close_on_backend(backend.statements.add(shared.name, self._request))
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared, shared=shared))
@@ -149,7 +144,7 @@ class ExtendedConversation(Conversation):
         elif self.status == _FAILED:  # nothing is prepared now: the target says so, or that it is a ROLLBACK
             self._unnamed = None
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
-            self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.sent), prepared.types))
+            self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.parsed), prepared.types))
         else:
             self._simulate(Expected(expected.SIMULATED, name=name, prepared=prepared, reply=replies.PARSE_COMPLETE))
 
@@ -160,12 +155,13 @@ class ExtendedConversation(Conversation):
         shared = prepared.shared
         if shared is not None and not shared.retired:
             return shared
-        if name and len(prepared.sent) > MAX_SHARED_BYTES:
-            shared = private_statement(prepared.sent, prepared.types)
+        text = prepared.parsed
+        if name and len(text) > MAX_SHARED_BYTES:
+            shared = private_statement(text, prepared.types)
         elif name or shared is not None:
-            shared = self.book.statement(prepared.sent, prepared.types)
+            shared = self.book.statement(text, prepared.types)
         else:
-            shared = self.book.statement_seen_before(prepared.sent, prepared.types)
+            shared = self.book.statement_seen_before(text, prepared.types)
         prepared.shared = shared
         return shared
 
@@ -247,7 +243,7 @@ class ExtendedConversation(Conversation):
             if self._unnamed is not prepared:
                 self._unnamed = prepared
                 self.queue.append(Expected(expected.PARSE, forward=False, prepared=prepared))
-                self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.sent), prepared.types))
+                self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.parsed), prepared.types))
             return b""
         if shared.retired:
             shared = self._shared(name or b"?", prepared)
@@ -263,7 +259,7 @@ class ExtendedConversation(Conversation):
         only one that it had before. False: the target is being asked. Raises InvalidStatement (0A000)."""
         shared = prepared.shared
         if self.altered and shared is not None and shared not in self._for_now:
-            shared = prepared.shared = private_statement(prepared.sent, prepared.types)
+            shared = prepared.shared = private_statement(prepared.parsed, prepared.types)
             self._for_now.append(shared)
         if shared is None or (shared is prepared.told_of and not shared.retired) or self.status == _FAILED:
             return True
@@ -369,11 +365,31 @@ class ExtendedConversation(Conversation):
 
         Whatever the client made of its own names, by protocol or by SQL, no other COPY can take its place.
         """
+        stages = copy.template.stages
+        if stages:
+            create, _, insert, drop = stages
+            self._bind_own(STAGE_NAME, create, copy)
+            self.queue.append(Expected(expected.EXECUTE, forward=False, prepared=copy))
+            self._out.append(messages.encode_execute(STAGE_NAME))
+            self._bind_own(FILL_NAME, insert, copy)
+            self._bind_own(STAGE_NAME, drop, copy)
+        self._bind_own(COPY_NAME, copy.parsed, copy)
+        running = self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text)
+        running.own_copy = True
+        running.stage = 1 if stages else 0
+        self._out.append(messages.encode_execute(COPY_NAME))
+
+    def _bind_own(self, name: bytes, text: str, copy: Prepared) -> None:
+        """A statement and a portal of our own, in place of those before."""
         self.queue.extend((expected.SWALLOW_CLOSE, expected.SWALLOW_CLOSE))
         self.queue.append(Expected(expected.PARSE, forward=False, prepared=copy))
-        self.queue.append(expected.SWALLOW_BIND)
-        self._begin(expected.EXECUTE, copy.template, copy.literals, copy.text).own_copy = True
-        self._out.append(CLOSE_COPY + messages.encode_parse(COPY_NAME, self._judge.encode(copy.sent)) + RUN_COPY)
+        self.queue.append(Expected(expected.BIND, forward=False, prepared=copy))
+        self._out += (
+            messages.encode_close_statement(name),
+            messages.encode_close_portal(name),
+            messages.encode_parse(name, self._judge.encode(text)),
+            messages.encode_bind_nothing(name, name),
+        )
 
     def _check_special(self, template: Template) -> None:
         """FETCH of SQL may name a portal that the protocol bound, under an older policy."""

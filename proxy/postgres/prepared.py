@@ -36,6 +36,11 @@ class Prepared:
         self.sent = template.text(literals)
         self.generation = generation
 
+    @property
+    def parsed(self) -> str:
+        """What backends know: `sent`, or of a COPY that is several statements the one that takes the data."""
+        return self.template.stages[1] if self.template.stages else self.sent
+
 
 class PreparedStatements:
     """Names to statements. Bounded by `limit` names.

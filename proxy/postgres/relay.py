@@ -345,6 +345,9 @@ class ReplyRelay:
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
         tag = data[start + HEADER_BYTES : stop - 1]
         head = self.queue[0] if self.queue else None
+        if head is not None and head.kind == expected.EXECUTE and not head.forward:
+            self.queue.popleft()
+            return b""
         if isinstance(head, Running) and head.cut:
             return self._end_cut(head)
         word = tag.rpartition(b" ")[2]  # `SELECT 5`, `INSERT 0 1`, `COPY 7`
@@ -474,12 +477,15 @@ class ReplyRelay:
             return error_reply(entry.error, codec=self.codec)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
             return error_reply(foreign_tenant(fields.get("M", b"")), codec=self.codec)
-        if isinstance(entry, Running) and entry.plan is not None and entry.plan.staged:
-            fields = as_of_copy(fields, entry.plan.staged)
+        staged = _staged_table(entry)
+        if staged:
+            fields = as_of_copy(fields, staged)
         if entry is not None and entry.kind == expected.BIND and not entry.forward and entry.shared is not None:
             return self._present_bind(fields)
         position = None
-        if entry is not None and fields.get("P", b"").isdigit():
+        if staged and entry is not None and entry.kind != expected.QUERY:
+            position = 0  # in a statement of its own, which the client does not know
+        elif entry is not None and fields.get("P", b"").isdigit():
             position = self._listener.map_position(entry, int(fields["P"]))
         return replies.encode_error_fields(b"E", presentable_fields(fields, position, verbatim=self.verbatim_errors))
 
@@ -520,6 +526,15 @@ class ReplyRelay:
         if not self.queue or self.queue[0].kind != kind:
             raise LocalProtocolError(f"the target answered what was not asked ({kind})")
         return self.queue.popleft()
+
+
+def _staged_table(entry: Expected | None) -> str:
+    """What a COPY that is several statements, of which this is one, copies into; "" for other statements."""
+    if isinstance(entry, Running):
+        return entry.plan.staged if entry.plan is not None else ""
+    if entry is None or entry.prepared is None or entry.prepared.template.first is None:
+        return ""
+    return entry.prepared.template.first.staged
 
 
 Handler = Callable[[ReplyRelay, bytes, int, int], bytes | None]

@@ -16,9 +16,11 @@ _SHARED_NAME = re.compile(rb' ?"%b[0-9]+"' % SHARED_PREFIX.encode())
 _NOWHERE = f"tenantgate_refused_{secrets.token_hex(8)}".encode()  # no statement has this name
 FAILING_BIND = messages.encode_bind_nothing(_NOWHERE)
 FAILING_QUERY = messages.encode_query(b"tenantgate: this statement was refused")
-COPY_NAME = f"tenantgate_copy_{secrets.token_hex(8)}".encode()
-CLOSE_COPY = messages.encode_close_statement(COPY_NAME) + messages.encode_close_portal(COPY_NAME)
-RUN_COPY = messages.encode_bind_nothing(COPY_NAME, COPY_NAME) + messages.encode_execute(COPY_NAME)
+_OWN = f"tenantgate_copy_{secrets.token_hex(8)}".encode()
+COPY_NAME = _OWN  # the COPY that takes the data, which may be the second of four statements (rules/copy_staged.py):
+STAGE_NAME = _OWN + b"_stage"  # what makes the temporary table, then what drops it
+FILL_NAME = _OWN + b"_fill"  # the INSERT
+END_STAGES = messages.encode_execute(FILL_NAME) + messages.encode_execute(STAGE_NAME)
 
 
 def without_shared_names(message: bytes) -> bytes:

@@ -6,17 +6,19 @@ The oracle is PostgreSQL's own COPY into the same table of a database of its own
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
 
 from proxy.postgres.wire import messages
 from tests.harness.gateway import GatewayProcess
 from tests.harness.postgres import PostgresServer
-from tests.harness.wire_client import SYNC, WireClient, bind, execute, parse
+from tests.harness.wire_client import SYNC, WireClient, bind, describe, execute, parse
 
 SCHEMA = """
 CREATE DOMAIN code AS varchar(3) CHECK (VALUE <> 'bad');
@@ -87,15 +89,38 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     process.stop()
 
 
-def outcome(connection: psycopg.Connection[Any], copy: str, data: bytes) -> list[object]:
+Copy = Callable[[psycopg.Connection[Any], str, bytes], int]
+
+
+def simply(connection: psycopg.Connection[Any], copy: str, data: bytes) -> int:
+    """The rows counted of a COPY by a Query message."""
+    with connection.cursor() as cursor:
+        with cursor.copy(copy.encode()) as stream:
+            stream.write(data)
+        return cursor.rowcount
+
+
+def extended(connection: psycopg.Connection[Any], copy: str, data: bytes) -> int:
+    """The same by Parse, Bind and Execute, as libpq's PQexecParams has it."""
+    pq = connection.pgconn
+    result = pq.exec_params(copy.encode(), None)
+    if result.status == ExecStatus.COPY_IN:
+        pq.put_copy_data(data)
+        pq.put_copy_end()
+        result = pq.get_result() or result
+        assert pq.get_result() is None
+    if result.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(result)
+    return result.command_tuples or 0
+
+
+def outcome(connection: psycopg.Connection[Any], copy: str, data: bytes, way: Copy = simply) -> list[object]:
     """Rows that were counted, or the error; then the table's rows and what triggers saw; all rolled back."""
     found: list[object] = []
     with connection.transaction(force_rollback=True):
         try:
-            with connection.transaction(), connection.cursor() as cursor:
-                with cursor.copy(copy.encode()) as stream:
-                    stream.write(data)
-                found.append(cursor.rowcount)
+            with connection.transaction():
+                found.append(way(connection, copy, data))
         except psycopg.Error as error:
             found += [error.sqlstate, error.diag.message_primary, error.diag.column_name, error.diag.table_name]
             if not isinstance(error, psycopg.IntegrityError):  # found when all data are there: no line is told
@@ -129,7 +154,8 @@ COPIES = [
 ]
 
 
-def test_it_does_what_copy_does(world: World) -> None:
+@pytest.mark.parametrize("way", [simply, extended])
+def test_it_does_what_copy_does(world: World, way: Copy) -> None:
     """In a database of the tenant's own its errors are told as they are."""
     with (
         world.direct("copy_plain") as plain,
@@ -139,18 +165,12 @@ def test_it_does_what_copy_does(world: World) -> None:
         for copy, data in COPIES:
             for connection in (plain, own):  # sequences do not roll back
                 connection.execute("ALTER SEQUENCE numbers RESTART; ALTER TABLE sales ALTER id RESTART")
-            wanted = outcome(plain, f"COPY sales {copy}", data)
-            assert outcome(through, f"COPY sales {copy}", data) == wanted, copy
+            wanted = outcome(plain, f"COPY sales {copy}", data, way)
+            assert outcome(through, f"COPY sales {copy}", data, way) == wanted, copy
 
 
-def copied(connection: psycopg.Connection[Any], copy: str, data: bytes) -> int:
-    with connection.cursor() as cursor:
-        with cursor.copy(copy.encode()) as stream:
-            stream.write(data)
-        return cursor.rowcount
-
-
-def test_rows_are_stamped_and_pass_the_filter(world: World) -> None:
+@pytest.mark.parametrize("copied", [simply, extended])
+def test_rows_are_stamped_and_pass_the_filter(world: World, copied: Copy) -> None:
     with world.connect("acme", "seller") as acme, world.direct("copy_shared") as direct:
         try:
             assert copied(acme, "COPY sales (region, amount) FROM STDIN", b"EMEA\t1\nAPAC\t2\n") == 2
@@ -176,7 +196,7 @@ def test_rows_are_stamped_and_pass_the_filter(world: World) -> None:
 
 
 def test_on_the_wire(world: World) -> None:
-    """Several in one query string, one that the client gives up, and none by the extended protocol."""
+    """Several in one query string, and one that the client gives up."""
     with WireClient(world.gateway.port) as client, world.direct("copy_shared") as direct:
         client.tls()
         token = world.gateway.issuer.token("sue", "acme", ("seller",))
@@ -193,10 +213,64 @@ def test_on_the_wire(world: World) -> None:
         assert tags == [b"SELECT 1", b"COPY 1", b"COPY 2", b"SELECT 1"]
         client.send(messages.encode_query(copy.encode()), messages.encode_copy_data(b"4\n"), b"f\0\0\0\x05\0")
         assert client.receive().sqlstates == ["57014"]
-        client.send(parse("", copy), bind("", ""), execute(), SYNC)
-        refused = client.receive()
-        assert refused.sqlstates == ["0A000"]
-        assert refused.errors[0]["H"]
         assert client.query("SELECT count(*) FROM sales").rows == [["3"]]
         assert client.query("SELECT * FROM tenantgate_copy").sqlstates == ["42P01"]
         direct.execute("DELETE FROM sales WHERE tenant_id = 'acme'")
+
+
+def test_on_the_wire_by_the_extended_protocol(world: World) -> None:
+    """In the order of tokio-postgres, whose Sync behind Execute the server ignores; more of them before one Sync, one
+    that the client gives up, one that fails, and statements behind it."""
+    with WireClient(world.gateway.port) as client, world.direct("copy_shared") as direct:
+        client.tls()
+        token = world.gateway.issuer.token("sue", "acme", ("seller",))
+        assert client.log_in("sue", "acme", token).statuses == "I"
+        client.send(parse("c", "COPY sales (region, amount) FROM STDIN"), describe("S", "c"), SYNC)
+        assert client.receive().tags == "1tnZ"
+        data = messages.encode_copy_data
+        try:
+            client.send(bind("", "c"), execute(), SYNC)
+            assert client.receive(until="G").tags == "2G"
+            client.send(data(b"EMEA\t1\n"), data(b"APAC\t2\n"), messages.COPY_DONE, SYNC)
+            answer = client.receive()
+            assert answer.tags == "CZ"
+            assert answer.messages[0][1][5:-1] == b"COPY 2"
+            one = (bind("", "c"), execute(), data(b"EMEA\t3\n"), messages.COPY_DONE)
+            client.send(*one, *one, parse("", "SELECT count(*) FROM sales"), bind("", ""), execute(), SYNC)
+            answer = client.receive()
+            assert answer.tags == "2GC2GC12DCZ"
+            assert answer.rows == [["4"]]
+            client.send(bind("", "c"), execute(), data(b"EMEA\t4\n"), b"f\0\0\0\x05\0", SYNC)
+            assert client.receive().sqlstates == ["57014"]
+            # one transaction: as the second's row does not pass the filter, the first's is not there, either
+            client.send(*one, bind("", "c"), execute(), data(b"CHINA\t5\n"), messages.COPY_DONE, *one[:2], SYNC)
+            answer = client.receive()
+            assert answer.tags == "2GC2GEZ"
+            assert answer.sqlstates == ["42501"]
+            assert "tenantgate_copy" not in str(answer.errors)
+            assert client.query("SELECT count(*) FROM sales").rows == [["4"]]
+            assert client.query("SELECT * FROM tenantgate_copy").sqlstates == ["42P01"]
+            client.send(*one, SYNC)
+            assert client.receive().tags == "2GCZ"
+            own = "SELECT tenant_id, amount FROM sales WHERE tenant_id <> 'globex' ORDER BY amount"
+            rows = direct.execute(own).fetchall()
+            assert rows == [("acme", 1), ("acme", 2), ("acme", 3), ("acme", 3), ("acme", 3)]
+        finally:
+            direct.execute("DELETE FROM sales WHERE tenant_id = 'acme'")
+
+
+def test_the_audit_has_one_copy(world: World) -> None:
+    with world.connect("acme", "seller") as acme, world.direct("copy_shared") as direct:
+        try:
+            assert extended(acme, "COPY sales (amount, region) FROM STDIN", b"41\tEMEA\n42\tEMEA\n") == 2
+            with pytest.raises(psycopg.DataError):
+                extended(acme, "COPY sales (amount, region) FROM STDIN", b"43\tEMEA\nx\tEMEA\n")
+            copies: list[tuple[str, int]] = []
+            until = time.monotonic() + 60
+            while len(copies) < 2 and time.monotonic() < until:
+                events = world.gateway.audit_events()
+                mine = [e for e in events if "(amount, region)" in e.get("statement", "")]
+                copies = [(e["outcome"], e["rows"]) for e in mine]
+            assert copies == [("ok", 2), ("error", 0)]
+        finally:
+            direct.execute("DELETE FROM sales WHERE tenant_id = 'acme'")

@@ -3,7 +3,8 @@
 PostgreSQL takes no COPY FROM on a table with row-level security, and no statement can test the rows of a COPY against a
 role's row filter. So the data go, unstamped, into a temporary table with the very types of the columns, and from there
 by an INSERT … SELECT that is compiled as if the client had written it: stamped, tested, with the table's defaults and
-triggers. The four statements are one transaction, and the client sees one COPY (proxy/postgres/relay.py).
+triggers. The four statements are one transaction, and the client sees one COPY (proxy/postgres/relay.py). The extended
+protocol, where a statement is one, has them sent one by one (proxy/postgres/extended.py).
 """
 
 from __future__ import annotations
@@ -55,7 +56,13 @@ def stage(names: Sequence[str], reference: Reference, resolved: Resolved, contex
     context.note(f"{resolved.name}: rows are copied to a temporary table and inserted from there")
 
 
-def around(copy: tuple[Piece, ...], staged: StagedCopy, insert: Pieces) -> tuple[Piece, ...]:
-    """The whole query string, its INSERT compiled."""
-    own = (piece.text if isinstance(piece, ClientText) else piece for piece in insert)
-    return (*staged.create, "; ", *copy, "; ", *own, f"; DROP TABLE {_STAGE_NAME}")
+def stages_of(copy: Pieces, staged: StagedCopy, insert: Pieces) -> tuple[Pieces, ...]:
+    """The four statements, the INSERT compiled."""
+    own = tuple(piece.text if isinstance(piece, ClientText) else piece for piece in insert)
+    return staged.create, copy, own, (f"DROP TABLE {_STAGE_NAME}",)
+
+
+def as_one_text(stages: tuple[Pieces, ...]) -> tuple[Piece, ...]:
+    """The whole query string."""
+    first, *others = stages
+    return (*first, *(piece for stage in others for piece in ("; ", *stage)))
