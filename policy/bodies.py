@@ -186,6 +186,8 @@ def _table(rule: TableRule) -> Body:
     if rule.tenant_column is None:
         return {rule.table_class.value: True} | tags
     column: Body = {"tenant_column": write_identifier(rule.tenant_column)}
+    if rule.default_only:
+        column["default_only"] = [write_identifier(name) for name in sorted(rule.default_only)]
     return column | ({"trusted": True} if rule.trusted else {}) | tags
 
 

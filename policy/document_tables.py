@@ -9,7 +9,7 @@ from policy.document_tags import take_tags
 from policy.model import TableClass, TableRule
 from policy.names import DEFAULT_SCHEMA, parse_table_name
 from policy.problems import Problems, did_you_mean, join_key
-from policy.yaml_values import as_mapping, as_text
+from policy.yaml_values import as_list, as_mapping, as_text
 
 _FLAGS = {"global": TableClass.GLOBAL, "denied": TableClass.DENIED, "sequence": TableClass.SEQUENCE}
 
@@ -41,7 +41,7 @@ def read_tables_body(
 def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableRule | None:
     here = join_key(path, key)
     fields = as_mapping(problems, here, value)
-    problems.unknown_keys(here, fields, ("tenant_column", "trusted", "tags", "columns", *_FLAGS))
+    problems.unknown_keys(here, fields, ("tenant_column", "trusted", "default_only", "tags", "columns", *_FLAGS))
     tags, column_tags = take_tags(problems, here, fields)
     try:
         schema, name = parse_table_name(key)
@@ -51,6 +51,7 @@ def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableR
     if not fields and (tags or column_tags):  # of tenants with schemas or databases of their own
         return TableRule(schema, name, TableClass.DENIED, None, False, tags, column_tags)
     trusted = fields.pop("trusted", False)
+    default_only = _read_columns(problems, join_key(here, "default_only"), fields.pop("default_only", None))
     if len(fields) != 1 or any(fields.get(flag, True) is not True for flag in _FLAGS):
         hint = "Write one of {tenant_column: tenant_id}, {global: true}, {denied: true}, {sequence: true}."
         problems.add(here, "must say how the table is classified", hint)
@@ -58,6 +59,10 @@ def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableR
     if trusted is not False and (trusted is not True or "tenant_column" not in fields):
         hint = "Write {tenant_column: tenant_id, trusted: true} for a view whose tenant column is known to be right."
         problems.add(join_key(here, "trusted"), "only goes with tenant_column, and is true or left out", hint)
+    if default_only and "tenant_column" not in fields:
+        hint = "Write {tenant_column: tenant_id, default_only: [id]}."
+        problems.add(join_key(here, "default_only"), "only goes with tenant_column", hint)
+        return None
     if "tenant_column" not in fields:
         table_class = next((_FLAGS[flag] for flag in fields if flag in _FLAGS), TableClass.DENIED)
         return TableRule(schema, name, table_class, None, False, tags, column_tags)
@@ -65,4 +70,12 @@ def _read_rule(problems: Problems, path: str, key: str, value: object) -> TableR
     column = None if text is None else read_identifier(problems, f"{here}.tenant_column", text)
     if column is None:
         return None
-    return TableRule(schema, name, TableClass.TENANT, column, trusted is True, tags, column_tags)
+    if column in default_only:
+        problems.add(join_key(here, "default_only"), "holds the tenant column, which the gateway fills in")
+    return TableRule(schema, name, TableClass.TENANT, column, trusted is True, tags, column_tags, default_only)
+
+
+def _read_columns(problems: Problems, path: str, value: object) -> frozenset[str]:
+    names = (as_text(problems, path, item) for item in as_list(problems, path, value))
+    columns = (read_identifier(problems, path, name) for name in names if name is not None)
+    return frozenset(column for column in columns if column is not None)

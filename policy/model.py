@@ -237,6 +237,7 @@ class TableRule:
     tables are all listed.
 
     trusted: the tenant column of this view or materialised view is right; else a view is expanded to its tables.
+    default_only: columns that sessions give no value for: they get their defaults.
     tags, column_tags: for policies (policy/abac), in every strategy.
     """
 
@@ -247,6 +248,7 @@ class TableRule:
     trusted: bool = False
     tags: frozenset[str] = frozenset()
     column_tags: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    default_only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

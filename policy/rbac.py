@@ -169,12 +169,16 @@ def _identify(access: Access) -> str:
         _write_down(access.default),
         [[schema, _write_down(table)] for schema, table in sorted(access.schemas.items())],
         [[*key, _write_down(table)] for key, table in sorted(access.tables.items())],
-        [[*key, rule.table_class.value, rule.tenant_column, rule.trusted] for key, rule in rules],
+        [[*key, *_classification(rule)] for key, rule in rules],
         [[*key, rule.tenant_argument] for key, rule in functions],
         (access.ddl, access.code, access.explain, access.call, access.gateway_read, access.read_only),
         sorted([schema or "*", name or "*"] for schema, name in access.denied_functions),
     ]
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
+def _classification(rule: TableRule) -> list[object]:
+    return [rule.table_class.value, rule.tenant_column, rule.trusted, sorted(rule.default_only)]
 
 
 def _write_down(access: TableAccess) -> list[object]:

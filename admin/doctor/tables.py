@@ -66,6 +66,18 @@ def tenant_columns(seen: Examined) -> Iterator[Finding]:
             yield Finding(Severity.MEDIUM, "tenant-column-index", f"{name}.{column.name}", why, (sql,))
 
 
+def kept_for_defaults(seen: Examined) -> Iterator[Finding]:
+    """Columns that the policy keeps for their defaults are there and have one."""
+    for rule, relation, _ in _tenant_tables(seen):
+        columns = {column.name: column for column in relation.columns}
+        for name in sorted(rule.default_only):
+            column = columns.get(name)
+            if column is None or not (column.has_default or column.generated or not column.not_null):
+                which = "is not there" if column is None else "has none"
+                why = f"the policy keeps it for its default, and it {which}"
+                yield Finding(Severity.MEDIUM, "default-only", f"{rule.schema}.{rule.name}.{name}", why)
+
+
 def unique_keys(seen: Examined) -> Iterator[Finding]:
     for rule, relation, column in _tenant_tables(seen):
         for key, columns in zip(relation.unique_key_names, relation.unique_keys, strict=True):
@@ -78,7 +90,14 @@ def _unique_key(rule: TableRule, relation: Relation, column: Column, key: str, c
     if column.name in columns:
         why = "the tenant column is not its first: it does not help to find one tenant's rows"
         return Finding(Severity.LOW, "unique-key-order", f"{name} key {key}", why)
+    kept = sorted(rule.default_only.intersection(columns))
+    if kept:
+        why = f"it is unique across tenants; {kept[0]} is kept for its default, so that nobody asks for a value"
+        return Finding(Severity.LOW, "unique-key", f"{name} key {key}", why)
     why = "it is unique across tenants: a duplicate tells that another tenant has the value"
+    made = [c.name for c in relation.columns if c.name in columns and (c.has_default or c.generated)]
+    if made:
+        why += f". Or have sessions leave {made[0]} to its default: default_only: [{made[0]}] in the policy's tables"
     if not columns:
         return Finding(Severity.HIGH, "unique-key", f"{name} index {key}", f"{why}. Make the tenant column its first.")
     listed = ", ".join(map(ident, (column.name, *columns)))
@@ -145,4 +164,4 @@ def _column(rule: TableRule, relation: Relation) -> Column | None:
     return next((column for column in relation.columns if column.name == rule.tenant_column), None)
 
 
-CHECKS = (classified, not_classified, tenant_columns, unique_keys, foreign_keys, sequences)
+CHECKS = (classified, not_classified, tenant_columns, kept_for_defaults, unique_keys, foreign_keys, sequences)

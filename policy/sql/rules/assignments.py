@@ -13,6 +13,7 @@ from policy.sql.context import Context, Unwrap
 from policy.sql.parse import Node
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
+from policy.sql.rules.default_only import check_not_given
 from policy.sql.rules.insert_layout import is_star, nth_item
 from policy.sql.rules.referential import check_update
 from policy.sql.rules.row_check import Assignment, check_assigned
@@ -44,6 +45,8 @@ def check_assignments(
     columns = {} if resolved.relation is None else {column.name: column for column in resolved.relation.all_columns}
     tenant = resolved.tenant_column
     items = list(_items(targets))
+    given = (i.target.name for i in items if not isinstance(i.value, ast.SetToDefault))
+    check_not_given(given, reference, resolved)
     to_default = [i.target.name for i in items if isinstance(i.value, ast.SetToDefault) and i.target.name in columns]
     check_defaults([columns[n] for n in to_default if columns[n] is not tenant], reference, resolved, context)
     check_defaults(generated_columns(resolved), reference, resolved, context)

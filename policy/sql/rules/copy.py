@@ -20,6 +20,7 @@ from policy.sql.references import Place, Reference, names_of
 from policy.sql.resolve import SYSTEM_SCHEMAS, resolve
 from policy.sql.rules.copy_options import copy_stamp, review_options
 from policy.sql.rules.copy_staged import must_be_staged, stage
+from policy.sql.rules.default_only import check_not_given
 from policy.sql.rules.select import put_name
 from policy.sql.rules.target import check_defaults, check_target, generated_columns
 from policy.sql.verify import failed, parse_sample, same_tree
@@ -178,6 +179,7 @@ def _copy_in(node: Node, context: Context) -> None:
         put_name(reference, resolved, context)
         return  # PostgreSQL knows the columns: this transaction may have changed them
     names = _columns(node, relation, reference)
+    check_not_given(names, reference, resolved)
     if must_be_staged(resolved):
         stage(names, reference, resolved, context)
         _write_columns(node, names, reference, context)

@@ -20,6 +20,7 @@ from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
 from policy.sql.resolve import DEFAULT_SCHEMA, Resolved
 from policy.sql.rules import insert_layout as layout_of
+from policy.sql.rules.default_only import check_not_given, given_in_rows
 from policy.sql.rules.insert_checks import cannot_be_tested_in_place, check_rows
 from policy.sql.rules.insert_layout import Arm, InsertLayout, arms_of, lay_out, leaves
 from policy.sql.rules.insert_outside import enclose_query
@@ -40,6 +41,8 @@ def rewrite_insert(node: Node, context: Context) -> None:
     check_reads([node.returningClause], reference, resolved)
     layout = lay_out(node, reference, context)
     columns = _columns(node, resolved, reference, context)
+    if columns:
+        check_not_given(_given(node.selectStmt, columns), reference, resolved)
     if resolved.relation is not None and columns is not None:
         _check_defaults(node, columns, reference, resolved, context)
     if resolved.tenant_column is not None:
@@ -130,6 +133,13 @@ def _columns(node: Node, resolved: Resolved, reference: Reference, context: Cont
     if width > len(relation.columns):
         raise InvalidStatement("INSERT has more expressions than target columns", position=reference.position)
     return [column.name for column in relation.columns[:width]]
+
+
+def _given(query: Node, columns: list[str]) -> set[str]:
+    """The columns that some row gets another value for than DEFAULT, which only VALUES of its own can say."""
+    if query is None or query.op != enums.SetOperation.SETOP_NONE or not query.valuesLists:
+        return set(columns)
+    return given_in_rows(columns, query.valuesLists)
 
 
 def _reads_temporary_tables(query: Node, context: Context) -> bool:

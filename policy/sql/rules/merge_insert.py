@@ -14,6 +14,7 @@ from policy.sql.parse import Node
 from policy.sql.plan import quote_identifier
 from policy.sql.references import Reference
 from policy.sql.resolve import Resolved
+from policy.sql.rules.default_only import check_not_given, given_in_rows
 from policy.sql.rules.insert_layout import is_star, nth_item
 from policy.sql.rules.merge_layout import WhenClause, not_understood
 from policy.sql.rules.row_check import Span, check_inserted, untestable_rows
@@ -37,6 +38,7 @@ def stamp_action(
         raise UnsupportedStatement(
             "the number of inserted columns cannot be told", hint="Name the values.", position=reference.position
         )
+    check_not_given(given_in_rows(columns, [clause.values or ()]), reference, resolved)
     _check_defaults(clause, columns, reference, resolved, context)
     tenant = resolved.tenant_column
     if clause.values is None:

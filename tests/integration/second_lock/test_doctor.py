@@ -127,6 +127,22 @@ def test_columns_that_the_policy_names_and_nobody_has(sound: Shop) -> None:
     assert sound.command("doctor")[0] == 1
 
 
+def test_a_key_across_tenants_that_the_policy_keeps_for_its_default(sound: Shop) -> None:
+    sound.superuser("ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD CONSTRAINT pk PRIMARY KEY (id)")
+    sound.superuser(
+        "ALTER TABLE orders ADD code int; UPDATE orders SET code = 1; ALTER TABLE orders ALTER code SET NOT NULL"
+    )
+    finding = found(sound)["unique-key", "public.orders key pk"]
+    assert "default_only: [id]" in finding["why"]
+    policy = sound.directory / "policy.yaml"
+    rule = "orders: {tenant_column: tenant_id"
+    policy.write_text(policy.read_text().replace(rule, f"{rule}, default_only: [id, code, odd, note]", 1))
+    findings = found(sound)
+    assert findings["unique-key", "public.orders key pk"]["severity"] == "low"
+    wrong = {what for check, what in findings if check == "default-only"}
+    assert wrong == {"public.orders.code", "public.orders.odd"}  # one gets no value at all, one is not there
+
+
 def test_rewrite_asks_for_no_row_level_security(sound: Shop) -> None:
     sound.provision("--revert")
     sound.configure("rewrite", None)
