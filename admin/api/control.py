@@ -62,9 +62,9 @@ class Trail(Protocol):
     """The data plane's audit log, as far as this machine has it. Raises TenantGateError, OSError."""
 
     async def search(
-        self, query: Query, scope: Scope, limit: int, cursor: str | None
+        self, query: Query, scope: Scope, limit: int, cursor: str | None, budget_s: float
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """Events, newest first, and the next page's cursor."""
+        """Events, newest first, and the next page's cursor. After budget_s the page has what was found by then."""
 
     async def report(
         self, snapshot: Snapshot, framework: str, since: float, until: float, tenant: str | None

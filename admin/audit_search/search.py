@@ -26,7 +26,9 @@ from proxy.audit.lines import line_hash, parse_line
 
 MAX_LIMIT: Final = 1000
 _MAX_LOOKED_AT: Final = 20_000  # lines for one page, where hits do not hold what the index says
+_LOOKED_AT_ONCE: Final = 64  # lines between two looks at the clock
 _WINDOWS_BITS: Final = 6  # the first window of a search is a sixty-fourth of the range
+_LEAST_WINDOW: Final = 100_000 << TIE_BITS  # a tenth of a second, so that pages come to an end
 
 _BY_WORDS: Final = (
     "SELECT e.id, e.offset, e.length, e.seq, f.path FROM words w JOIN events e ON e.id = w.rowid"
@@ -103,7 +105,15 @@ def search(
                     unreadable += 1
                 elif scope.sees(hit.event) and query.fits(hit.event, scope):
                     hits.append(hit)
-                if len(hits) == limit or looked_at == _MAX_LOOKED_AT:
+                if (
+                    len(hits) == limit
+                    or looked_at == _MAX_LOOKED_AT
+                    or (
+                        budget_s is not None
+                        and looked_at % _LOOKED_AT_ONCE == 0
+                        and time.monotonic() - begun > budget_s
+                    )
+                ):
                     return Page(hits, encode_cursor(key, number, digest), unreadable)
             if budget_s is not None and start > low and time.monotonic() - begun > budget_s:
                 return Page(hits, encode_cursor(key, start, digest), unreadable)
@@ -124,7 +134,7 @@ def _windows(low: int, high: int, budget_s: float | None) -> Iterator[tuple[int,
 
     Each is twice as long as the one before, unless that one took a good part of the time. Without a budget: one piece.
     """
-    size = max((high - low) >> _WINDOWS_BITS, 1) if budget_s is not None else high - low
+    size = max((high - low) >> _WINDOWS_BITS, _LEAST_WINDOW) if budget_s is not None else high - low
     while high > low:
         start, begun = max(high - size, low), time.monotonic()
         yield start, high

@@ -42,17 +42,17 @@ class LocalTrail:
         self._log: Path = config.audit.path
 
     async def search(
-        self, query: Query, scope: Scope, limit: int, cursor: str | None
+        self, query: Query, scope: Scope, limit: int, cursor: str | None, budget_s: float
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Brings the index up to date first. Raises Invalid, TrailUnavailable."""
-        return await self._in_thread(lambda: self._search(query, scope, limit, cursor))
+        return await self._in_thread(lambda: self._search(query, scope, limit, cursor, budget_s))
 
     def _search(
-        self, query: Query, scope: Scope, limit: int, cursor: str | None
+        self, query: Query, scope: Scope, limit: int, cursor: str | None, budget_s: float
     ) -> tuple[list[dict[str, Any]], str | None]:
         index = default_index_path(self._log)
         update_index(index, self._log)
-        page = search(index, query, scope, limit=limit, cursor=cursor)
+        page = search(index, query, scope, limit=limit, cursor=cursor, budget_s=budget_s)
         return [hit.as_json() for hit in page.hits], page.next_cursor
 
     async def report(

@@ -12,11 +12,12 @@ from admin.cli.audit_log import add_log_options, bring_up_to_date, log_and_index
 from admin.cli.options import add_command
 
 EXIT_FOUND, EXIT_NOTHING, EXIT_UNUSABLE = 0, 1, 2
+_MAX_BUDGET_S = 3600.0
 
 _SEARCH_EPILOG = """\
 Newest first. All that is given must hold. The first search of a long log indexes it, which takes a minute for each
 million events or so; later ones read only what is new. Each event is read back from its file and held against its hash.
-exit status: 0 found, 1 nothing found, 2 wrong usage or unreadable
+exit status: 0 found, 1 nothing found (with a cursor: not yet), 2 wrong usage or unreadable
 
 examples:
   tenantgate audit search --tenant acme --result refused --from 24h
@@ -56,6 +57,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     search.add_argument("--risk", default="", choices=("low", "medium", "high"), help="this or above")
     search.add_argument("--limit", type=int, default=50, metavar="N", help="events of a page, up to 1000 (50)")
     search.add_argument("--cursor", metavar="CURSOR", help="the page after the one that ended with this cursor")
+    search.add_argument("--budget", type=_seconds, metavar="S", help="after so many seconds, what was found by then")
     search.add_argument("--scope", action="append", metavar="T", help="show what an auditor of this tenant may see")
     search.add_argument("--no-update", action="store_true", help="search what is indexed, without what is new")
     search.add_argument("--json", action="store_true", help="one JSON object: events with their places, next cursor")
@@ -64,6 +66,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_log_options(index)
     index.add_argument("--rebuild", action="store_true", help="begin with nothing")
     index.set_defaults(run=run_index)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= _MAX_BUDGET_S:  # nor is a NaN
+        raise ValueError
+    return seconds
 
 
 def run_search(arguments: argparse.Namespace) -> int:
@@ -84,7 +93,7 @@ def run_search(arguments: argparse.Namespace) -> int:
         if not arguments.no_update:
             bring_up_to_date(index, log, quiet=arguments.json)
         scope = Scope(None if arguments.scope is None else frozenset(arguments.scope))
-        page = search(index, query, scope, limit=arguments.limit, cursor=arguments.cursor)
+        page = search(index, query, scope, limit=arguments.limit, cursor=arguments.cursor, budget_s=arguments.budget)
         show = revealer(arguments)
         page = replace(page, hits=[replace(hit, event=show(hit.event)) for hit in page.hits])
     except (OSError, sqlite3.Error) as error:
@@ -121,6 +130,8 @@ def _print(page: object) -> None:
     if page.unreadable:
         print(f"{page.unreadable} more in files that are not there any more", file=sys.stderr)
     if page.next_cursor is not None:
+        if not page.hits:
+            print("nothing so far, and not all was looked at", file=sys.stderr)
         print(f"more: --cursor {page.next_cursor}", file=sys.stderr)
 
 

@@ -14,7 +14,7 @@ def parse_line(line: bytes) -> tuple[int, bytes, bytes, bytes]:
 
     A quote inside a JSON string is always escaped, so `,"hash":"` can stand nowhere but at a member of that name; the
     line's own is the last, for only `details`, which stands before it, may have members of any name. It is not hashed
-    itself, so it must be where canonical JSON has it: before the line's `id`, and a seal's `head`.
+    itself, so it must be where canonical JSON has it: before the line's `id`, or a seal's `head`.
     """
     hash_at = line.rfind(b',"hash":"')
     hash_end = hash_at + 73
@@ -23,10 +23,10 @@ def parse_line(line: bytes) -> tuple[int, bytes, bytes, bytes]:
     digits = line[seq_at + 7 : line.find(b",", seq_at + 7)]
     if hash_at < 0 or prev_at < 0 or seq_at < 0 or line[hash_end : hash_end + 1] != b'"' or not digits.isdigit():
         raise MalformedLine("not a line of an audit log")
-    id_at = line.rfind(b',"id":"')
-    if id_at > 0 and id_at != hash_end + 1 and not line.startswith(b',"head":"', hash_end + 1):
-        raise MalformedLine("its hash does not stand where it was written")
     body = line[:hash_at] + line[hash_end + 1 :]
+    behind = b',"head":"' if b',"event":"seal",' in body else b',"id":"'
+    if line.rfind(behind) != hash_end + 1 and behind in body:  # format 1 has no `id`
+        raise MalformedLine("its hash does not stand where it was written")
     return int(digits[:20]), line[prev_at + 9 : prev_at + 73], line[hash_at + 9 : hash_end], body
 
 

@@ -53,6 +53,7 @@ async def list_data_events(
     session: Text = None,
     text: Annotated[str | None, Query(max_length=1000, description="Words of the statement.")] = None,
     risk: Annotated[str | None, Query(max_length=16)] = None,
+    budget_ms: Annotated[int, Query(ge=0, le=60_000, description="The page is what is found by then.")] = 150,
     since: Annotated[str | None, Query(max_length=64, description="RFC 3339")] = None,
     until: Annotated[str | None, Query(max_length=64, description="RFC 3339")] = None,
 ) -> Response:
@@ -62,7 +63,8 @@ async def list_data_events(
         session=session or "", text=text or "", risk=risk or "",
     )  # fmt: skip
     asked, trail = paging.asked, trail_of(control)
-    events, next_cursor = await trail.search(query, _scope(caller), min(asked.limit, MAX_LIMIT), asked.cursor)
+    limit = min(asked.limit, MAX_LIMIT)
+    events, next_cursor = await trail.search(query, _scope(caller), limit, asked.cursor, budget_ms / 1000)
     return paging.answer_items(events, next_cursor)
 
 

@@ -15,6 +15,7 @@ from admin.demo.people import ALICE, ANA, BOB, Person
 from admin.demo.schema import SHOP
 from admin.services.assignments import create_assignment
 from admin.services.documents import apply_document
+from policy.timestamps import write_timestamp
 from proxy.cancel import seat_of
 from tests.harness.tokens import Issuer
 from tests.integration.admin_api.process import ACCOUNT_SETTINGS, PASSWORD, AdminProcess
@@ -205,18 +206,43 @@ def test_the_data_planes_audit_is_searched_within_ones_tenants(gateway: Followin
             session.execute("SELECT count(*) AS audited_by_api FROM orders")
 
     def found(token: str, query: str = "text=audited_by_api") -> list[dict[str, Any]]:
-        answer = admin.call(token, "GET", f"/audit/events?{query}")
+        answer = admin.call(token, "GET", f"/audit/events?{query}&budget_ms=60000")
         assert answer.status_code == 200, answer.text
         return [item["event"] for item in answer.json()["items"]]
 
     eventually(lambda: len(found(operator)) == 2, "not both are found")
     assert {event["tenant"] for event in found(ann)} == {"acme"}
     assert found(ann, "user=bob") == []
-    first = admin.call(ann, "GET", "/audit/events?limit=1").json()
-    second = admin.call(ann, "GET", f"/audit/events?limit=1&cursor={first['next_cursor']}")
+    first = admin.call(ann, "GET", "/audit/events?limit=1&budget_ms=60000").json()
+    second = admin.call(ann, "GET", f"/audit/events?limit=1&budget_ms=60000&cursor={first['next_cursor']}")
     assert second.json()["items"] != first["items"]
-    assert admin.call(operator, "GET", f"/audit/events?limit=1&cursor={first['next_cursor']}").status_code == 400
+    assert (
+        admin.call(operator, "GET", f"/audit/events?limit=1&budget_ms=60000&cursor={first['next_cursor']}").status_code
+        == 400
+    )
     assert admin.call(ann, "GET", "/audit/events?risk=enormous").status_code == 422
+
+
+def test_a_search_within_a_budget_goes_on_with_its_cursor_to_the_same_events(
+    gateway: Following, admin: AdminProcess
+) -> None:
+    operator, query = gateway.tokens["operator"], "/audit/events?user=alice"
+    with gateway.connect(ALICE, autocommit=True) as session:
+        for _ in range(20):
+            session.execute("SELECT count(*) AS paged_by_budget FROM orders")
+    whole = "/audit/events?text=paged_by_budget&budget_ms=60000"
+    eventually(lambda: len(admin.call(operator, "GET", whole).json()["items"]) == 20, "not all are found")
+    until = admin.call(operator, "GET", whole).json()["items"][0]["event"]["time"]
+    query += f"&budget_ms=0&limit=500&since={write_timestamp(until - 2)}&until={write_timestamp(until)}"
+    found: list[str] = []
+    cursor, pages = "", 0
+    while cursor is not None:
+        page = admin.call(operator, "GET", query + (f"&cursor={cursor}" if cursor else "")).json()
+        found += [item["event"]["id"] for item in page["items"]]
+        cursor, pages = page["next_cursor"], pages + 1
+    assert pages > 1
+    in_one = query.replace("budget_ms=0&", "budget_ms=60000&")
+    assert found == [item["event"]["id"] for item in admin.call(operator, "GET", in_one).json()["items"]]
 
 
 def test_reports_are_of_ones_tenant(gateway: Following, admin: AdminProcess) -> None:
