@@ -53,6 +53,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `explain` to the command line."""
     parser = add_command(subparsers, "explain", "show what a statement becomes, and why", _EPILOG)
     add_config_option(parser)
+    add_subject(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def add_subject(parser: argparse.ArgumentParser) -> None:
+    """The statement, for whom, and under which circumstances."""
     parser.add_argument("--tenant", required=True, metavar="ID", help="the tenant's id")
     parser.add_argument("--user", required=True, metavar="WHO", help="the subject; a service account brings its roles")
     parser.add_argument("--role", action="append", default=[], metavar="NAME", help="a role; may be repeated")
@@ -63,9 +70,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--issuer", default="", metavar="NAME", help="the token's issuer (default: the first one)")
     parser.add_argument("--why", action="store_true", help="say why the statement gives no rows, or fewer")
     add_circumstances(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("sql", metavar="SQL", help="one or more statements; - reads them from standard input")
-    parser.set_defaults(run=run, error=parser.error)
+    parser.set_defaults(error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from admin.cli.explanation import print_explanation
     from proxy.config_file import read_config
 
-    text = _read_sql(arguments)
+    text = read_sql(arguments)
     reading = read_config(arguments.config, os.environ)
     config = reading.config
     if config is None:
@@ -82,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         raise ConfigurationError(reading.problems)
     snapshot = configured_policy(config, reading.databases)
-    subject = _subject(arguments, config, snapshot)
+    subject = subject_of(arguments, config, snapshot)
     explanation = asyncio.run(explain_on_target(text, config, snapshot, subject, arguments.why))
     if arguments.json:
         print(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False))
@@ -91,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if explanation.refused else 0
 
 
-def _read_sql(arguments: argparse.Namespace) -> str:
+def read_sql(arguments: argparse.Namespace) -> str:
+    """The statements' text; wrong usage ends the program."""
     if arguments.sql != "-":
         return str(arguments.sql)
     data = sys.stdin.buffer.read(MAX_STATEMENT_BYTES + 1)
@@ -104,7 +111,8 @@ def _read_sql(arguments: argparse.Namespace) -> str:
         raise  # not reached: error() exits
 
 
-def _subject(arguments: argparse.Namespace, config: GatewayConfig, snapshot: Snapshot) -> Subject:
+def subject_of(arguments: argparse.Namespace, config: GatewayConfig, snapshot: Snapshot) -> Subject:
+    """As the options have it; wrong usage ends the program."""
     from policy.abac.facts import Surroundings
     from policy.access_explained import explain_principal
     from policy.model import LOCAL_ISSUER, Principal

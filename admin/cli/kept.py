@@ -27,7 +27,11 @@ def add_kept(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], ki
     """Add the command of one kind."""
     text, body, name = _KINDS[kind]
     epilog = f'examples:\n  tenantgate {kind} set {name} --body - <<< "{body}"\n  tenantgate {kind} list --json\n'
-    actions = add_group(subparsers, kind, text, epilog)
+    add_kept_actions(add_group(subparsers, kind, text, epilog), kind, name)
+
+
+def add_kept_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser], kind: str, name: str) -> None:
+    """list, show, set and delete. name: of one, for examples."""
 
     async def listed(arguments: argparse.Namespace, store: Store, actor: Actor) -> int:
         from admin.cli.paging import every

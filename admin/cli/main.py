@@ -18,7 +18,8 @@ EXIT_OK, EXIT_FINDING, EXIT_UNUSABLE = 0, 1, 2
 _COMMANDS = (
     "serve", "check_config", "token", "explain", "provision", "doctor", "demo", "audit", "healthcheck", "statements",
     "prove", "compliance",
-    "store", "policy", "tenant", "role", "user", "target", "tables", "functions", "tier", "flag", "token_revoke",
+    "store", "policy", "tenant", "role", "user", "target", "tables", "functions", "tier", "flag", "quota",
+    "session", "token_revoke",
     "completion", "admin",
 )  # fmt: skip
 _EPILOG = """\

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from admin.cli.kept import add_kept_actions
 from admin.cli.store_access import add_action, add_group
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 DIR_OR_FILE is a policy.yaml, or a directory whose *.yaml files together are one. A section that they have is made as
-it says there, with what it does not name taken out; a section that they lack stays as it is.
+it says there, with what it does not name taken out; a section that they lack stays as it is. list, show, set, delete,
+validate and dry-run are about single policies of conditions and effects (section `policies`).
 
 examples:
   tenantgate policy export policy/ --store policy.db
@@ -26,6 +28,8 @@ examples:
   tenantgate policy apply policy/ --store policy.db --expect-version 41
   tenantgate policy test cases.yaml
   tenantgate policy replay --audit audit/audit.jsonl --policy draft.yaml
+  tenantgate policy set office-hours --body office-hours.yaml
+  tenantgate policy dry-run office-hours --body draft.yaml --tenant acme --user ann --role app "SELECT * FROM orders"
 """
 
 
@@ -46,7 +50,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         actions, "export", "write the store's policy to files, the same bytes for the same policy",
         "tenantgate policy export policy/ --store policy.db", _export,
     )  # fmt: skip
-    for name in ("policy_test", "policy_replay"):
+    add_kept_actions(actions, "policy", "office-hours")
+    for name in ("policy_test", "policy_replay", "policy_try"):
         import_module(f"admin.cli.{name}").add_parser(actions)
     for parser in (plan, apply):
         parser.add_argument("path", type=Path, metavar="DIR_OR_FILE")

@@ -6,6 +6,7 @@ TENANTGATE_SCHEMATHESIS_EXAMPLES: requests per operation (2).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import CHECKS
 
+from admin.cli.main import build_parser
 from tests.integration.admin_api.live import live_api
+from tests.integration.admin_api.stage import Api
 
 _EXAMPLES = int(os.environ.get("TENANTGATE_SCHEMATHESIS_EXAMPLES", "2"))
 # What fits the document's form may still be wrong (a tenant that is not there, two fields that contradict), and the
@@ -33,6 +36,22 @@ def served(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """URL, and an operator's token."""
     with live_api(tmp_path_factory.mktemp("document") / "store.db", template=template) as (url, api):
         yield url, api.token("olga")
+
+
+_COMMANDS = {
+    "tenants": "tenant", "tiers": "tier", "flags": "flag", "roles": "role", "users": "user", "policies": "policy",
+    "targets": "target", "sessions": "session", "tokens": "token-revoke", "audit": "store", "compliance": "compliance",
+    "explain": "explain", "health": "healthcheck", "version": "--version",
+}  # fmt: skip
+
+
+async def test_every_area_has_its_command(api: Api) -> None:
+    document = (await api.call(None, "GET", "/openapi.json")).json()
+    areas = {path.split("/")[2] for path in document["paths"]}
+    assert areas == set(_COMMANDS)
+    help_text = build_parser().format_help()
+    for command in _COMMANDS.values():
+        assert re.search(rf"^ +{command}\b", help_text, re.MULTILINE), command
 
 
 def test_every_operation_keeps_to_the_document(served: tuple[str, str]) -> None:

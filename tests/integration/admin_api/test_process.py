@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from admin.cli.main import main
 from admin.demo.people import ALICE, ANA, BOB, Person
 from admin.demo.schema import SHOP
 from admin.services.assignments import create_assignment
@@ -337,6 +339,36 @@ def test_an_explanation_is_what_the_gateway_does(gateway: Following, admin: Admi
             assert admin.call(operator, "POST", "/explain", query | wrong).status_code == 422, wrong
     finally:
         assert admin.change(operator, "DELETE", "/policies/guarded").status_code == 204
+
+
+def test_commands_see_and_end_sessions_and_try_policies(
+    gateway: Following, admin: AdminProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        status = main([*words, "-c", str(gateway.config_path), "--store", gateway.stage.url])
+        return status, capsys.readouterr().out
+
+    with gateway.connect(BOB, autocommit=True) as other, gateway.connect(ALICE, autocommit=True) as session:
+        other.execute(COUNT)
+        session.execute(COUNT)
+        status, out = run("session", "list", "--tenant", "acme", "--user", "alice", "--json")
+        (mine,) = json.loads(out)["items"]
+        assert (status, mine["tenant"]) == (0, "acme")
+        assert mine["id"] in run("session", "list")[1]
+        assert "cl_active" in run("quota", "usage", "acme")[1]
+        assert run("session", "kill", mine["id"])[0] == 0
+        eventually(lambda: is_ended(session), "its session goes on")
+        assert run("session", "kill", mine["id"])[0] == 1
+        assert other.execute(COUNT).fetchone() == (1500,)
+    assert f"session {mine['id']}" in run("store", "log", "--limit", "5")[1]
+    draft = tmp_path / "draft.yaml"
+    draft.write_text("cedar: 'forbid (principal, action, resource == Table::\"orders\") unless { context.tls };'")
+    ask = ("policy", "dry-run", "plain", "--body", str(draft), "--tenant", "acme", "--user", "alice", "--role", "app")
+    assert run(*ask, COUNT)[0] == 0
+    status, out = run(*ask, COUNT, "--no-tls", "--json")
+    decisions = [json.loads(out)[when]["decision"] for when in ("now", "then")]
+    assert (status, decisions) == (1, ["sent", "refused"])
 
 
 def test_a_reload_takes_another_issuers_key(gateway: Following, admin: AdminProcess) -> None:

@@ -143,6 +143,30 @@ def test_revocations_the_log_and_what_is_missing(
     assert run("store", "status", "--store", "mysql://db/x") == 2
 
 
+def test_policies_and_quotas_one_by_one(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("target", "set", "shop", "--body", body(tmp_path, "{database: shop}")) == 0
+    assert run("tenant", "create", "acme") == 0
+    said(capsys, "quota", "set", "acme", "connections=5", "concurrent_statements=9")
+    changed = said(capsys, "quota", "set", "acme", "concurrent_statements=", "--json")
+    assert json.loads(changed) == {"connections": 5}
+    assert said(capsys, "quota", "show", "acme") == "connections: 5\n"
+    good = "cedar: 'forbid (principal, action, resource);'"
+    assert run("policy", "validate", "none", "--body", body(tmp_path, "cedar: 'forbid (;'")) == 1
+    assert "policies.none.cedar" in capsys.readouterr().out
+    said(capsys, "policy", "validate", "none", "--body", body(tmp_path, good))
+    assert said(capsys, "policy", "list") == "\n"
+    said(capsys, "policy", "set", "none", "--body", body(tmp_path, good))
+    assert said(capsys, "policy", "list") == "none\n"
+    assert "forbid" in said(capsys, "policy", "show", "none")
+    said(capsys, "policy", "delete", "none")
+    said(capsys, "tier", "set", "pro", "--body", body(tmp_path, "{quotas: {connections: 9}}"))
+    said(capsys, "tenant", "set", "acme", "--tier", "pro")
+    assert run("tier", "delete", "pro") == 1
+    assert "is that of 1 tenant(s)" in capsys.readouterr().err
+    assert run("session", "list") == 2  # no configuration
+    assert run("quota", "usage", "acme") == 2
+
+
 def test_completion_is_a_script_that_completes(capsys: pytest.CaptureFixture[str]) -> None:
     script = said(capsys, "completion", "bash")
     ask = "COMP_WORDS=(tenantgate tenant s); COMP_CWORD=2; _tenantgate; echo ${COMPREPLY[@]}"
