@@ -174,7 +174,8 @@ class Gateway:
         if place(tenant, target) == place(old, target) and database_of(tenant, target) == lease.pool.database:
             new = self.place(tenant)
             lease.pool = new.pool
-            engine.move(new.book, new.lanes_for if tenant.lanes else no_lanes)
+            keeps = tenant.pooling == "session"
+            engine.move(new.book, new.lanes_for if tenant.lanes else no_lanes, keeps=keeps)
 
     def _end_if_not_allowed(self, frontend: Frontend) -> None:
         """A session that the policy of now would not let in ends at once, not with its next statement."""

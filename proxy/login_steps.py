@@ -31,6 +31,7 @@ from proxy.postgres.frontend import Frontend
 from proxy.postgres.judge import Judge
 from proxy.postgres.lanes.place import Place, no_lanes
 from proxy.postgres.login import LoginResult, Peer, log_in
+from proxy.postgres.search_path import PATH, is_path_of, split_path
 from proxy.postgres.settings import SessionSettings, Settings, quote_setting, setting_statements
 from proxy.postgres.startup_options import StartupRefused
 from proxy.postgres.wire import replies
@@ -192,6 +193,11 @@ async def _open_tenant_session(
         place, parameters = await _settle_in(gateway, tenant, lease, settings, names)
         standby = parameters.get("in_hot_standby") == "on"
         session = _make_session(gateway, frontend, result, tenant, standby)
+        own_path = _own_path(result.parameters, session)
+        if own_path:
+            settings = {**settings, **own_path}
+            if PATH in parameters:  # PostgreSQL 18 tells it
+                parameters = {**parameters, PATH: result.parameters[PATH]}
         session.process_id = key_id
         engine = _make_engine(gateway, frontend, session, lease, place.one_of(settings), place)
         engine.parameter_changed("client_encoding", parameters["client_encoding"])
@@ -233,12 +239,32 @@ def _check_encoding(parameters: Mapping[str, str], tenant: Tenant) -> None:
         )
 
 
+def _own_path(parameters: Mapping[str, str], session: Session) -> Settings:
+    """A search_path of the client's, where the session could SET it. Raises StartupRefused.
+
+    It is brought to a backend with the session's first request, and ties the session to it.
+    """
+    if PATH not in parameters:
+        return {}
+    assert session.scope is not None
+    names, own, access = split_path(parameters[PATH]), session.scope.schema or "public", session.scope.access
+    if is_path_of(own, names):
+        return {}
+    if not access.code or access.isolation is not Isolation.DATABASE:
+        raise StartupRefused(
+            f"invalid value for parameter {PATH}",
+            sqlstate="0A000",
+            hint=f"The gateway sets {PATH}: leave it out, or say {own}.",
+        )
+    return {PATH: ", ".join(quote_setting(name) for name in names)}
+
+
 def _start_settings(parameters: Mapping[str, str]) -> Settings:
     """The client's startup parameters as settings of its session."""
     for name in parameters:
         if not name.replace("_", "").isalnum():
             raise RemoteProtocolError(f"invalid startup parameter {name!r}")
-    settings = {name.lower(): quote_setting(value) for name, value in parameters.items()}
+    settings = {name.lower(): quote_setting(value) for name, value in parameters.items() if name != PATH}
     if parameters.get("client_encoding") == "UTF8":
         del settings["client_encoding"]  # backends have it
     return settings

@@ -35,6 +35,7 @@ from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.result_limit import APPROVAL
+from proxy.postgres.search_path import PATH
 from proxy.postgres.settings import SessionSettings, Settings, setting_statements
 from proxy.postgres.sql_cursors import SqlCursors
 from proxy.postgres.sql_prepared import SqlPrepared
@@ -79,7 +80,8 @@ class Equipment:
 
 class Conversation:
     """`status`: the transaction status of the last ReadyForQuery. `skipping`: all up to Sync is discarded.
-    `wait`: what the client's messages are held back for. `pinned`: why the backend is kept, "" when it is not."""
+    `wait`: what the client's messages are held back for. `pinned`: why the backend is kept, "" when it is not; what
+    the session itself did counts more than that its tenant pools by session."""
 
     __slots__ = (
         "_answered",
@@ -92,6 +94,7 @@ class Conversation:
         "_held",
         "_in_request",
         "_judge",
+        "_keeps",
         "_lanes",
         "_notifications",
         "_out",
@@ -102,6 +105,7 @@ class Conversation:
         "_request_again",
         "_running",
         "_settle_next",
+        "_shared_book",
         "_spawn",
         "_sql_prepared",
         "_statements",
@@ -142,7 +146,7 @@ class Conversation:
         self.lease = lease
         self.settings = settings
         self.backend: BackendConnection | None = lease.backend
-        self.pinned = SESSION_POOLING if session.tenant.pooling == "session" else ""
+        self._keeps = session.tenant.pooling == "session"
         self.client_write = equipment.client_write
         self.pause_client = equipment.pause_client
         self.fail = equipment.fail  # ends the session with an error, where no caller is there to raise to
@@ -189,7 +193,10 @@ class Conversation:
         self._request_again = 0  # and recorded before, under this number
         self._client_full = False  # the client does not read
         self._out: list[bytes] = []
-        self._lanes: Lanes | None = None if self.pinned else self.lanes_for(settings.current)
+        self._lanes: Lanes | None = None
+        self._shared_book = self.book
+        self.pinned = ""
+        self._unpin()
 
     # A backend
 
@@ -301,11 +308,17 @@ class Conversation:
             self.skipping = True
         self.go_on()
 
-    def move(self, book: StatementBook, lanes_for: Callable[[Settings], Lanes | None]) -> None:
-        """The session's place is another one from its next request on."""
-        self.book = book
+    def move(self, book: StatementBook, lanes_for: Callable[[Settings], Lanes | None], *, keeps: bool) -> None:
+        """The session's place is another one from its next request on. keeps: its tenant pools by session now."""
+        if self.book is self._shared_book:
+            self.book = book
+        self._shared_book = book
         self.lanes_for = lanes_for
-        self._lanes = None if self.pinned else lanes_for(self.settings.current)
+        self._keeps = keeps
+        if self.pinned in ("", SESSION_POOLING):
+            self._lanes = None
+            self._unpin()
+            self._release_if_free()
 
     # Waiting
 
@@ -520,6 +533,7 @@ class Conversation:
         """The transaction that altered something has ended: what was prepared before or meanwhile is prepared anew."""
         self.altered = False
         self.book.retire_all()
+        self._shared_book.retire_all()
         for statement in self._for_now:
             statement.retired = True
         self._for_now.clear()
@@ -535,12 +549,18 @@ class Conversation:
 
     def _pin(self, reason: str) -> None:
         self._lanes = None
-        self.pinned = self.pinned or reason
+        if self.pinned in ("", SESSION_POOLING):
+            self.pinned = reason
+        if reason == PATH and self.book is self._shared_book:
+            self.book = StatementBook()  # there its texts mean other tables
 
     def _unpin(self) -> None:
         """The backend is as new."""
-        if self.pinned != SESSION_POOLING:
-            self.pinned = ""
+        self.book = self._shared_book
+        self.pinned = SESSION_POOLING if self._keeps else ""
+        if self.settings.has_own_path:
+            self._pin(PATH)
+        elif not self._keeps:
             self._lanes = self.lanes_for(self.settings.current)
 
     def _make_real(self, template: Template) -> None:

@@ -36,11 +36,12 @@ class Expected:
     prepared: what a Parse defines or a Close ends (None). shared: the statement that the backend is told of. error:
     what the client is told instead of the target's error (REFUSED, REFUSED_QUERY), or, of a PREFIX, what ends the
     session when it fails. reply: of SIMULATED, which no backend answers; of a BIND of ours, what the client gets in
-    place of its answer.
+    place of its answer. again: the client's message, where it may be handled again, since nothing of its request has
+    run before it.
     PREFIX: messages of ours up to a ReadyForQuery, of whose answers the client sees nothing.
     """
 
-    __slots__ = ("error", "forward", "kind", "name", "prepared", "reply", "shared")
+    __slots__ = ("again", "error", "forward", "kind", "name", "prepared", "reply", "shared")
 
     def __init__(
         self,
@@ -52,7 +53,9 @@ class Expected:
         shared: SharedStatement | None = None,
         error: TenantGateError | None = None,
         reply: bytes = b"",
+        again: bytes = b"",
     ) -> None:
+        self.again = again
         self.kind = kind
         self.forward = forward
         self.name = name
@@ -112,6 +115,7 @@ class Running(Expected):
         self.shared = None
         self.error = None
         self.reply = b""
+        self.again = b""
         self.basis = 0
         self.template = template
         self.literals = literals
@@ -152,7 +156,6 @@ class Running(Expected):
         self.plan = plans[self.index] if self.index < len(plans) else None
 
 
-EXPECT_DESCRIBE: Final = Expected(DESCRIBE)
 EXPECT_SYNC: Final = Expected(SYNC)
 EXPECT_CLOSE: Final = Expected(CLOSE)
 SWALLOW_CLOSE: Final = Expected(CLOSE, forward=False)

@@ -14,9 +14,9 @@ from policy.sql.plan import StatementKind
 from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
-from proxy.postgres.conversation import REFUSALS, Conversation, Equipment
+from proxy.postgres.conversation import IDLE, REFUSALS, Conversation, Equipment
 from proxy.postgres.errors import ResultsChanged, error_reply
-from proxy.postgres.expected import EXPECT_DESCRIBE, EXPECT_SYNC, Expected
+from proxy.postgres.expected import EXPECT_SYNC, Expected, Running
 from proxy.postgres.held import Wait
 from proxy.postgres.parameter_types import check_declared_types
 from proxy.postgres.portals import cursor
@@ -31,6 +31,7 @@ _MAX_KNOWN_PARSES: Final = 64
 _MAX_KNOWN_BYTES: Final = 4096
 _UNNAMED_ALL: Final = messages.Execute(b"", 0)
 _DESCRIBE_UNNAMED_PORTAL: Final = messages.encode(b"D", b"P\0")
+_EXPECT_UNNAMED: Final = Expected(expected.DESCRIBE, again=_DESCRIBE_UNNAMED_PORTAL)
 _EXECUTE_UNNAMED: Final = messages.encode(b"E", b"\0\0\0\0\0")
 _COPY_IN: Final = StatementKind.COPY_IN
 _STATEMENT: Final = ord("S")
@@ -50,13 +51,15 @@ class KnownParse:
 
 
 class ExtendedConversation(Conversation):
-    """The handlers of extended messages."""
+    """The handlers of extended messages. `_began_in`: the request that bound or executed something last; `_healed`: the
+    one that was sent again."""
 
-    __slots__ = ("_parses",)
+    __slots__ = ("_began_in", "_healed", "_parses")
 
     def __init__(self, session: Session, lease: Lease, settings: SessionSettings, equipment: Equipment) -> None:
         super().__init__(session, lease, settings, equipment)
         self._parses: dict[bytes, KnownParse] = {}
+        self._began_in = self._healed = -1
 
     # Parse
 
@@ -201,6 +204,33 @@ class ExtendedConversation(Conversation):
         if self.backend is not None:
             self.backend.statements.remove(statement.name)
 
+    def heal(self, entry: Expected) -> bool:
+        """The target found a statement stale before it ran. Whether its request is handled again, unseen: it is the
+        only one under way, and neither it nor a transaction around it has run anything yet."""
+        request = self._request - 1
+        if not entry.again or self.status != IDLE or self._healed == request or self._in_request:
+            return False
+        if self.wait != Wait.NOTHING or len(self._held) or self.queue[-1].kind != expected.SYNC:
+            return False
+        again = list(self.queue)[:-1]
+        if not all(each.again for each in again) or sum(isinstance(each, Running) for each in again) > 1:
+            return False
+        self._healed = self._request = request
+        self.queue.clear()
+        self.queue.append(expected.SWALLOW_PREFIX)
+        for each in again:
+            if isinstance(each, Running):
+                self._running -= 1
+                self.session.usage.end_statement()
+                self._readmitted = True
+                self._request_again = each.request
+            elif each.kind == expected.BIND:
+                self.parse_ended(each, False)
+            self._held.append(each.again[0], each.again)
+        self._held.append(messages.SYNC[0], messages.SYNC)
+        self.wait = Wait.SETTLED
+        return True
+
     # Bind, Describe, Execute, Close
 
     def _on_bind(self, message: bytes) -> None:
@@ -232,7 +262,9 @@ class ExtendedConversation(Conversation):
                 self._unnamed = None
         known_as = self._ensure(name, prepared)
         self._in_request = True
-        self.queue.append(Expected(expected.BIND, name=portal, prepared=prepared, shared=prepared.shared))
+        again = message if self._began_in != self._request else b""
+        self._began_in = self._request
+        self.queue.append(Expected(expected.BIND, name=portal, prepared=prepared, shared=prepared.shared, again=again))
         self._out.append(message if known_as == name else messages.with_statement_name(message, portal, name, known_as))
 
     def _ensure(self, name: bytes, prepared: Prepared) -> bytes:
@@ -303,7 +335,7 @@ class ExtendedConversation(Conversation):
         if message == _DESCRIBE_UNNAMED_PORTAL:
             if self._has_backend(message):
                 self._in_request = True
-                self.queue.append(EXPECT_DESCRIBE)
+                self.queue.append(_EXPECT_UNNAMED)
                 self._out.append(message)
             return
         kind, name = messages.decode_target(message, "Describe")
@@ -319,10 +351,11 @@ class ExtendedConversation(Conversation):
             except REFUSALS as error:
                 self._fail(error, "", None)
                 return
+            again = message if self._began_in != self._request else b""
             message = messages.encode(b"D", b"S" + self._ensure(name, prepared) + b"\0")
-            self.queue.append(Expected(expected.DESCRIBE, prepared=prepared, shared=prepared.shared))
+            self.queue.append(Expected(expected.DESCRIBE, prepared=prepared, shared=prepared.shared, again=again))
         else:
-            self.queue.append(EXPECT_DESCRIBE)
+            self.queue.append(Expected(expected.DESCRIBE, again=message))
         self._in_request = True
         self._out.append(message)
 
@@ -356,6 +389,8 @@ class ExtendedConversation(Conversation):
             self._execute_copy(portal)
             return
         running = self._begin(expected.EXECUTE, portal.template, portal.literals, portal.text, bound)
+        running.again = message
+        self._began_in = self._request
         running.max_rows = max(max_rows, 0)
         running.shared = portal.shared
         self._out.append(message)

@@ -67,6 +67,7 @@ class RelayListener(Protocol):
     def ready(self, status: int, is_sync: bool) -> bytes: ...
     def transaction_command_ended(self, tag: bytes) -> None: ...
     def statement_stale(self, statement: SharedStatement) -> None: ...
+    def heal(self, entry: Expected) -> bool: ...
     def parameter_changed(self, name: str, value: str) -> None: ...
     def place_of_parameter(self, context: bytes) -> int: ...
     def map_position(self, entry: Expected, position: int) -> int: ...
@@ -86,7 +87,8 @@ class ReplyRelay:
     A result that is larger than its tenant may have is cut: the client gets the rows up to there, and an error when the
     target has ended the statement, which it is told to. One that has ended it already is told to fail, too, so that
     what the client sees holds: no transaction goes on. `_dropping`: the message that is half received is not shown.
-    `_swallowing`: nothing is until ReadyForQuery.
+    `_swallowing`: nothing is until ReadyForQuery. `_parameters`: a ParameterDescription that is kept until the results
+    are described, too; that may fail, and both are asked for again.
     """
 
     __slots__ = (
@@ -94,6 +96,7 @@ class ReplyRelay:
         "_ended_at",
         "_held",
         "_listener",
+        "_parameters",
         "_skip",
         "_swallowing",
         "_write",
@@ -117,6 +120,7 @@ class ReplyRelay:
         self._write = write
         self._listener = listener
         self._held = b""
+        self._parameters = b""
         self._skip = 0
         self._dropping = self._swallowing = False
         self._ended_at = 0  # in the backend's stream, the statement before the one that runs
@@ -325,8 +329,10 @@ class ReplyRelay:
     def _on_close_complete(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
         return None if self._take(expected.CLOSE).forward else b""
 
-    def _on_parameter_description(self, _data: bytes, _start: int, _stop: int) -> bytes | None:
-        return None if self.queue and self.queue[0].forward else b""
+    def _on_parameter_description(self, data: bytes, start: int, stop: int) -> bytes | None:
+        if self.queue and self.queue[0].forward:
+            self._parameters = data[start:stop]
+        return b""
 
     def _on_row_description(self, data: bytes, start: int, stop: int) -> bytes | None:
         queue = self.queue
@@ -340,7 +346,10 @@ class ReplyRelay:
             entry.prepared.told, entry.prepared.told_of = data[start:stop], entry.shared
         elif entry.shared is not None:
             self._on_trial(entry.shared, data[start], data, start, stop)
-        return None if entry.forward else b""
+        if not entry.forward:
+            return b""
+        parameters, self._parameters = self._parameters, b""
+        return parameters + data[start:stop] if parameters else None
 
     def _on_command_complete(self, data: bytes, start: int, stop: int) -> bytes | None:
         tag = data[start + HEADER_BYTES : stop - 1]
@@ -422,11 +431,14 @@ class ReplyRelay:
         if not self.queue:
             return self._present(None, fields)
         entry = self.queue[0]
-        reply = self._present(entry, fields)
+        self._parameters = b""
         code = fields.get("C", b"")
         sqlstate = code.decode() if len(code) == 5 and code.isalnum() else "XX000"
         if entry.shared is not None and (code in _STALE or fields.get("M", b"").startswith(_TYPE_IS_GONE)):
             self._listener.statement_stale(entry.shared)
+            if entry.kind != expected.EXECUTE and self._listener.heal(entry):
+                return b""
+        reply = self._present(entry, fields)
         if FOREIGN_TENANT_MARKER in fields.get("M", b""):
             sqlstate = AccessDenied.default_sqlstate
         if entry.kind == expected.QUERY:

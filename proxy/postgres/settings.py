@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from policy.sql.plan import SettingChange
+from proxy.postgres.search_path import PATH
 
 Settings = dict[str, str]
 _NAMELESS: Final = frozenset({"application_name"})  # says nothing about results
@@ -52,6 +53,11 @@ class SessionSettings:
         self._rollbacks = 0
         self.current: Settings = start
         self.doubtful = False
+
+    @property
+    def has_own_path(self) -> bool:
+        """The session began with a search_path of its own."""
+        return PATH in self._start
 
     @property
     def pending(self) -> bool:

@@ -3,7 +3,8 @@
 These are what every session may SET. Everything else is refused before anything is sent anywhere (CVE-2025-12819:
 startup parameters that reached a server before login). Names are compared without case and with `-` as `_`, as the
 server does; `options` is split as in pg_split_opts and read like the `-c` and `--` switches of postgres. Settings that
-the gateway fixes itself are checked and dropped (search_path), or normalised (client_encoding).
+the gateway fixes itself are dropped where they say what is so (search_path: of another one the login decides), or
+normalised (client_encoding).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from policy.errors import TenantGateError
 from policy.identity import clean_text
 from policy.sql.rules.settings import OF_TRANSACTION, SETTINGS
 from proxy.postgres.encodings import is_utf8
+from proxy.postgres.search_path import is_path_of, split_path
 from proxy.postgres.wire.startup import StartupMessage
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1: older servers would cut, and open another name than we checked
@@ -32,7 +34,7 @@ _INTERVAL_STYLES = frozenset({"postgres", "postgres_verbose", "sql_standard", "i
 _TIME_ZONE = re.compile(r"[A-Za-z0-9_+\-/:.<>, ]{1,64}")
 _TIME_OUT = re.compile(r"[0-9]{1,10} ?(ms|s|min|h|d)?")
 _SWITCH = frozenset({"on", "off", "true", "false", "yes", "no", "1", "0"})
-_SEARCH_PATH = re.compile(r'\s*(("?\$user"?)\s*,\s*)?"?public"?\s*', re.IGNORECASE)
+_MAX_PATH = 1000
 
 
 class StartupRefused(TenantGateError):
@@ -125,6 +127,8 @@ def _take(name: str, value: str, selected: dict[str, str], parameters: dict[str,
     accepted = read(name, value)
     if accepted is not None:
         parameters[canonical] = accepted
+    else:
+        parameters.pop(canonical, None)  # the last value wins
 
 
 def _folded(name: str) -> str:
@@ -174,10 +178,15 @@ def _extra_float_digits(name: str, value: str) -> str:
     return str(int(value))
 
 
-def _search_path(name: str, value: str) -> None:
-    """The gateway fixes the path, to the tenant's schema and public; a client may say what is so anyway."""
-    if not _SEARCH_PATH.fullmatch(value):
-        raise _invalid(name, value, "The gateway sets search_path: leave it out, or say public.", sqlstate="0A000")
+def _search_path(name: str, value: str) -> str | None:
+    """Others than public are for who may SET them: login_steps.py looks."""
+    try:
+        names = split_path(value)
+    except ValueError:
+        names = ("",)
+    if len(value) > _MAX_PATH or not all(n.isprintable() and 0 < len(n.encode()) <= MAX_NAME_BYTES for n in names):
+        raise _invalid(name, value, 'For example: app, "Other", public.')
+    return None if is_path_of("public", names) else value
 
 
 def _standard_conforming_strings(name: str, value: str) -> None:

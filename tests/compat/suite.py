@@ -18,7 +18,7 @@ from tests.compat.stage import Way
 
 HOME = Path(".build/compat").resolve()
 PASSED, FAILED, SKIPPED, NOT_RUN = "passed", "failed", "skipped", "not run"
-RUN_S = 1800
+RUN_S = 5400
 Outcomes = Mapping[str, str]
 
 

@@ -8,7 +8,18 @@ import psycopg
 import pytest
 
 from tests.harness.demo_business import DemoGateway
-from tests.integration.strategy import DATABASE, Connection, Policy, connect, may_create, one, sqlstate_of
+from tests.integration.strategy import (
+    DATABASE,
+    SCHEMA,
+    SHARED,
+    Connection,
+    Policy,
+    Strategy,
+    connect,
+    may_create,
+    one,
+    sqlstate_of,
+)
 
 
 @pytest.fixture
@@ -86,6 +97,59 @@ def test_a_search_path_is_its_sessions_own(alone: DemoGateway, owner: Connection
     for _ in range(3):
         with connect(alone, DATABASE, ("owner",)) as next_one:
             assert one(next_one, "SHOW search_path") == "public"
+
+
+def with_path(gateway: DemoGateway, strategy: Strategy, role: str, path: str) -> Connection:
+    person = strategy.person
+    token = gateway.issuer.token(person.name, person.tenant, (role,))
+    options = "-c search_path=" + path.replace(" ", "\\ ")
+    conninfo = gateway.conninfo(person.name, token, person.tenant)
+    return psycopg.connect(conninfo, options=options, autocommit=True)
+
+
+def test_a_search_path_may_come_with_the_login(alone: DemoGateway, owner: Connection) -> None:
+    run(owner, "CREATE SCHEMA tests_own", "CREATE TABLE tests_own.orders (id text)")
+    run(owner, "INSERT INTO tests_own.orders VALUES ('mine')")
+    statement = "SELECT * FROM orders LIMIT 1"
+    with with_path(alone, DATABASE, "owner", 'tests_own, "Not here", public') as session:
+        for number in range(4):
+            assert one(owner, statement) != "mine"
+            assert one(session, statement) == "mine"
+            assert session.execute(statement.encode(), prepare=number > 1).fetchone() == ("mine",)
+            assert len(owner.execute(statement.encode(), prepare=number > 1).fetchone() or ()) > 1
+        path = one(session, "SHOW search_path")
+        assert path == 'tests_own, "Not here", public'
+        for end in ("RESET search_path", "RESET ALL", "DISCARD ALL", "SET search_path TO DEFAULT"):
+            run(session, "SET search_path TO public")
+            assert one(session, statement) != "mine"
+            run(session, end)
+            assert one(session, "SHOW search_path") == path
+            assert one(session, statement) == "mine"
+    for _ in range(3):
+        with connect(alone, DATABASE, ("owner",)) as next_one:
+            assert one(next_one, "SHOW search_path") == "public"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "role", "path"),
+    [
+        (DATABASE, "app_rw", "pg_catalog"),  # who may not SET it
+        (SCHEMA, "owner", "shop"),
+        (SCHEMA, "owner", "initech, public"),
+        (SHARED, "owner", "initech"),
+        (SHARED, "owner", "public, initech"),
+    ],
+)
+def test_nobody_else_may_bring_another_search_path(
+    gateway: DemoGateway, strategy: Strategy, role: str, path: str
+) -> None:
+    with pytest.raises(psycopg.OperationalError, match="invalid value for parameter search_path"):
+        with_path(gateway, strategy, role, path)
+
+
+def test_a_schemas_tenant_may_name_its_schema(gateway: DemoGateway) -> None:
+    with with_path(gateway, SCHEMA, "owner", "initech") as session:
+        assert one(session, "SELECT count(*) FROM orders") == one(session, "SELECT count(*) FROM initech.orders")
 
 
 def test_a_temporary_table_may_hide_one_of_the_database(alone: DemoGateway, owner: Connection) -> None:

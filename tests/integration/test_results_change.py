@@ -17,9 +17,21 @@ READ = "SELECT a, b FROM altered"
 
 
 @pytest.fixture(scope="module")
-def way() -> Iterator[Way]:
-    with stage(max_backends=4) as ways:
-        yield ways[1]
+def both() -> Iterator[tuple[Way, Way]]:
+    with stage(direct_superuser=False, max_backends=4) as ways:
+        yield ways
+
+
+@pytest.fixture
+def way(both: tuple[Way, Way]) -> Way:
+    return both[1]
+
+
+@pytest.fixture
+def past(both: tuple[Way, Way]) -> Iterator[psycopg.Connection]:
+    """Who alters tables without the gateway's knowing."""
+    with psycopg.connect(both[0].dsn, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -139,3 +151,78 @@ def test_a_type_that_comes_and_goes(way: Way) -> None:
             assert client.execute("SELECT 'sad'::mood::text, %s::int", (1,)).fetchall() == [("sad", 1)]
             assert client.execute("SELECT NULL::mood, %s::int", (1,)).fetchall() == [(None, 1)]
             client.rollback()
+
+
+@pytest.fixture
+def reader(way: Way, owner: psycopg.Connection) -> Iterator[WireClient]:
+    """A session with a backend of its own, where READ has run as "known" and as the unnamed statement."""
+    with WireClient(way.port) as client:
+        client.log_in(way.user, way.database, way.password)
+        assert client.query("CREATE TEMPORARY TABLE keeps_the_backend ()").sqlstates == []
+        client.send(parse("known", READ), SYNC)
+        assert client.receive().sqlstates == []
+        for _ in range(4):
+            assert asked(client, described=True).rows == [["1", "2"]]
+            client.send(parse("", READ), bind("", ""), execute(), SYNC)
+            assert client.receive().rows == [["1", "2"]]
+        yield client
+
+
+def asked(client: WireClient, *, described: bool) -> Answer:
+    client.send(bind("", "known"), describe("P", "") if described else b"", execute(), SYNC)
+    return client.receive()
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_what_is_altered_past_the_gateway_is_healed(
+    reader: WireClient, past: psycopg.Connection, described: bool
+) -> None:
+    for kind in ("text", "int USING b::int", "bigint"):
+        past.execute(f"ALTER TABLE altered ALTER b TYPE {kind}")
+        answer = asked(reader, described=described)
+        assert (answer.sqlstates, answer.rows) == ([], [["1", "2"]])
+        assert answer.tags == ("2TDCZ" if described else "2DCZ")
+        past.execute(f"ALTER TABLE altered ADD {kind[:3]} int")
+        reader.send(parse("", READ), bind("", ""), describe("P", ""), execute(), SYNC)
+        assert reader.receive().tags == "12TDCZ"
+
+
+def test_a_statement_that_is_new_to_its_session_is_told_its_results_as_they_are(
+    reader: WireClient, past: psycopg.Connection
+) -> None:
+    """Its text is known to the backend, so no Parse reaches it."""
+    for kind, oid in (("text", 25), ("int USING b::int", 23)):
+        past.execute(f"ALTER TABLE altered ALTER b TYPE {kind}")
+        reader.send(parse(kind, READ), describe("S", kind), SYNC)
+        answer = reader.receive()
+        assert answer.tags == "1tTZ"
+        assert answer.messages[2][1][-12:-8] == oid.to_bytes(4, "big")
+        reader.send(bind("", kind), execute(), SYNC)
+        assert reader.receive().rows == [["1", "2"]]
+
+
+def test_where_something_has_run_before_it_is_told(reader: WireClient, past: psycopg.Connection) -> None:
+    """As PostgreSQL does: a transaction cannot be run again here, nor what the request has done before."""
+    past.execute("ALTER TABLE altered ALTER b TYPE text")
+    write = parse("", "INSERT INTO altered VALUES (3, 4)") + bind("", "") + execute()
+    reader.send(write, bind("", "known"), execute(), SYNC)
+    assert reader.receive().sqlstates == ["0A000"]
+    assert past.execute("SELECT count(*) FROM altered").fetchone() == (1,)
+    assert asked(reader, described=True).rows == [["1", "2"]]
+    past.execute("ALTER TABLE altered ALTER b TYPE int USING b::int")
+    assert reader.query("BEGIN").sqlstates == []
+    assert asked(reader, described=True).sqlstates == ["0A000"]
+    assert asked(reader, described=True).sqlstates == ["25P02"]
+    assert reader.query("ROLLBACK").sqlstates == []
+    assert asked(reader, described=True).rows == [["1", "2"]]
+
+
+def test_what_the_client_was_told_of_is_not_healed(wire: WireClient, past: psycopg.Connection) -> None:
+    assert wire.query("CREATE TEMPORARY TABLE keeps_the_backend ()").sqlstates == []
+    assert run(wire).rows == [["1", "2"]]
+    past.execute("ALTER TABLE altered ALTER b TYPE text")
+    for _ in range(2):
+        assert run(wire).sqlstates == ["0A000"]
+    wire.send(close("S", "known"), parse("known", READ), describe("S", "known"), SYNC)
+    assert wire.receive().sqlstates == []
+    assert run(wire).rows == [["1", "2"]]

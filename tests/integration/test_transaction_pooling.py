@@ -408,6 +408,49 @@ def test_a_tenant_may_pool_sessions_instead(narrow: DemoGateway) -> None:
         policy.restore()
 
 
+def test_open_sessions_follow_how_their_tenant_pools(narrow: DemoGateway) -> None:
+    """From the next time on that nothing is under way, and what a session has made meanwhile stays."""
+    policy = Policy(narrow)
+    entry = policy.document["tenants"]["acme"]
+
+    def pools(pooling: str) -> None:
+        entry["pooling"] = pooling
+        policy.apply()
+
+    def backends_of(*sessions: Connection) -> int:
+        """While another session of the two takes the one that is free."""
+        found: set[int] = set()
+        for _ in range(3):
+            found.update(one(session, "SELECT pg_backend_pid()") for session in sessions)
+        return len(found)
+
+    try:
+        with (
+            narrow.connect(ALICE, autocommit=True) as session,
+            narrow.connect(ALICE) as maker,
+            narrow.connect(BOB, autocommit=True) as other,
+        ):
+            assert backends_of(session, other) == 1
+            maker.execute("CREATE TEMPORARY TABLE made (id int)")
+            pools("session")
+            maker.rollback()
+            maker.execute("SELECT 1")
+            own = one(maker, "SELECT pg_backend_pid()")
+            maker.commit()
+            assert backends_of(session) == 1
+            with pytest.raises(psycopg.errors.TooManyConnections):  # two keep theirs, more there are not
+                other.execute("SELECT 1")
+            maker.execute("CREATE TEMPORARY TABLE made (id int)")
+            maker.commit()
+            pools("transaction")
+            assert backends_of(session, other) == 1
+            assert one(maker, "SELECT pg_backend_pid()") == own
+            assert one(maker, "SELECT count(*) FROM made") == 0
+            maker.rollback()
+    finally:
+        policy.restore()
+
+
 def test_open_sessions_follow_a_target_that_is_configured_anew(narrow: DemoGateway) -> None:
     target = next(iter(narrow._targets.values()))
     assert isinstance(target, dict)

@@ -177,8 +177,9 @@ def _refused(name: str, position: int, context: Context) -> StatementRefused:
 
 
 def _record(name: str, value: str | None, *, local: bool, context: Context) -> None:
-    """Tell what changes; the path and the identity stay what they are, and a transaction's modes end with it."""
-    if name not in _IDENTITY and name != "search_path":
+    """Tell what changes; the identity stays what it is, and a transaction's modes end with it. A path is its backend's,
+    but for the one that the session began with."""
+    if name not in _IDENTITY and (name != "search_path" or (value is None and not _keeps_path(name, context))):
         known = name in SETTINGS or "." not in name
         shown = name if known else ".".join(quote_identifier(part) for part in name.split("."))
         context.settings.append(SettingChange(shown, value, local or name in OF_TRANSACTION))
