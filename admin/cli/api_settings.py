@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class ApiSettings:
     burst: int = 60
     max_body_bytes: int = 1024 * 1024
     export_dir: Path | None = None
+    pg_dump: str | None = None
     cursor_key: bytes = field(default=b"", repr=False)
     gateways: tuple[TargetConfig, ...] = ()
     targets: Mapping[str, AdministratorConfig] = field(default_factory=dict)
@@ -59,6 +61,7 @@ def _read(table: Table, config: GatewayConfig) -> ApiSettings:
         burst=table.integer("burst", default.burst, 1, 1_000_000),
         max_body_bytes=table.size("max_body_bytes", default.max_body_bytes, 1024, 64 * 1024 * 1024),
         export_dir=table.file_path("export_dir"),
+        pg_dump=_pg_dump(table),
         cursor_key=_cursor_key(table),
         gateways=tuple(_read_gateway(item, config) for item in table.table_list("gateways")),
         targets={name: _read_administrator(name, item, config) for name, item in table.named_tables("targets")},
@@ -69,6 +72,12 @@ def _read(table: Table, config: GatewayConfig) -> ApiSettings:
         )
     table.finish()
     return settings
+
+
+def _pg_dump(table: Table) -> str | None:
+    """The configured one must be there; unless one is, that of the PATH is taken."""
+    configured = table.existing_file("pg_dump")
+    return shutil.which("pg_dump") if configured is None else str(configured)
 
 
 def _suffix(table: Table) -> str | None:

@@ -33,6 +33,7 @@ def make_provisioner(
     store: Store, config: GatewayConfig, settings: ApiSettings, exports: Path | None = None
 ) -> Provisioner:
     """Places can be made where an administrator of the target is configured. exports: instead of api.export_dir."""
+    from admin.places.dump import PgDump
     from admin.places.server import Login
     from admin.services.provisioning import Provisioner, TargetAccess
 
@@ -43,5 +44,6 @@ def make_provisioner(
             target.host, target.port, administrator.user, administrator.password, target.tls, target.ca_file,
             target.connect_timeout_s,
         )  # fmt: skip
-        places[name] = TargetAccess(login.connect, target.database, target.user)
+        dump = None if settings.pg_dump is None else PgDump(settings.pg_dump, login).dump
+        places[name] = TargetAccess(login.connect, target.database, target.user, dump)
     return Provisioner(store, places, exports or settings.export_dir)

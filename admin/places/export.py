@@ -1,18 +1,21 @@
 """A tenant's schema or database written to a directory, as `pg_dump` would: definitions as SQL, rows as CSV by COPY.
 
-All of one moment (REPEATABLE READ). `psql -f load.sql` in an empty database makes it again. What the export does not
-know how to write (functions, triggers, types, partitions …) is listed in its manifest as left out: whoever deletes on
-the strength of an export asks for that list to be empty.
+All of one moment (REPEATABLE READ). `psql -f load.sql` in an empty database makes it again. Where there is what the
+export does not know how to write (functions, triggers, types, partitions …), pg_dump writes all of it to `dump.sql`,
+too; without pg_dump it is listed in the manifest as left out: whoever deletes on the strength of an export asks for
+that list to be empty.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from admin.places.dump import Dump, DumpFailed
 from admin.places.export_files import Export, ExportFiles, make_private, settle, table_sql
 from admin.places.export_sql import (
     COLUMNS,
@@ -20,6 +23,7 @@ from admin.places.export_sql import (
     INDEXES,
     LEFT_OUT,
     SEQUENCES,
+    TABLES,
     VIEWS,
     in_schema,
 )
@@ -30,25 +34,28 @@ from admin.provision.steps import ident, literal, qualified
 Then = Callable[[Session, Export], Awaitable[None]]
 
 
-async def export_place(place: Place, connect: Connect, parent: Path, name: str, then: Then | None = None) -> Export:
+async def export_place(
+    place: Place, connect: Connect, parent: Path, name: str, then: Then | None = None, dump: Dump | None = None
+) -> Export:
     """Write the place below `parent` as `name`; one that is there already from a run before is made anew.
 
-    then: is done in the same transaction when the files are on the disk, while nobody else can use the tables: what it
-    deletes is what was exported. Raises PlaceFailed; OSError when the directory cannot be written.
+    then: is done in the same transaction when the files are on the disk, while nobody else can change the tables: what
+    it deletes is what was exported. dump: writes what the export cannot. Raises PlaceFailed; OSError when the directory
+    cannot be written.
     """
     final, partial = parent / name, parent / f"{name}.partial"
     make_private(partial)
     async with connect(place.database) as session:
-        tables = await session.rows(COLUMNS.format(place=in_schema(place.schema)))
+        tables = await session.rows(TABLES.format(place=in_schema(place.schema)))
         await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         if then is not None and tables:
-            names = dict.fromkeys(qualified(row[0], row[1]) for row in tables)
-            await session.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
-        written = await _Writer(place, session, partial).write()
+            names = ", ".join(qualified(*row) for row in tables)
+            await session.execute(f"LOCK TABLE {names} IN EXCLUSIVE MODE")
+        written = await _Writer(place, session, partial, dump).write()
         settle(partial)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
-        export = Export(final, written.rows, written.tables, written.left_out)
+        export = replace(written, directory=final)
         if then is not None:
             await then(session, export)
         await session.execute("COMMIT")
@@ -58,8 +65,9 @@ async def export_place(place: Place, connect: Connect, parent: Path, name: str, 
 class _Writer:
     """Writes one export; lives as long as that takes."""
 
-    def __init__(self, place: Place, session: Session, directory: Path) -> None:
+    def __init__(self, place: Place, session: Session, directory: Path, dump: Dump | None) -> None:
         self._place = place
+        self._dump = dump
         self._session = session
         self._directory = directory
         self._files = ExportFiles(session, directory)
@@ -90,13 +98,26 @@ class _Writer:
             ["\\set ON_ERROR_STOP on", "BEGIN;", "\\ir schema.sql", *copies, "\\ir rest.sql", "COMMIT;"],
             end="",
         )
-        self._manifest(left_out)
-        return Export(self._directory, files.rows, len(tables), left_out)
+        dumped, why = left_out, ""
+        if left_out and self._dump is not None:
+            left_out, why = await self._dump_all(self._dump, left_out)
+        self._manifest(left_out, [name for name in dumped if name not in left_out])
+        return Export(self._directory, files.rows, len(tables), left_out, why)
+
+    async def _dump_all(self, dump: Dump, left_out: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+        """What is still left out, and why. pg_dump of a schema has no extensions."""
+        snapshot = (await self._session.rows("SELECT pg_export_snapshot()"))[0][0]
+        try:
+            await dump(self._place, snapshot, self._directory / "dump.sql")
+        except DumpFailed as error:
+            return left_out, f"pg_dump: {error.message}"
+        rest = () if self._place.whole else tuple(name for name in left_out if name.startswith("extension "))
+        return rest, ""
 
     async def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return await self._session.rows(sql.format(place=in_schema(self._place.schema)))
 
-    def _manifest(self, left_out: tuple[str, ...]) -> None:
+    def _manifest(self, left_out: tuple[str, ...], dumped: list[str]) -> None:
         place = self._place
         self._files.manifest(
             {
@@ -105,7 +126,8 @@ class _Writer:
                 "database": place.database,
                 "schema": place.schema,
                 "left_out": left_out,
-                "how_to_load": "cd here; psql -d an_empty_database -f load.sql",
+                "only_in_dump_sql": dumped,
+                "how_to_load": f"cd here; psql -d an_empty_database -f {'dump.sql' if dumped else 'load.sql'}",
             }
         )
 

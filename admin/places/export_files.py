@@ -22,12 +22,14 @@ Column = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written where. left_out: objects that are not in it, each as `kind schema.name`."""
+    """What was written where. left_out: objects that are not in it, each as `kind schema.name`; why_left_out: of
+    pg_dump, which was asked for them."""
 
     directory: Path
     rows: int
     tables: int
     left_out: tuple[str, ...] = ()
+    why_left_out: str = ""
 
 
 class ExportFiles:

@@ -24,6 +24,11 @@ def _not_of_extension(oid: str, catalog: str) -> str:
 
 _PLAIN = "c.relkind = 'r' AND NOT c.relispartition AND {place} AND " + _not_of_extension("c.oid", "pg_class")
 
+TABLES = f"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND {{place}} AND {_not_of_extension("c.oid", "pg_class")}
+"""  # noqa: S608
+
 COLUMNS = f"""
 SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity::text,
   a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid),
@@ -90,6 +95,12 @@ WHERE {{place}} AND {_not_of_extension("p.oid", "pg_proc")}
 UNION ALL
 SELECT 'type', n.nspname, t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype IN ('e', 'd', 'r') AND {{place}} AND {_not_of_extension("t.oid", "pg_type")}
+UNION ALL
+SELECT 'extension', n.nspname, e.extname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE {{place}}
+UNION ALL
+SELECT 'large object', n.nspname, m.oid::text FROM pg_largeobject_metadata m, (VALUES ('of the database')) n(nspname)
+WHERE {{place}}
 UNION ALL
 SELECT 'trigger', n.nspname, g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT g.tgisinternal AND {{place}}

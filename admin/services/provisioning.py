@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from admin.places.dump import Dump
 from admin.places.errors import PlaceFailed, PlaceRefused
 from admin.places.export import export_place
 from admin.places.export_files import Export
@@ -53,11 +54,13 @@ DATA = ("export", "destroy", "keep")
 
 @dataclass(frozen=True, slots=True)
 class TargetAccess:
-    """How places are made on a target. home: its own database; role: the gateway's login role there."""
+    """How places are made on a target. home: its own database; role: the gateway's login role there; dump: pg_dump of a
+    place, None: there is none."""
 
     connect: Connect
     home: str
     role: str
+    dump: Dump | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,8 @@ class Provisioner:
 
     async def _take_away(self, work: Work) -> Removed:
         """Export, and drop or delete. Raises PlaceRefused when nothing was dropped, and the tenant can stay."""
-        place, connect = work.place, self._access(work.place).connect
+        place, access = work.place, self._access(work.place)
+        connect = access.connect
         if isinstance(place, SharedRows):
             exports = self._exports if work.data == "export" else None
             steps, export = await take_rows(place, connect, exports, f"{work.tenant}-{work.id}")
@@ -254,15 +258,14 @@ class Provisioner:
 
         async def drop(session: Session, export: Export) -> None:
             if export.left_out:
-                hint = "Export them by other means, then delete with data=destroy and the tenant's id as the word."
-                raise PlaceRefused(f"an export does not hold all of it: {', '.join(export.left_out[:20])}", hint=hint)
+                raise _not_all_of_it(export)
             for step in () if place.whole else await schema_drop(session, place):
                 await session.execute(step.sql)
                 done.append(step)
 
         if place.whole:
             await close_database(place, connect, closed=True)
-        export = await export_place(place, connect, self._exports, f"{work.tenant}-{work.id}", drop)
+        export = await export_place(place, connect, self._exports, f"{work.tenant}-{work.id}", drop, access.dump)
         if place.whole:
             done += await remove_place(place, connect)
         return Removed(tuple(done), export)
@@ -307,3 +310,13 @@ class Provisioner:
         if access is None:
             raise PlaceFailed(f"no administrator of target {place.target} is configured any more")
         return access
+
+
+def _not_all_of_it(export: Export) -> PlaceRefused:
+    listed = ", ".join(export.left_out[:20])
+    hint = (
+        "Install a pg_dump that is no older than the server (Debian: postgresql-client) or name it in api.pg_dump; or"
+        " export them by other means, then delete with data=destroy and the tenant's id as the word."
+    )
+    why = f" ({export.why_left_out})" if export.why_left_out else ""
+    return PlaceRefused(f"an export does not hold all of it: {listed}{why}", hint=hint)

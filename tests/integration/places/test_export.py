@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from admin.places.dump import PgDump
 from admin.places.errors import PlaceFailed
 from admin.places.export import export_place
+from admin.places.export_files import Export
 from admin.places.making import make_place, remove_place
-from admin.places.server import Login
+from admin.places.server import Login, Session
 from tests.fix_places import HOME
 from tests.harness.missing import missing
 from tests.harness.postgres import PostgresServer
@@ -85,6 +87,74 @@ async def test_what_it_cannot_write_it_lists(server: PostgresServer, login: Logi
         assert export.left_out == (
             "function public.f", "partitioned table public.p", "trigger public.tr", "type public.mood",
         )  # fmt: skip
+    finally:
+        await remove_place(where, login.connect)
+
+
+_RICH = """
+CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE TABLE p (a int, m mood) PARTITION BY RANGE (a);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9);
+CREATE FUNCTION twice() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.a := 2 * NEW.a; RETURN NEW; END';
+CREATE TRIGGER tr BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION twice();
+INSERT INTO p VALUES (1, 'ok'), (3, 'bad');
+"""
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_it_cannot_write_pg_dump_does(
+    server: PostgresServer, login: Login, tmp_path: Path, whole: bool
+) -> None:
+    programs = [server.bin_dir / name for name in ("psql", "pg_dump")]
+    if not all(program.exists() for program in programs):
+        missing("pg_dump", "apt-get install postgresql-client")
+    psql, pg_dump = programs
+    where = place("rich", whole=whole)
+    await make_place(where, login.connect)
+    schema = "public" if whole else "rich"
+    server.execute(f"SET search_path = {schema}; {_RICH}", where.database)
+    if whole:
+        server.execute("SELECT lo_from_bytea(0, 'large')", where.database)
+
+    async def drop(session: Session, export: Export) -> None:
+        await session.execute(f"DROP SCHEMA {schema} CASCADE")
+
+    try:
+        dump = PgDump(str(pg_dump), login).dump
+        export = await export_place(where, login.connect, tmp_path, "rich", drop, dump)
+        assert (export.left_out, export.why_left_out) == ((), "")
+        manifest = json.loads((export.directory / "manifest.json").read_text())
+        assert f"trigger {schema}.tr" in manifest["only_in_dump_sql"]
+        assert "dump.sql" in manifest["how_to_load"]
+    finally:
+        await remove_place(where, login.connect)
+    copy = server.create_database("rich_copy")
+    try:
+        subprocess.run(
+            [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", server.conninfo(copy), "-f", "dump.sql"],
+            cwd=export.directory, check=True,
+        )  # fmt: skip
+        server.execute(f"INSERT INTO {schema}.p VALUES (2, 'ok')", copy)
+        assert server.execute(f"SELECT a, m::text FROM {schema}.p ORDER BY a", copy) == [
+            (2, "ok"), (4, "ok"), (6, "bad"),
+        ]  # fmt: skip
+        objects = server.execute("SELECT convert_from(lo_get(oid), 'utf8') FROM pg_largeobject_metadata", copy)
+        assert objects == ([("large",)] if whole else [])
+    finally:
+        server.drop_database(copy)
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/nowhere/pg_dump"])
+async def test_a_pg_dump_that_cannot_leaves_the_list(
+    server: PostgresServer, login: Login, tmp_path: Path, program: str
+) -> None:
+    where = place("poor")
+    await make_place(where, login.connect)
+    try:
+        server.execute("CREATE TYPE poor.mood AS ENUM ('ok')", HOME)
+        export = await export_place(where, login.connect, tmp_path, "poor", dump=PgDump(program, login).dump)
+        assert export.left_out == ("type poor.mood",)
+        assert export.why_left_out.startswith("pg_dump: ")
+        assert not (export.directory / "dump.sql").exists()
     finally:
         await remove_place(where, login.connect)
 
