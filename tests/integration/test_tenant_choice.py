@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from proxy.postgres.wire import messages, startup
 from tests.harness.wire_client import Answer
 from tests.integration.doors import Doors, rs256
 
@@ -45,6 +46,15 @@ def test_ways_to_name_the_tenant(doors: Doors, choice: tuple[str, str, str, str 
         assert choose(doors, *choice, rs256(doors)).sqlstates == ["3D000"]
         return
     assert choose(doors, *choice, rs256(doors)).rows == [["acme"]]
+
+
+def test_without_a_database_there_is_no_tenant_to_fall_back_to(doors: Doors) -> None:
+    """The startup packet names none at all (corpus START-015): PostgreSQL would take the user's name for one."""
+    with doors.wire() as client:
+        client.send(startup.encode_startup({"user": "alice"}))
+        assert client.receive(until="RE").tags == "R"
+        client.send(messages.encode(b"p", rs256(doors).encode() + b"\0"))
+        assert client.receive().sqlstates == ["3D000"]
 
 
 @pytest.mark.parametrize("choice", CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())

@@ -5,9 +5,7 @@ A case that is listed here and does well makes its test fail, so that the lists 
 
 from __future__ import annotations
 
-_GLOBAL_KEY = (
-    "existence oracle of a key that is unique over all tenants: a matter of the schema, for the linter (doctor)"
-)
+_GLOBAL_KEY = "a key over all tenants is an oracle: the schema's matter (doctor; or default_only in the policy)"
 
 KNOWN_COMPILED: dict[str, str] = {
     "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout, which the data plane sets",
@@ -21,23 +19,18 @@ KNOWN_ATTACKS: dict[str, str] = {
 }
 """Attacks that get through a running gateway."""
 
-_EARLIER = "a step before the attack is refused or answers nothing: the runner has no value to go on with"
-KNOWN_FULL: dict[str, str] = {
-    "NAME-063": _EARLIER,
-    "CAT-045": _EARLIER,
-    "SESS-026": _EARLIER,
-    "DDL-003": "the victim's INSERT meets a row of its own: the temporary table that would take it is refused",
-    "FUNC-050": "pg_sleep is bounded by the tenant's statement timeout",
-    "SESS-018": "RESET ROLE changes nothing: SET ROLE is refused; current_user shows the gateway's role",
+KNOWN_FULL_OF_ANY_ROLE: dict[str, str] = {
+    "FUNC-050": "bounded by the tenant's statement timeout; a role may be denied function:pg_sleep:call",
     "SESS-023": "statement_timeout is the session's own; the tenant's limit is kept by the gateway",
-    "START-015": "asked for a password, the runner waits: nothing is served without one",
-    "START-045": "the TLS handshake ends without plaintext; the runner knows another wording",
-    "MODE-012": "the schema change is the case's own first step, as superuser",
+    "START-015": "asked for a password, the runner waits; who has one and names no tenant gets the 3D000",
+}
+KNOWN_FULL: dict[str, str] = KNOWN_FULL_OF_ANY_ROLE | {
+    "SESS-018": "SET ROLE is refused, so RESET ROLE changes nothing; current_user is the gateway's role",
 }
 """Attacks of the other categories (tests/security/test_gateway_corpus_full.py)."""
 
 KNOWN_CORRECTNESS: dict[str, str] = {
-    "COR-077": "the column's default calls a function that reads all tenants: refused",
+    "COR-077": "the column's default calls a function that reads all tenants' rows: it would store one of them",
 }
 """Benign cases that a running gateway answers differently from a database with acme's rows only."""
 
