@@ -98,6 +98,7 @@ class Conversation:
         "_lanes",
         "_notifications",
         "_out",
+        "_own_path",
         "_portals",
         "_readmitted",
         "_real_names",
@@ -105,7 +106,6 @@ class Conversation:
         "_request_again",
         "_running",
         "_settle_next",
-        "_shared_book",
         "_spawn",
         "_sql_prepared",
         "_statements",
@@ -194,7 +194,7 @@ class Conversation:
         self._client_full = False  # the client does not read
         self._out: list[bytes] = []
         self._lanes: Lanes | None = None
-        self._shared_book = self.book
+        self._own_path = False  # the search_path is its backend's: a text may mean other tables from Parse to Parse
         self.pinned = ""
         self._unpin()
 
@@ -310,9 +310,7 @@ class Conversation:
 
     def move(self, book: StatementBook, lanes_for: Callable[[Settings], Lanes | None], *, keeps: bool) -> None:
         """The session's place is another one from its next request on. keeps: its tenant pools by session now."""
-        if self.book is self._shared_book:
-            self.book = book
-        self._shared_book = book
+        self.book = book
         self.lanes_for = lanes_for
         self._keeps = keeps
         if self.pinned in ("", SESSION_POOLING):
@@ -533,7 +531,6 @@ class Conversation:
         """The transaction that altered something has ended: what was prepared before or meanwhile is prepared anew."""
         self.altered = False
         self.book.retire_all()
-        self._shared_book.retire_all()
         for statement in self._for_now:
             statement.retired = True
         self._for_now.clear()
@@ -551,12 +548,12 @@ class Conversation:
         self._lanes = None
         if self.pinned in ("", SESSION_POOLING):
             self.pinned = reason
-        if reason == PATH and self.book is self._shared_book:
-            self.book = StatementBook()  # there its texts mean other tables
+        if reason == PATH:
+            self._own_path = True
 
     def _unpin(self) -> None:
         """The backend is as new."""
-        self.book = self._shared_book
+        self._own_path = False
         self.pinned = SESSION_POOLING if self._keeps else ""
         if self.settings.has_own_path:
             self._pin(PATH)

@@ -86,6 +86,8 @@ class ExtendedConversation(Conversation):
             self._make_real(prepared.template)
         self._in_request = True
         prepared.told = None
+        if self._own_path:
+            prepared.shared = None
         self._send_parse(name, prepared)
 
     def _check_free(self, name: bytes) -> None:
@@ -152,14 +154,17 @@ class ExtendedConversation(Conversation):
             self._simulate(Expected(expected.SIMULATED, name=name, prepared=prepared, reply=replies.PARSE_COMPLETE))
 
     def _shared(self, name: bytes, prepared: Prepared) -> SharedStatement | None:
-        """What backends know it as. An unnamed statement gets a shared name the second time that it is seen."""
+        """What backends know it as. An unnamed statement gets a shared name the second time that it is seen. Under a
+        search_path of its own a session shares none."""
         if prepared.template.live:
             return None
         shared = prepared.shared
         if shared is not None and not shared.retired:
             return shared
         text = prepared.parsed
-        if name and len(text) > MAX_SHARED_BYTES:
+        if self._own_path:
+            shared = private_statement(text, prepared.types) if name else None
+        elif name and len(text) > MAX_SHARED_BYTES:
             shared = private_statement(text, prepared.types)
         elif name or shared is not None:
             shared = self.book.statement(text, prepared.types)

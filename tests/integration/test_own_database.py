@@ -130,6 +130,29 @@ def test_a_search_path_may_come_with_the_login(alone: DemoGateway, owner: Connec
             assert one(next_one, "SHOW search_path") == "public"
 
 
+def test_a_text_that_is_prepared_again_means_what_the_path_says_now(owner: Connection) -> None:
+    """Within a transaction, where a statement that is stale could not be run again. pgJDBC's suite does so."""
+    run(owner, "CREATE SCHEMA tests_own", "CREATE TABLE tests_own.orders (id text)")
+    run(owner, "INSERT INTO tests_own.orders VALUES ('mine')")
+    changes = (
+        ("SET search_path TO tests_own, public", "SET search_path TO public"),
+        ("SELECT set_config('search_path', 'tests_own', false)", "RESET search_path"),
+        ("SET LOCAL search_path TO tests_own", "SET LOCAL search_path TO DEFAULT"),
+        ("SAVEPOINT one; SET LOCAL search_path TO tests_own", "ROLLBACK TO one"),
+    )
+    for change, (own, back) in enumerate(changes):
+        with owner.transaction():
+            for number in range(6):
+                run(owner, own if number % 2 == 0 else back)
+                name = f"{change} {number}".encode()
+                owner.pgconn.prepare(name, b"SELECT * FROM orders LIMIT 1")
+                columns = owner.pgconn.describe_prepared(name).nfields
+                found = owner.pgconn.exec_prepared(name, [])
+                assert found.status == psycopg.pq.ExecStatus.TUPLES_OK, found.error_message
+                assert (found.nfields, found.get_value(0, 0) == b"mine") == (columns, number % 2 == 0)
+                assert (columns == 1) is (number % 2 == 0)
+
+
 @pytest.mark.parametrize(
     ("strategy", "role", "path"),
     [

@@ -199,7 +199,7 @@ def answered_calls(context: Context) -> Collection[int]:
     names = {change.name for change in context.settings}
     if len(names) < len(calls):
         context.settings.clear()
-        context.pins = "setting"
+        context.pins = context.pins or "setting"
     return {int(call.location) for call in calls}
 
 

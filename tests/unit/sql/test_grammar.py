@@ -191,7 +191,7 @@ def test_nobody_reaches_beyond_a_database(sql: str) -> None:
     ("sql", "pins"),
     [
         ("SET search_path TO s, public", "search_path"),
-        ("SELECT set_config('search_path', 's', true)", "setting"),
+        ("SELECT set_config('search_path', 's', true)", "search_path"),
         ("CREATE TEMP TABLE orders (id int)", "temporary table"),
         ("SELECT 1 AS a INTO TEMP orders", "temporary table"),
         ("CREATE TEMP TABLE t AS SELECT * FROM orders", "temporary table"),
