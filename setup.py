@@ -26,6 +26,7 @@ COMPILED = [
     "proxy/plans/room.py",
     "proxy/pool/pool.py",
     "proxy/postgres/backend.py",
+    "proxy/postgres/begin_later.py",
     "proxy/postgres/conversation.py",
     "proxy/postgres/engine.py",
     "proxy/postgres/expected.py",

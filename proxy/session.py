@@ -6,6 +6,7 @@ life; its permission set and plan scope change when the gateway's generation doe
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -37,18 +38,20 @@ from proxy.quota_view import quota_lines
 from proxy.quotas import TenantUsage
 
 _MAX_TEMPLATES: Final = 256
+_BEGIN: Final = re.compile(r"\s*BEGIN(\s+(WORK|TRANSACTION))?\s*;?\s*", re.IGNORECASE)
 
 
 class Template:
     """A compiled query with this session's values filled in; only client literals are left open.
 
     plain: nothing but to send it. Otherwise it is refused, copies, defines, or touches the session: the engine looks.
-    works: counts for the quotas per period: anything but BEGIN, COMMIT and their like, and SHOW QUOTA.
-    stages: the texts of the statements that its one COPY becomes, if it is several.
+    begins: it is a mere BEGIN. works: counts for the quotas per period: anything but BEGIN, COMMIT and their like, and
+    SHOW QUOTA. stages: the texts of the statements that its one COPY becomes, if it is several.
     """
 
     __slots__ = (
         "_live",
+        "begins",
         "compiled",
         "first",
         "format",
@@ -101,6 +104,8 @@ class Template:
             self.literals = tuple(literals)
         else:
             self.format %= ()
+        alone = len(compiled.plans) == 1 and not self.rewritten and self.plain
+        self.begins = alone and _BEGIN.fullmatch(self.format) is not None
 
     @property
     def live(self) -> bool:

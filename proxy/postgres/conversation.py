@@ -34,6 +34,7 @@ from proxy.postgres.portals import Portals
 from proxy.postgres.prepared import Prepared, PreparedStatements
 from proxy.postgres.recorder import Recorder
 from proxy.postgres.relay import ReplyRelay
+from proxy.postgres.reserved_names import FAILING_QUERY
 from proxy.postgres.result_limit import APPROVAL
 from proxy.postgres.search_path import PATH
 from proxy.postgres.settings import SessionSettings, Settings, setting_statements
@@ -46,6 +47,8 @@ from proxy.quota_ledger import UNBOUNDED, Ledger
 from proxy.session import Session, Template
 
 IDLE: Final = ord("I")
+IN_TRANSACTION: Final = ord("T")
+FAILED: Final = ord("E")
 REFUSALS: Final = (StatementRefused, AuditUnavailable)  # of a statement; other errors end the session
 SESSION_POOLING: Final = "session pooling"
 SQL_PREPARED: Final = "statement prepared in SQL"
@@ -81,7 +84,8 @@ class Equipment:
 class Conversation:
     """`status`: the transaction status of the last ReadyForQuery. `skipping`: all up to Sync is discarded.
     `wait`: what the client's messages are held back for. `pinned`: why the backend is kept, "" when it is not; what
-    the session itself did counts more than that its tenant pools by session."""
+    the session itself did counts more than that its tenant pools by session. `begun`: the client has a transaction that
+    no backend knows of yet (begin_later.py)."""
 
     __slots__ = (
         "_answered",
@@ -114,6 +118,7 @@ class Conversation:
         "_wrote_in",
         "altered",
         "backend",
+        "begun",
         "book",
         "client_write",
         "clock",
@@ -159,6 +164,7 @@ class Conversation:
         self.verbatim_errors = equipment.verbatim_errors
         self.queue: expected.ExpectedQueue = deque()
         self.status = IDLE
+        self.begun = False
         self.skipping = False
         self.wait: int = Wait.NOTHING
         self.ended = False
@@ -236,6 +242,8 @@ class Conversation:
             backend.pause_reading()
         if backend.left:
             self._sweep(backend)
+        if self.begun:
+            self._begin_there(backend)
 
     def _sweep(self, backend: BackendConnection) -> None:
         """Before the session's first request there, unseen: nothing is found of what others left, nor of its own, which
@@ -244,21 +252,35 @@ class Conversation:
         statements = take_leftovers(backend)
         statements += setting_statements(backend.settings, wanted)
         backend.settings = wanted
-        error = LocalProtocolError("what was left on the target could not be taken away")
-        self.queue.append(Expected(expected.PREFIX, forward=False, error=error))
-        self._out.append(messages.encode_query("; ".join(statements).encode()))
+        self._send_unseen("; ".join(statements), "what was left on the target could not be taken away")
+
+    def _send_unseen(self, sql: str, failure: str) -> None:
+        """Before a request of the client's; the session ends with `failure` when the target does not do it."""
+        self.queue.append(Expected(expected.PREFIX, forward=False, error=LocalProtocolError(failure)))
+        self._out.append(messages.encode_query(sql.encode()))
 
     def _bring_settings(self, backend: BackendConnection) -> None:
         """Before a request: what differs is set, unseen. Within one, the backend itself keeps what is set."""
         wanted = self.settings.current
         if self._in_request or self.queue or self.status != IDLE:
             return
+        self._send_settings(backend, wanted)
+
+    def _send_settings(self, backend: BackendConnection, wanted: Settings) -> None:
         if backend.settings != wanted:
             statements = "; ".join(setting_statements(backend.settings, wanted))
-            error = LocalProtocolError("the session's settings could not be brought to the target")
-            self.queue.append(Expected(expected.PREFIX, forward=False, error=error))
-            self._out.append(messages.encode_query(statements.encode()))
+            self._send_unseen(statements, "the session's settings could not be brought to the target")
         backend.settings = wanted
+
+    def _begin_there(self, backend: BackendConnection) -> None:
+        """The BEGIN that waits; one that has failed meanwhile fails there, too."""
+        self.begun = False
+        self._send_settings(backend, self.settings.current)
+        self._send_unseen("BEGIN", "the transaction could not be begun on the target")
+        if self.status == FAILED:
+            self.queue.append(expected.SWALLOW_PREFIX)
+            self._out.append(FAILING_QUERY)
+        backend.transaction_status = self.status
 
     def _is_free(self) -> bool:
         """Nothing is under way and nothing of the session is on its backend."""
@@ -301,8 +323,10 @@ class Conversation:
         except TenantGateError as unavailable:
             self.fail(unavailable)
             return
+        if self.begun:
+            self.status = FAILED
         if tag == _QUERY:
-            self.client_write(error_reply(error, codec=self._judge.codec) + replies.READY_IDLE)
+            self.client_write(error_reply(error, codec=self._judge.codec) + replies.ready(self.status))
         else:
             self.client_write(error_reply(error, codec=self._judge.codec))
             self.skipping = True

@@ -20,6 +20,7 @@ from policy.sql.plan import Plan, StatementKind
 from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
+from proxy.postgres.begin_later import BeginLater
 from proxy.postgres.conversation import IDLE, REFUSALS, TEMPORARY_TABLE, Equipment
 from proxy.postgres.copying import CopyIn
 from proxy.postgres.encodings import codec_of
@@ -33,7 +34,6 @@ from proxy.postgres.relay import ReplyRelay
 from proxy.postgres.reserved_names import END_STAGES, FAILING_QUERY
 from proxy.postgres.result_limit import too_large
 from proxy.postgres.settings import SessionSettings
-from proxy.postgres.shared_runs import SharedRuns
 from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages, replies
 from proxy.session import Session, Template, client_position
@@ -46,7 +46,7 @@ _READING: Final = (StatementKind.READ, StatementKind.COPY_OUT)
 _NO_RELATION: Final = ("42P01", "3F000")
 
 
-class Engine(SharedRuns):
+class Engine(BeginLater):
     """Client messages in, backend messages out, and back."""
 
     __slots__ = ("_crowded", "_cutting", "_failed", "_rolled_back_last")
@@ -77,7 +77,7 @@ class Engine(SharedRuns):
                     self._on_message_in_copy(tag, message)
                 elif self.skipping and tag not in (_SYNC, _TERMINATE):
                     continue
-                else:
+                elif not self.begun or self._has_begun(tag, message):
                     _HANDLERS[tag](self, message)
                 if self.ended:
                     break
@@ -98,7 +98,9 @@ class Engine(SharedRuns):
     def _dispatch(self, tag: int, message: bytes) -> None:
         if self._copy is not None:
             self._on_message_in_copy(tag, message)
-        elif not self.skipping or tag in (_SYNC, _TERMINATE):
+        elif self.skipping and tag not in (_SYNC, _TERMINATE):
+            return
+        elif not self.begun or self._has_begun(tag, message):
             _HANDLERS[tag](self, message)
 
     # Simple query
@@ -118,6 +120,10 @@ class Engine(SharedRuns):
                     self._wait_with(message, Wait.SETTLED)
                     return
                 self._check_special(template)
+            if template.begins and self._may_begin_later(template):
+                self._admit(template)
+                self._begin_later(template, text)
+                return
             if not self._has_backend(message):
                 return
             sent = self._judge.encode(template.text(literals))

@@ -297,6 +297,7 @@ class ReplyRelay:
         entry = self.queue[0]
         if tag == _READY:
             self.queue.popleft()
+            self._ended_at = self.bytes_in + stop
         elif tag == _ERROR and replies.decode_error_fields(data[start:stop]).get("V") in _FAREWELLS:
             raise BackendLost("the connection to the database was lost", hint="Try again.")
         elif entry.shared is not None:

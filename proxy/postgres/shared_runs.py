@@ -14,7 +14,7 @@ from typing import Final
 from policy.sql.shape import literal_spans
 from proxy.lease import Lease
 from proxy.postgres import expected
-from proxy.postgres.conversation import IDLE, Equipment
+from proxy.postgres.conversation import IDLE, IN_TRANSACTION, Equipment
 from proxy.postgres.expected import EXPECT_SYNC, Expected, Running
 from proxy.postgres.lanes.rider import LaneRider
 from proxy.postgres.lanes.template import SharedTemplate
@@ -23,7 +23,6 @@ from proxy.postgres.statements import SharedStatement
 from proxy.postgres.wire import messages
 from proxy.session import Session, Template
 
-_IN_TRANSACTION: Final = ord("T")
 _PARAMETER: Final = re.compile(rb"unnamed portal parameter \$([0-9]+)")
 
 
@@ -44,12 +43,12 @@ class SharedRuns(LaneRider):
             return False
         if self._judge.codec is not None or self._encoding_open:
             return False
-        if self.status != _IN_TRANSACTION and (self.status != IDLE or not template.writes):
+        if self.status != IN_TRANSACTION and (self.status != IDLE or not template.writes):
             return False  # the transaction has failed; or it reads by itself, which lanes are for
         if not statement.described:
             self._untried = statement
             return False
-        return self.status == _IN_TRANSACTION or statement.row_description is None
+        return self.status == IN_TRANSACTION or statement.row_description is None
 
     def _is_asked(self) -> bool:
         """Something of the client's is under way, so the transaction's status is not known."""

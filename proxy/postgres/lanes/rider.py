@@ -57,7 +57,7 @@ class LaneRider(ExtendedConversation):
 
     def _rides(self, data: bytes) -> bool:
         """Send `data` to a lane, if it is a request for one."""
-        if self.backend is not None or self.wait != Wait.NOTHING or self.skipping or self._in_request:
+        if self.backend is not None or self.wait != Wait.NOTHING or self.skipping or self._in_request or self.begun:
             return False
         size = len(data)
         if not HEADER_BYTES < size <= _MAX_BYTES or self.reader.pending_bytes or self._client_full or len(self._held):

@@ -23,6 +23,11 @@ _TEXT_OID: Final = 25
 _column: Final = struct.Struct("!IhIhiH")  # table, its column, type, size, type modifier, format
 
 
+def ready(status: int) -> bytes:
+    """ReadyForQuery with this transaction status, a letter's code."""
+    return READY_IDLE[:-1] + bytes((status,))
+
+
 def error_response(
     severity: str,
     sqlstate: str,
