@@ -56,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds.add_argument("--writes", action="store_true", help="only writes")
     parser.add_argument("--second-lock", action="store_true", help="leave the second lock on, as configured")
     parser.add_argument("--no-lanes", action="store_true", help="no statement goes on a lane")
+    parser.add_argument("--without-policies", action="store_true", help="prove what roles alone give")
     parser.add_argument("--findings", type=Path, default=Path(), metavar="DIR", help="where reproductions are written")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep the report there, and go on where it ends")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="in so many processes (default: 1)")
@@ -99,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         directory=arguments.findings,
         second_lock=arguments.second_lock,
         lanes=not arguments.no_lanes,
+        policies=not arguments.without_policies,
         part=arguments.part,
         state=arguments.state,
     )

@@ -72,15 +72,22 @@ class PrivateGateway:
 
 
 def start_gateway(
-    policy_file: Path, target: TargetConfig, tenant: Tenant, database: str, claims: Mapping[str, object]
+    policy_file: Path,
+    target: TargetConfig,
+    tenant: Tenant,
+    database: str,
+    claims: Mapping[str, object],
+    *,
+    policies: bool = True,
 ) -> PrivateGateway:
-    """Serve one tenant on `database`. claims: roles and attributes of the token. Raises EmbeddedError."""
+    """Serve one tenant on `database`. claims: roles and attributes of the token. policies: attribute-based ones are in
+    force. Raises EmbeddedError."""
     directory = Path(tempfile.mkdtemp(prefix="tenantgate-prove-"))
     key = Ed25519PrivateKey.generate()
     port, admin_port = free_port(), free_port()
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (directory / "issuer.pem").write_bytes(public)
-    (directory / "policy.yaml").write_text(_policy(policy_file, tenant, database), encoding="utf-8")
+    (directory / "policy.yaml").write_text(_policy(policy_file, tenant, database, policies), encoding="utf-8")
     config = _CONFIG.format(
         policy=json.dumps(str(directory / "policy.yaml")), port=port, admin_port=admin_port, issuer=ISSUER,
         audience=AUDIENCE, key_file=json.dumps(str(directory / "issuer.pem")),
@@ -104,7 +111,7 @@ def start_gateway(
     return PrivateGateway(tenant, database, directory, child, entry)
 
 
-def _policy(policy_file: Path, tenant: Tenant, database: str) -> str:
+def _policy(policy_file: Path, tenant: Tenant, database: str, policies: bool) -> str:
     """The policy with this one tenant in it, whose rows stand in the scratch database."""
     document = yaml.safe_load(policy_file.read_text(encoding="utf-8"))
     own: dict[str, str] = {"isolation": tenant.isolation.value, "target": tenant.target, "database": database}
@@ -116,6 +123,8 @@ def _policy(policy_file: Path, tenant: Tenant, database: str) -> str:
         document[section] = {n: rules for n, rules in (document.get(section) or {}).items() if n == tenant.target}
     document["roles"] = {n: role for n, role in (document.get("roles") or {}).items() if _is_of(n, tenant)}
     document.pop("assignments", None)  # the token names the roles
+    if not policies:
+        document.pop("policies", None)
     return yaml.safe_dump({**document, "tenants": {tenant.id: own}}, allow_unicode=True, sort_keys=False)
 
 

@@ -60,6 +60,7 @@ class Proof:
     directory: Path | None = None
     second_lock: bool = False  # leave it on, and let the gateway use it as configured
     lanes: bool = True
+    policies: bool = True  # the policy's section of that name is in force
     part: tuple[int, int] = (0, 1)
     state: Path | None = None
 
@@ -69,7 +70,7 @@ class Proof:
         return {
             "tenant": self.tenant, "roles": list(self.roles), "attributes": dict(self.attributes), "seed": self.seed,
             "reads": self.reads, "writes": self.writes, "second_lock": self.second_lock, "lanes": self.lanes,
-            "part": list(self.part),
+            "policies": self.policies, "part": list(self.part),
         }  # fmt: skip
 
 
@@ -111,6 +112,7 @@ async def prove(proof: Proof, say: Say) -> Report:
             subject.tenant,
             twins.shared.name,
             claims,
+            policies=proof.policies,
         )
         return await _run(proof, subject, twins, gateway, relations, notes, say)
     finally:
@@ -225,9 +227,10 @@ def _subject(proof: Proof) -> _Subject:
     if tenant is None:
         hint = did_you_mean(proof.tenant, snapshot.tenants)
         raise TwinError(f"the policy has no tenant {proof.tenant!r}", hint=hint)
-    if any(policy.state == ACTIVE for policy in snapshot.policies.values()):
-        hint = "Prove with a copy of the policy that leaves them out; `tenantgate policy test` tests them."
-        raise TwinError("the comparison does not know of attribute-based policies (section policies)", hint=hint)
+    active = sorted(name for name, policy in snapshot.policies.items() if policy.state == ACTIVE)
+    if proof.policies and active:
+        hint = "Prove with --without-policies what roles alone give; `tenantgate policy test` tests the policies."
+        raise TwinError(f"the comparison does not know of attribute-based policies: {', '.join(active)}", hint=hint)
     if tenant.isolation is Isolation.DATABASE:
         raise TwinError("a tenant with a database of its own shares it with nobody: there is nothing to compare")
     return _Subject(

@@ -121,6 +121,25 @@ def test_nothing_is_found_where_columns_are_denied(site: Site) -> None:
     assert report["accepted"] > 50
 
 
+def test_policies_of_attributes_are_left_out_where_it_is_told_to(site: Site) -> None:
+    policy = site.directory / "policy.yaml"
+    policy.write_text(
+        policy.read_text()
+        + """
+policies:
+  no-orders: {cedar: 'forbid (principal, action, resource == Table::"orders");'}
+"""
+    )
+    options = ("--tenant", "acme", "--role", "app", "--statements", "30")
+    done = subprocess.run([*site.command("prove"), *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no-orders" in done.stderr
+    assert "--without-policies" in done.stderr
+    status, report = site.prove("--statements", "30", "--seed", "5", "--without-policies")
+    assert (status, report["differences"]) == (0, [])
+    assert report["refused"] == {}
+
+
 def test_the_second_lock_is_no_obstacle(site: Site) -> None:
     config = site.directory / "tenantgate.toml"
     config.write_text(config.read_text() + f'enforcement = "both"\nsetting_key = "{secrets.token_hex(32)}"\n')

@@ -224,6 +224,19 @@ def test_copy_from(shop: Shop) -> None:
     assert shop.superuser("SELECT tenant_id FROM orders WHERE note = 'new'") == [("acme",)]
 
 
+@pytest.mark.parametrize("shop", ["embedded"], indirect=True)  # PostgreSQL has it from 17 on
+def test_a_merge_by_source_reads_no_more_than_the_tenants_rows(shop: Shop) -> None:
+    """Rewriting alone cannot put a test where MERGE scans its target (docs/second-lock.md)."""
+    merge = "MERGE INTO orders USING (SELECT 1 AS id) s ON orders.id = s.id WHEN NOT MATCHED BY SOURCE THEN DELETE"
+    with serving(shop, "both") as gateway, gateway.connect("acme") as acme:
+        shop.superuser("INSERT INTO orders SELECT 'g' || n % 999, n, 'x' FROM generate_series(1, 20000) n")
+        shop.superuser("ANALYZE orders")
+        lines = [str(row[0]) for row in acme.execute(f"EXPLAIN (COSTS OFF) {merge}".encode())]
+        assert any("Index" in line and "on orders" in line for line in lines), lines
+        assert acme.execute(merge.encode()).rowcount == 1
+    assert shop.superuser("SELECT count(*) FROM orders WHERE tenant_id <> 'acme'") == [(20001,)]
+
+
 def audited(gateway: LockedGateway) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
