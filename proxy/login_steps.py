@@ -166,6 +166,7 @@ def _open_console(gateway: Gateway, frontend: Frontend, result: LoginResult) -> 
 async def _open_tenant_session(
     gateway: Gateway, frontend: Frontend, result: LoginResult, tenant: Tenant, minor: int
 ) -> None:
+    await gateway.quotas.make_room(tenant)
     usage = gateway.tenant_usage(tenant)
     usage.admit_connection()
     key_id, key = gateway.cancel_keys.register(frontend, _KEY_BYTES[minor])

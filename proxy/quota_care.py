@@ -94,10 +94,9 @@ class QuotaCare:
 
     def _new(self, name: str, limits: QuotaLimits, now: float) -> TenantUsage:
         """Of a tenant, or of a group of them."""
-        peers = self._gateway.peers
-        if peers is None:
+        if self._gateway.peers is None and self._redis is None:
             return TenantUsage(name, limits, now, self._keeping)
-        return SharedUsage(name, limits, now, peers.table, self._gateway.snapshot.version, self._keeping)
+        return SharedUsage(name, limits, now, self.table(), self._gateway.snapshot.version, self._keeping)
 
     def take_policy(self, snapshot: Snapshot, before: Mapping[str, Tenant], now: float) -> None:
         """Other limits and another tree from now on. before: the tenants so far."""
@@ -128,6 +127,16 @@ class QuotaCare:
             raise too_many_users(tenant.id, limit)
         self.of(tenant).note_users(users)
         return True
+
+    async def make_room(self, tenant: Tenant) -> None:
+        """Before a session is admitted: let the fleet's keeper grant room for it, which takes a moment."""
+        if self._redis is None:
+            return
+        usage = self.of(tenant)
+        for _ in range(_SETTLE_TRIES):
+            if usage.has_share():
+                return
+            await asyncio.sleep(_SETTLE_S)
 
     async def settle(self, tenant: Tenant) -> None:
         """Before a tenant's first statement: let the fleet's keeper grant it something, which takes a moment."""

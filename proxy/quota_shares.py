@@ -1,5 +1,6 @@
-"""Limits per period that several machines share, by leases: the keeper of one machine gets a part of each limit from
-Redis ahead of time, writes it into the table where the workers look, and tells what was used of it. No statement waits.
+"""Limits that several machines share, per period and of connections, by leases: the keeper of one machine gets a part
+of each limit from Redis ahead of time, writes it into the table where the workers look, and tells what was used of it.
+No statement waits.
 
 In Redis a hash for each tenant, quota and period has, for each machine, what it has used in all and what it holds and
 has not used. Told again, the same is the same: an answer that was lost, or a Redis that has lost its data, changes no
@@ -78,6 +79,42 @@ class Account:
     quiet_ticks: int = 0  # since something was used here
 
 
+@dataclass(slots=True)
+class Room:
+    """One limit of connections of one tenant: this machine holds `lease` of it. seen: how many there were last."""
+
+    row: Row
+    key: str
+    lease: int = 0
+    limit: int = 0
+    seen: int = 0
+    quiet_ticks: int = 0  # since one came
+    age_ticks: int = 0  # since it was asked for
+
+    def wanted(self, limit: int) -> int | None:
+        """How much to hold from now on; None: as it is. What is given back is taken from the workers first."""
+        row = self.row
+        with row:
+            used, lacking = row.total_connections(), row.lacks_connections()
+            came = used > self.seen or lacking
+            self.quiet_ticks = 0 if came else self.quiet_ticks + 1
+            self.age_ticks += 1
+            spare = max(1, limit // _LEAST_PART) if self.quiet_ticks < _REFRESH_TICKS else 0
+            want = min(limit, used + spare)
+            stale = self.age_ticks >= _REFRESH_TICKS or limit != self.limit
+            self.seen, self.limit = used, limit
+            if want == self.lease and not lacking and not stale:
+                return None
+            row.put_connections_share(min(want, self.lease))
+        self.age_ticks = 0
+        return want
+
+    def take(self, lease: int) -> None:
+        with self.row:
+            self.lease = lease
+            self.row.put_connections_share(lease)
+
+
 class ShareKeeper:
     """`is_up`: Redis answers. Changes are told by the log; `problem` is "" while all is well."""
 
@@ -90,6 +127,7 @@ class ShareKeeper:
         self._indexed: Snapshot | None = None
         self._limits: dict[bytes, QuotaLimits] = {}
         self._accounts: dict[tuple[bytes, int], Account] = {}
+        self._rooms: dict[bytes, Room] = {}
         self._machine = secrets.token_hex(8)
         self._client: Any = Redis.from_url(
             config.url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, health_check_interval=0
@@ -121,13 +159,30 @@ class ShareKeeper:
         not answer."""
         began = time.monotonic()
         alive_ms = round(self._config.lease_s * 1000)
-        await self._client.set(f"{self._config.prefix}:machine:{self._machine}", 1, px=alive_ms)
+        was_alive = await self._client.set(f"{self._config.prefix}:machine:{self._machine}", 1, px=alive_ms, get=True)
+        if was_alive is None:
+            self._hold_nothing()
         self._table.shares_until = round((began + self._config.lease_s * _RELIES) * 1e6)
         wall = time.time()
         asked = [(account, want) for account in self._find(wall) if (want := self._wanted(account)) is not None]
         if asked:
             await self._ask(asked)
+        rooms = [(room, limit, want) for room, limit in self._find_rooms() if (want := room.wanted(limit)) is not None]
+        if rooms:
+            await self._ask_rooms(rooms, wall)
         self._set_up(True, None)
+
+    def _hold_nothing(self) -> None:
+        """This machine had not said for so long that it lives that others may have what it held."""
+        for account in self._accounts.values():
+            with account.row as row:
+                if row.period(account.kind, START) == account.start:
+                    row.put_period(account.kind, GRANTED, row.period(account.kind, USED))
+        for _, row in self._table.rows():
+            with row:
+                row.put_connections_share(0, lacking=row.lacks_connections())
+        for room in self._rooms.values():
+            room.lease = 0
 
     async def close(self) -> None:
         """Tell what was used and give back the rest."""
@@ -153,6 +208,25 @@ class ShareKeeper:
                 if limit is not None:
                     yield self._account(digest, row, kind, limit, wall)
 
+    def _find_rooms(self) -> Iterator[tuple[Room, int]]:
+        """Of every tenant that has logged in here, and of the groups that it is in, with the limit."""
+        for digest, row in self._table.rows():
+            limits = self._limits.get(digest)
+            if limits is None or limits.connections is None or limits.is_soft("connections"):
+                continue
+            if digest not in self._rooms:
+                self._rooms[digest] = Room(row, f"{self._config.prefix}:connections:{digest.hex()}")
+            yield self._rooms[digest], limits.connections
+
+    async def _ask_rooms(self, asked: list[tuple[Room, int, int]], wall: float) -> None:
+        pipe = self._client.pipeline(transaction=False)
+        until = round(wall + self._config.lease_s) + 60
+        for room, limit, want in asked:
+            args = [self._config.prefix, self._machine, 0, want, limit, until]
+            await self._script(keys=[room.key], args=args, client=pipe)
+        for (room, *_), answer in zip(asked, await pipe.execute(), strict=True):
+            room.take(int(answer[1]))
+
     def _index(self) -> None:
         snapshot = self._snapshot()
         if snapshot is None or snapshot is self._indexed:
@@ -160,7 +234,7 @@ class ShareKeeper:
         self._indexed = snapshot
         self._limits = {}
         for tenant in snapshot.tenants.values():
-            if any(limit is not None for limit in periods_of(tenant.quotas)):
+            if tenant.quotas.connections or any(limit is not None for limit in periods_of(tenant.quotas)):
                 self._limits[digest_of(tenant.id)] = tenant.quotas
                 self._limits[digest_of(f"{tenant.id}/")] = tenant.quotas  # the group's (proxy/quota_tree.py)
 

@@ -182,6 +182,14 @@ class TenantUsage:
     def _rate_text(self) -> str:
         return f"{self._limits.statements_per_s:g} a second, with a burst of {burst_of(self._limits)}"
 
+    def has_share(self) -> bool:
+        """Whether this machine's share of the fleet's connections, and of its groups', has room for another, or none is
+        asked for. False: the keeper knows now, and may grant more in a moment."""
+        return self.has_own_share() and all(group.has_own_share() for group in self._groups)
+
+    def has_own_share(self) -> bool:
+        return True
+
     def release_connection(self) -> None:
         self._release_own_connection()
         for group in self._groups:
@@ -325,8 +333,15 @@ def too_many_tenants() -> QuotaExceeded:
     return QuotaExceeded(message, quota="tenants")
 
 
-def too_many_connections(tenant: str, limit: int) -> QuotaExceeded:
-    message = f'too many connections for tenant "{tenant}" (limit {limit})'
+def nobody_counts(tenant: str) -> QuotaExceeded:
+    message = f'connections of tenant "{tenant}" cannot be counted: the fleet\'s keeper of quotas is away'
+    return QuotaExceeded(message, quota="connections", sqlstate="57P03")
+
+
+def too_many_connections(tenant: str, limit: int, share: int | None = None) -> QuotaExceeded:
+    """share: what this machine may have of the limit."""
+    part = "" if share is None else f"; of all gateways together, and {share} of this one"
+    message = f'too many connections for tenant "{tenant}" (limit {limit}{part})'
     return QuotaExceeded(message, quota="connections", sqlstate="53300")
 
 

@@ -23,6 +23,7 @@ _DIGEST_BYTES = 16
 _DIGESTS_AT = 4096
 _ROWS_AT = _DIGESTS_AT + ROWS * _DIGEST_BYTES
 _BUCKET_BYTES = 64
+_SHARE_WORD = 6  # behind the bucket's six
 _COUNTS_BYTES = SEATS * 4
 KINDS = 3  # of quotas per period: rows, bytes, backend microseconds
 START, END, USED, GRANTED, OTHERS, STATE, WARNED, LACKING = 0, 1, 2, 3, 4, 5, 6, 7  # words of one of them
@@ -170,6 +171,18 @@ class Row:
 
     def __exit__(self, *_: object) -> None:
         self._table.unlock(self._at)
+
+    # Of the limit of connections, what the fleet's keeper grants this machine. Kept as one more than that (0: nothing
+    # yet), and below 0 when somebody was refused for it.
+
+    def connections_share(self) -> int:
+        return max(0, abs(self._table.word(self._bucket_at + _SHARE_WORD)) - 1)
+
+    def lacks_connections(self) -> bool:
+        return self._table.word(self._bucket_at + _SHARE_WORD) < 0
+
+    def put_connections_share(self, share: int, *, lacking: bool = False) -> None:
+        self._table.store(self._bucket_at + _SHARE_WORD, -share - 1 if lacking else share + 1)
 
     def total_connections(self) -> int:
         return self._table.total(self._connections_at)

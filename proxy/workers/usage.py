@@ -6,9 +6,19 @@ costs nothing more.
 
 from __future__ import annotations
 
+import time
+
 from policy.model import QuotaLimits
 from policy.quotas import TokenBucket
-from proxy.quotas import QuotaKeeping, TenantUsage, burst_of, make_bucket, too_many_tenants
+from proxy.quotas import (
+    QuotaKeeping,
+    TenantUsage,
+    burst_of,
+    make_bucket,
+    nobody_counts,
+    too_many_connections,
+    too_many_tenants,
+)
 from proxy.workers.table import QuotaTable, Row, TableFull
 
 
@@ -50,9 +60,41 @@ class SharedUsage(TenantUsage):
             return
         with row:
             if limit is not None:
-                self._weigh("connections", row.total_connections() + 1, limit)
+                wanted = row.total_connections() + 1
+                self._weigh("connections", wanted, limit)
+                self._weigh_share(row, wanted, limit)
             self.connections += 1
             row.set_connections(self.connections)
+
+    def _weigh_share(self, row: Row, wanted: int, limit: int) -> None:
+        """Of several machines: what this one may have of the limit. Raises QuotaExceeded."""
+        if not self._shares_connections():
+            return
+        if time.monotonic() * 1e6 >= self._table.shares_until:
+            if self._keeping is not None and self._keeping.when_away == "deny":
+                raise nobody_counts(self.tenant)
+            return
+        share = row.connections_share()
+        if wanted > share:
+            row.put_connections_share(share, lacking=True)
+            raise too_many_connections(self.tenant, limit, share)
+
+    def _shares_connections(self) -> bool:
+        keeping = self._keeping
+        return keeping is not None and keeping.when_away is not None and not self._limits.is_soft("connections")
+
+    def has_own_share(self) -> bool:
+        row, limit = self._row, self._limits.connections
+        if row is None or limit is None or not self._shares_connections():
+            return True
+        if 0 < self._table.shares_until < time.monotonic() * 1e6:
+            return True
+        with row:
+            wanted, share = row.total_connections() + 1, row.connections_share()
+            if wanted <= share or wanted > limit:
+                return True
+            row.put_connections_share(share, lacking=True)
+        return False
 
     def _release_own_connection(self) -> None:
         super()._release_own_connection()

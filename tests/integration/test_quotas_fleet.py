@@ -16,10 +16,10 @@ from tests.harness.lanes import metrics_of
 from tests.harness.metered import MeteredGateway
 from tests.harness.redis import RedisServer
 
-LIMIT = 400
+LIMIT, ROOM = 400, 7
 QUOTAS: dict[str, dict[str, Any]] = {
     name: {"rows": {"limit": LIMIT, "per": "month"}} for name in ("together", "left", "alone", "denied")
-}
+} | {"crowd": {"connections": ROOM}, "shut": {"connections": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,64 @@ def test_together_they_never_go_over_the_limit_and_reach_it(fleet: list[MeteredG
         eventually(lambda: used(one) == used(other) == LIMIT, "they do not agree")
 
 
+Sessions = list[psycopg.Connection[Any]]
+
+
+def enter(gateway: MeteredGateway, tenant: str, sessions: Sessions) -> bool:
+    """One more session; False: there is no room for it."""
+    try:
+        sessions.append(gateway.session(tenant))
+    except psycopg.OperationalError as error:
+        if "too many connections" not in str(error):
+            raise
+        return False
+    return True
+
+
+def test_connections_of_all_together_stay_within_the_limit_and_reach_it(
+    fleet: list[MeteredGateway], redis: RedisServer
+) -> None:
+    third = MeteredGateway(fleet[0], QUOTAS, {"quotas.redis": {"url": redis.url, "lease_s": 1.5}})
+    third.start()
+    gateways = [*fleet, third]
+    sessions: list[Sessions] = [[], [], []]
+
+    def crowd(at: int, most: int = ROOM) -> None:
+        def is_full() -> bool:
+            return sum(map(len, sessions)) >= most or (
+                enter(gateways[at], "crowd", sessions[at]) and sum(map(len, sessions)) >= most
+            )
+
+        eventually(is_full, "there is no room where there should be")
+
+    def is_anybody_let_in() -> bool:
+        return any(enter(gateway, "crowd", group) for gateway, group in zip(gateways, sessions, strict=True))
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(crowd, range(3)))
+        assert sum(map(len, sessions)) == ROOM
+        assert not is_anybody_let_in()
+        for group in sessions[:2]:
+            while group:
+                group.pop().close()
+        crowd(1)  # what the others gave back
+        assert not is_anybody_let_in()
+        assert third._child.process is not None
+        third._child.process.kill()
+        third._child.process.wait()
+        gateways.pop()
+        for session in sessions.pop():
+            session.close()
+        crowd(0)  # what a dead one had
+        assert not is_anybody_let_in()
+    finally:
+        for session in (session for group in sessions for session in group):
+            session.close()
+        if third.running:
+            third.stop()
+
+
 def test_one_that_dies_leaves_its_share_to_others_and_redis_may_be_away(
     fleet: list[MeteredGateway], redis: RedisServer
 ) -> None:
@@ -131,9 +189,13 @@ def test_one_that_dies_leaves_its_share_to_others_and_redis_may_be_away(
 
         eventually(is_denied, "it is not refused")
         assert use_up(local) == LIMIT - 1  # counted by itself
+        fleet[0].session("shut").close()
+        with pytest.raises(psycopg.OperationalError, match="cannot be counted: the fleet's keeper of quotas is away"):
+            fleet[1].session("shut")
         redis.start()
         eventually(lambda: "degraded" not in readiness(fleet[1]), "it does not come back")
         eventually(lambda: not is_denied(), "it is refused for ever")
+        fleet[1].session("shut").close()
     with fleet[0].session("alone") as local, pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
         local.execute("SELECT 1")
     with fleet[1].session("alone") as other:  # Redis has lost all, and was told again

@@ -9,7 +9,7 @@ import pytest
 
 from policy.errors import QuotaExceeded
 from policy.model import QuotaLimits
-from proxy.quotas import TenantUsage
+from proxy.quotas import QuotaKeeping, TenantUsage
 from proxy.workers import table as table_module
 from proxy.workers.door import Door
 from proxy.workers.table import QuotaTable, create_table, is_table
@@ -119,6 +119,39 @@ def test_more_tenants_than_rows_are_refused(descriptor: int, monkeypatch: pytest
     SharedUsage("unlimited", QuotaLimits(), 0.0, table, 1)
     with pytest.raises(QuotaExceeded):
         SharedUsage("globex", QuotaLimits(connections=1), 0.0, table, 1)
+
+
+@pytest.mark.parametrize("when_away", ["local", "deny", "allow"])
+def test_of_the_fleets_connections_only_the_share(descriptor: int, when_away: str) -> None:
+    table = QuotaTable(descriptor, 0)
+    keeping = QuotaKeeping(lambda: table, when_away=when_away)
+    usage = SharedUsage("acme", QuotaLimits(connections=4), 0.0, QuotaTable(descriptor, 1), 1, keeping)
+    row = table.row("acme")
+    assert usage.has_share() is False  # nothing has been granted yet
+    table.shares_until = 1 << 60
+    with pytest.raises(QuotaExceeded, match="and 0 of this one") as refused:
+        usage.admit_connection()
+    assert (refused.value.sqlstate, usage.connections) == ("53300", 0)
+    assert row.lacks_connections()
+    row.put_connections_share(2)
+    assert not row.lacks_connections()
+    usage.admit_connection()
+    assert usage.has_share()
+    usage.admit_connection()
+    assert not usage.has_share()
+    assert row.lacks_connections()
+    assert row.connections_share() == 2
+    table.shares_until = 1  # the keeper is away
+    assert usage.has_share()
+    if when_away == "deny":
+        with pytest.raises(QuotaExceeded) as denied:
+            usage.admit_connection()
+        assert denied.value.sqlstate == "57P03"
+        return
+    usage.admit_connection()
+    usage.admit_connection()
+    with pytest.raises(QuotaExceeded, match=r"limit 4\)"):
+        usage.admit_connection()
 
 
 def test_the_door_counts_all_workers(descriptor: int) -> None:
