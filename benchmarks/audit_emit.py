@@ -1,6 +1,6 @@
 """Microseconds per audit event: emit, and encoding, hashing and writing of the batches; then verifying them.
 
-python -m benchmarks.audit_emit [--events 200000] [--fsync]
+python -m benchmarks.audit_emit [--events 200000] [--fsync] [--conceal] [--sealed]
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ import argparse
 import asyncio
 import gc
 import json
+import secrets
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from policy.audit_event import AuditEvent
 from proxy.audit.chain import NO_HASH, chain_event
 from proxy.audit.emitter import AuditEmitter
+from proxy.audit.signing import SigningKey
 from proxy.audit.verify import verify_file
 from proxy.config import AuditConfig
 
@@ -80,12 +83,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--fsync", action="store_true")
+    parser.add_argument("--conceal", action="store_true", help="texts encrypted, a key for each user")
+    parser.add_argument("--sealed", action="store_true")
     args = parser.parse_args()
     events = [sample_event(number) for number in range(args.events)]
     gc.freeze()  # a gateway does not hold all these events at once
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "audit.jsonl"
-        total, in_emit = asyncio.run(emit_all(events, AuditConfig(path=path, fsync=args.fsync)))
+        config = AuditConfig(path=path, fsync=args.fsync)
+        if args.conceal:
+            config = replace(config, conceal="subject", text_key=secrets.token_hex(32))
+        if args.sealed:
+            config = replace(config, signing_key=SigningKey.generate().pem())
+        total, in_emit = asyncio.run(emit_all(events, config))
         begin = time.process_time()
         result = verify_file(path)
         verify_s = time.process_time() - begin

@@ -159,6 +159,7 @@ def _read_all(table: Table) -> GatewayConfig:
     if not config.targets:
         table.problem("targets", "there is no target", "Add a [targets.NAME] with host, database and user.")
     table.has("api")  # admin/cli/api_settings.py reads it
+    table.has("compliance")  # admin/cli/api_reports.py reads it
     _check_logins(table, config.listen, tls, config.auth)
     _check_shares(table, config)
     table.finish()

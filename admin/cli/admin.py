@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         print(f"{INSTALL} (no module {error.name})", file=sys.stderr)
         return 2
+    from admin.cli.api_reports import load_schedules
     from admin.cli.api_settings import load_api_settings
     from admin.cli.store_access import store_of
     from proxy.config_file import load_config
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = load_config(arguments.config, os.environ)
     settings = load_api_settings(arguments.config, config)
+    schedules = load_schedules(arguments.config)
     store = store_of(arguments)
     configure_logging(config.log)
-    return serve(arguments.config, config, settings, store)
+    return serve(arguments.config, config, settings, schedules, store)

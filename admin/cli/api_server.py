@@ -10,14 +10,16 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
 
 from admin.api.app import create_app
 from admin.cli.api_parts import make_control
+from admin.cli.api_reports import make_scheduled
 from admin.cli.api_settings import ApiSettings
+from admin.compliance.schedule import Schedule
 from admin.services.errors import StoreUnavailable
 from admin.services.provisioning import Provisioner
 from admin.store.engine import shown
@@ -35,10 +37,12 @@ _GRACEFUL_S = 10
 logger = logging.getLogger(__name__)
 
 
-def serve(config_path: Path, config: GatewayConfig, settings: ApiSettings, store: str) -> int:
+def serve(
+    config_path: Path, config: GatewayConfig, settings: ApiSettings, schedules: Sequence[Schedule], store: str
+) -> int:
     """Serve until told to stop. 0: stopped; 2: it cannot serve."""
     try:
-        asyncio.run(_Process(config_path, config, settings).serve(store))
+        asyncio.run(_Process(config_path, config, settings, schedules).serve(store))
     except (TenantGateError, OSError) as error:
         logger.error("cannot serve: %s", getattr(error, "message", error))
         return 2
@@ -48,8 +52,11 @@ def serve(config_path: Path, config: GatewayConfig, settings: ApiSettings, store
 class _Process:
     """Lifetime: the process."""
 
-    def __init__(self, config_path: Path, config: GatewayConfig, settings: ApiSettings) -> None:
+    def __init__(
+        self, config_path: Path, config: GatewayConfig, settings: ApiSettings, schedules: Sequence[Schedule]
+    ) -> None:
         self._path = config_path
+        self._schedules = schedules
         self._config = config
         self._settings = settings
         self._authenticator = Authenticator(config.auth, config.tls, time.time)
@@ -64,7 +71,9 @@ class _Process:
             listener = _bind(settings.host, settings.port)
             server = _Server(self._uvicorn(app))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-            recovery = asyncio.create_task(_recover(control.provisioner))
+            beside = [asyncio.create_task(_recover(control.provisioner))]
+            if self._schedules:
+                beside.append(asyncio.create_task(make_scheduled(store, self._config, self._schedules)))
             address = listener.getsockname()
             logger.info(
                 "serving the admin API",
@@ -77,9 +86,9 @@ class _Process:
             try:
                 await server.serve(sockets=[listener])
             finally:
-                recovery.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await recovery
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
         finally:
             await store.close()
         logger.info("stopped")

@@ -109,6 +109,14 @@ class Home:
         return self.keys / "signing.pub.pem"
 
     @property
+    def seal_key(self) -> Path:
+        return self.keys / "seal.key"
+
+    @property
+    def seal_public_key(self) -> Path:
+        return self.keys / "seal.key.pub"
+
+    @property
     def tokens(self) -> Path:
         return self.root / "tokens"
 

@@ -1,4 +1,4 @@
-"""The demo's own signing key and its self-signed TLS certificate, kept for the next start.
+"""The demo's own keys, which sign tokens and seal the audit log, and its self-signed TLS certificate. All are kept.
 
 For a demo on loopback only: a real gateway trusts an identity provider's keys and has a certificate from a CA.
 """
@@ -31,7 +31,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def signing_key(private: Path, public: Path) -> Ed25519PrivateKey:
-    """Return the key that signs the demo's tokens; make it when there is none. `public` gets its public half."""
+    """Return the key in `private`; make it when there is none. `public` gets its public half."""
     key = _read_signing_key(private)
     if key is None:
         key = Ed25519PrivateKey.generate()

@@ -50,6 +50,8 @@ max_backends = 40
 
 [audit]
 path = {audit}
+signing_key_file = {seal_key}
+seal_interval_s = 2  # a tour should end with a seal
 
 [log]
 level = "info"
@@ -111,4 +113,5 @@ def config_text(home: Home, ports: Ports, *, verifier: str, superuser: str) -> s
         user=quoted(GATEWAY_ROLE),
         password_file=quoted(home.target_password),
         audit=quoted(home.audit),
+        seal_key=quoted(home.seal_key),
     )

@@ -91,6 +91,7 @@ class Show:
         print(f"admin    export OTTO=$(cat {home}/tokens/otto.jwt) AMY=$(cat {home}/tokens/amy.jwt)")
         print(f"         {curl_line(home, api_port)}")
         print(f"audit    {command} audit tail -f {home}/audit/audit.jsonl")
+        print(f"         {command} audit verify --public-key {home}/keys/seal.key.pub {home}/audit/audit.jsonl")
         print(
             f'explain  {command} explain -c {home}/tenantgate.toml --tenant acme --user ana --role analyst "SELECT …"'
         )

@@ -153,6 +153,7 @@ def conninfo(postgres: EmbeddedPostgres) -> str:
 
 def _write_keys_and_tokens(home: Home) -> dict[str, str]:
     key = signing_key(home.signing_key, home.public_key)
+    signing_key(home.seal_key, home.seal_public_key)
     certificate(home.certificate, home.certificate_key)
     tokens = {person.name: mint(person, key) for person in (*PEOPLE, *ADMINS)}
     for name, token in tokens.items():

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from admin.demo.tour import Outcome
+from proxy.audit.sealing import SEAL_MARK
 
 PATIENCE_S = 5.0  # the gateway writes its events in batches, a few milliseconds later
+SEAL_PATIENCE_S = 60.0  # a seal comes after two seconds
 
 Event = dict[str, Any]
 
@@ -52,10 +54,16 @@ def compare(events: Sequence[Event], outcomes: Sequence[Outcome]) -> str | None:
     return None
 
 
-def verify(log: Path) -> tuple[bool, str]:
-    """Run `tenantgate audit verify` on a copy of the file (the gateway goes on writing it): (fits, what it says)."""
+def verify(log: Path, public_key: Path) -> tuple[bool, str]:
+    """Run `tenantgate audit verify` on a copy of the file (the gateway goes on writing it): (fits, what it says).
+
+    First waits for a seal behind what is there.
+    """
+    before, deadline = len(_whole_lines(log)), time.monotonic() + SEAL_PATIENCE_S
+    while not any(SEAL_MARK in line for line in _whole_lines(log)[before - 1 :]) and time.monotonic() < deadline:
+        time.sleep(0.05)
     with tempfile.TemporaryDirectory() as directory:
-        return _verify(_whole_lines(log), Path(directory) / log.name)
+        return _verify(_whole_lines(log), Path(directory) / log.name, "--public-key", str(public_key))
 
 
 def verify_without_one(log: Path) -> tuple[bool, str]:
@@ -65,9 +73,9 @@ def verify_without_one(log: Path) -> tuple[bool, str]:
         return _verify([*lines[: len(lines) // 2], *lines[len(lines) // 2 + 1 :]], Path(directory) / log.name)
 
 
-def _verify(lines: list[bytes], path: Path) -> tuple[bool, str]:
+def _verify(lines: list[bytes], path: Path, *options: str) -> tuple[bool, str]:
     path.write_bytes(b"".join(lines))
-    command = [sys.executable, "-m", "admin.cli.main", "audit", "verify", str(path)]
+    command = [sys.executable, "-m", "admin.cli.main", "audit", "verify", *options, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     said = (done.stdout.strip() or done.stderr.strip() or "nothing").replace(f"{path.parent}/", "")
     return done.returncode == 0, said.splitlines()[0]

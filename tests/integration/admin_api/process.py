@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
+from copy import copy
 from typing import Any
 
 import httpx
@@ -51,18 +52,31 @@ ca_file = {json.dumps(str(following.ca_file))}
 admin_user = {json.dumps(server.superuser)}
 admin_password = {json.dumps(server.password)}
 """
-        following.config_path.write_text(text)
+        self.config_path = following.config_path
+        self.config_path.write_text(text)
         self.log = following.directory / "admin.log"
-        self.client = httpx.Client(
+        self.client = self._new_client()
+
+    def _new_client(self) -> httpx.Client:
+        return httpx.Client(
             base_url=f"https://localhost:{self.port}/v1",
-            verify=ssl.create_default_context(cafile=following.ca_file),
+            verify=ssl.create_default_context(cafile=self._following.ca_file),
             timeout=30,
         )
 
+    def another(self, section: str, number: int) -> AdminProcess:
+        """One more on the same store, with this section in its configuration, launched."""
+        other = copy(self)
+        other.port = free_port()
+        other.config_path = self.config_path.with_name(f"admin-{number}.toml")
+        other.config_path.write_text(self.config_path.read_text().replace(f"{self.port}", f"{other.port}") + section)
+        other.log = self.log.with_name(f"admin-{number}.log")
+        other.client = other._new_client()
+        other.launch()
+        return other
+
     def start(self) -> None:
-        command = [sys.executable, "-m", "admin.cli.main", "admin", "-c", str(self._following.config_path)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.launch()
         deadline = time.monotonic() + 60
         while True:
             assert self._process.poll() is None, self.log.read_text()
@@ -73,6 +87,12 @@ admin_password = {json.dumps(server.password)}
                 pass
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
+
+    def launch(self) -> None:
+        """Start it, and do not wait until it serves."""
+        command = [sys.executable, "-m", "admin.cli.main", "admin", "-c", str(self.config_path)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def reload(self) -> None:
         """SIGHUP, and wait until it says that it has."""
@@ -87,7 +107,7 @@ admin_password = {json.dumps(server.password)}
         self.client.close()
         if self._process.poll() is None:
             self._process.terminate()
-        assert self._process.wait(30) == 0, self.log.read_text()
+        assert self._process.wait(60) == 0, (self._process.returncode, self.log.read_text())
 
     def call(self, token: str, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         sent = {"Authorization": f"Bearer {token}", **headers}
