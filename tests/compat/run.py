@@ -13,7 +13,7 @@ import time
 
 from tests.compat.stage import Way, stage
 from tests.compat.suite import FAILED, NOT_RUN, PASSED, SKIPPED, Outcomes, Suite
-from tests.compat.suites import asyncpg, django, go, node, pg8000, pgjdbc, psycopg, psycopg2, sqlalchemy
+from tests.compat.suites import asyncpg, django, go, node, pg8000, pgjdbc, postgres_js, psycopg, psycopg2, sqlalchemy
 
 ALL = (
     psycopg.SUITE,
@@ -25,6 +25,7 @@ ALL = (
     *go.SUITES,
     node.SUITE,
     pgjdbc.SUITE,
+    postgres_js.SUITE,
 )
 SUITES = {suite.name: suite for suite in ALL}
 DIRECT, GATEWAY = range(2)

@@ -231,12 +231,11 @@ async def test_a_full_server_is_shared_and_told_apart(own_server: PostgresServer
 
 
 async def test_many_clients_of_a_dead_target_fail_fast() -> None:
-    target = TargetConfig("main", "127.0.0.1", 1, "postgres", "postgres", tls="disable")
+    target = TargetConfig("main", "127.0.0.1", 1, "postgres", "postgres", tls="disable", acquire_timeout_s=600)
     pool = Pool(target, "postgres")
-    started = time.monotonic()
-    results = await asyncio.gather(*(pool.acquire() for _ in range(5000)), return_exceptions=True)
+    async with asyncio.timeout(60):  # a tenth of what one that waits its time would take
+        results = await asyncio.gather(*(pool.acquire() for _ in range(5000)), return_exceptions=True)
     assert all(isinstance(result, TargetUnavailable) for result in results)
-    assert time.monotonic() - started < 3.0
     await pool.close()
 
 
