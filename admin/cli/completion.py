@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _words(parser: argparse.ArgumentParser, path: str) -> list[tuple[str, list[str]]]:
-    """What may come after each way of commands: `` , `tenant`, `tenant create` …"""
+    """What may come after each way of commands: `` , `tenant`, `tenant delete`, `tenant delete --data` …"""
     names: list[str] = []
     below: list[tuple[str, list[str]]] = []
     for action in parser._actions:
@@ -41,9 +41,11 @@ def _words(parser: argparse.ArgumentParser, path: str) -> list[tuple[str, list[s
             for name, sub in action.choices.items():
                 below += _words(sub, f"{path} {name}".strip())
         else:
-            names += [option for option in action.option_strings if option.startswith("--")]
+            options = [option for option in action.option_strings if option.startswith("--")]
+            names += options
+            below += [(f"{path} {option}", [str(choice) for choice in action.choices or ()]) for option in options]
             names += [str(choice) for choice in action.choices or ()] if not action.option_strings else []
-    return [(path, sorted(names)), *below]
+    return [(path, sorted(names)), *((way, words) for way, words in below if words)]
 
 
 _BASH = """\
@@ -54,7 +56,9 @@ _tenantgate() {
     case "$word" in -*) break ;; esac
     path="${path:+$path }$word"
   done
-  _tenantgate_words "$path"
+  word="${COMP_WORDS[COMP_CWORD-1]}"
+  case "$word" in --*) _tenantgate_words "$path $word" ;; esac
+  [ -z "$words" ] && _tenantgate_words "$path"
   [ -z "$words" ] && _tenantgate_words "${path%% *}"
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
   [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "$cur"))

@@ -177,6 +177,9 @@ def test_completion_is_a_script_that_completes(capsys: pytest.CaptureFixture[str
     )
     done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["--isolation"]
+    ask = "COMP_WORDS=(tenantgate tenant delete acme --data ''); COMP_CWORD=5; _tenantgate; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["export", "destroy", "keep"]
     assert "bashcompinit" in said(capsys, "completion", "zsh")
 
 
