@@ -155,6 +155,7 @@ class Access:
     schemas: Mapping[str, TableAccess] = field(default_factory=dict)  # from `table:sales.*:…`
     functions: Mapping[tuple[str, str], FunctionRule] = field(default_factory=dict)  # of the target's owner
     policy: PolicyOutcome = NO_POLICY  # of statements as such: ddl, call, explain
+    tracked: frozenset[tuple[str, str]] = frozenset()  # tables whose changes are written down
 
     def function(self, schema: str, name: str) -> FunctionRule | None:
         """The rule of a function as it is called; without a schema it is public's, which own schemas do not see."""

@@ -183,6 +183,8 @@ def _table(rule: TableRule) -> Body:
     tags: Body = {"tags": sorted(rule.tags)} if rule.tags else {}
     if rule.column_tags:
         tags["columns"] = {write_identifier(name): sorted(found) for name, found in rule.column_tags.items()}
+    if rule.track:
+        tags["track"] = True
     if rule.tenant_column is None:
         return {rule.table_class.value: True} | tags
     column: Body = {"tenant_column": write_identifier(rule.tenant_column)}

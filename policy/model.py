@@ -238,7 +238,7 @@ class TableRule:
 
     trusted: the tenant column of this view or materialised view is right; else a view is expanded to its tables.
     default_only: columns that sessions give no value for: they get their defaults.
-    tags, column_tags: for policies (policy/abac), in every strategy.
+    tags, column_tags: for policies (policy/abac), in every strategy. track: its changes are written down, in every one.
     """
 
     schema: str
@@ -249,6 +249,7 @@ class TableRule:
     tags: frozenset[str] = frozenset()
     column_tags: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     default_only: frozenset[str] = frozenset()
+    track: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,17 @@ def resolve_access(snapshot: Snapshot, tenant: Tenant, roles: frozenset[str], *,
         gateway_read=_holds(held, _GATEWAY_READ) and not denials.denies("gateway", "read"),
         schemas=MappingProxyType(schemas),
         functions=MappingProxyType(functions),
+        tracked=_tracked(snapshot, tenant),
     )
     return replace(access, id=_identify(access))
+
+
+def _tracked(snapshot: Snapshot, tenant: Tenant) -> frozenset[TableKey]:
+    """In a schema of its own a tenant's tables are those of public in the policy."""
+    rules = (rule for rule in snapshot.tables.get(tenant.target, ()) if rule.track)
+    if tenant.isolation is Isolation.SCHEMA:
+        return frozenset(("", rule.name) for rule in rules if rule.schema == DEFAULT_SCHEMA)
+    return frozenset((rule.schema, rule.name) for rule in rules)
 
 
 def held_with_inherited(snapshot: Snapshot, keys: Iterable[str]) -> list[Role]:
@@ -173,6 +182,7 @@ def _identify(access: Access) -> str:
         [[*key, rule.tenant_argument] for key, rule in functions],
         (access.ddl, access.code, access.explain, access.call, access.gateway_read, access.read_only),
         sorted([schema or "*", name or "*"] for schema, name in access.denied_functions),
+        sorted(access.tracked),
     ]
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]
 

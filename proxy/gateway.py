@@ -287,7 +287,7 @@ class Gateway:
         access = self.access(tenant, admission.roles, admission.read_only)
         access = self._under_policies(access, tenant, session, admission.roles)
         scope = self.plans.scope(access, catalog, tenant.schema or "")
-        session.enter(scope, tenant, generation, snapshot.version)
+        session.enter(scope, tenant, generation, snapshot.version, self.target(tenant).setting_key)
 
     def target(self, tenant: Tenant) -> TargetConfig:
         """The tenant's target. Raises TenantRefused when the configuration has lost it."""

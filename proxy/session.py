@@ -10,10 +10,12 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from policy.abac.facts import NOWHERE, Surroundings
+from policy.change_tracking import mark_of
 from policy.model import Principal, Tenant
 from policy.sql.namespaces import lock_key_of, namespace_of
 from policy.sql.plan import (
@@ -218,10 +220,14 @@ class Session:
         self._templates: dict[int, Template] = {}
         self._show_quotas: Callable[[], str] = partial(_quotas_of, usage)  # no method: it would hold this session
 
-    def enter(self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int) -> None:
+    def enter(
+        self, scope: PlanScope, tenant: Tenant, generation: int, policy_version: int, author_key: bytes | None = None
+    ) -> None:
         """Judge statements by `scope` from now on. `generation` grows with policy and with catalogs, of other tenants,
-        too; `basis` when what this session is judged by has changed."""
+        too; `basis` when what this session is judged by has changed. author_key: proves to the target who it is."""
         known, values = self.scope, slot_values(self.principal, tenant, scope.catalog.salt, self._show_quotas)
+        if scope.access.tracked:
+            values = replace(values, author=mark_of(tenant.id, self.principal.subject, self.id, author_key))
         same = known is not None and known.catalog is scope.catalog and known.access.id == scope.access.id
         if not same or values != self.values:
             self.basis += 1

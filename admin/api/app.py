@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from admin.api.control import Control
 from admin.api.problems import MEDIA_TYPE, on_api_problem, on_invalid, on_known_error, on_unexpected
-from admin.api.routes import audit, explain, meta, policies, roles, sessions, targets, tenants, tiers, tokens
+from admin.api.routes import audit, changes, explain, meta, policies, roles, sessions, targets, tenants, tiers, tokens
 from admin.api.schemas import PROBLEM
 from admin.api.shell import Shell
 from policy.errors import TenantGateError
@@ -37,7 +37,7 @@ def create_app(control: Control, *, max_body_bytes: int = 1024 * 1024, secure: b
         redirect_slashes=False,
     )
     app.state.control = control
-    for module in (tenants, tiers, roles, policies, targets, sessions, tokens, audit, explain, meta):
+    for module in (tenants, tiers, roles, policies, targets, sessions, tokens, audit, changes, explain, meta):
         app.include_router(module.router, prefix=PREFIX)
     app.add_exception_handler(HTTPException, on_api_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from admin.api.pages import CursorSigner
 from admin.api.rates import RateLimit
 from admin.audit_search.query import Query, Scope
+from admin.changes.history import Asked, Change
 from admin.services.provisioning import Provisioner
 from admin.store.engine import Store
-from policy.model import Principal
+from policy.model import Principal, Tenant
 from policy.snapshot import Snapshot
 
 Verify = Callable[[str], Awaitable[Principal]]
@@ -77,6 +78,13 @@ class Trail(Protocol):
         """What another policy would have made of the audited statements. Drafts of `after` count."""
 
 
+class Changes(Protocol):
+    """Changes of tracked tables, on the targets of which an administrator is configured. Raises ServiceError."""
+
+    async def history(self, tenant: Tenant, asked: Asked) -> list[Change]:
+        """What one tenant may see, newest first."""
+
+
 Doctor = Callable[[Snapshot, str], Awaitable[list[dict[str, Any]]]]
 """Findings about a target, by its name, worst first. Raises TenantGateError."""
 
@@ -101,5 +109,6 @@ class Control:
     explain: Explain | None = None
     doctor: Doctor | None = None
     trail: Trail | None = None
+    changes: Changes | None = None
     targets: frozenset[str] = frozenset()
     host_suffix: str | None = None

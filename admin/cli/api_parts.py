@@ -11,9 +11,10 @@ from admin.api.control import Control, Doctor, Explain, ExplainRequest
 from admin.api.fleet import GatewayUnavailable
 from admin.api.pages import CursorSigner
 from admin.api.rates import RateLimit
+from admin.cli.api_changes import TargetChanges
 from admin.cli.api_settings import ApiSettings
 from admin.cli.api_trail import LocalTrail
-from admin.cli.provisioner import make_provisioner
+from admin.cli.provisioner import administered, make_provisioner
 from admin.cli.target_session import as_wanted, connected
 from policy.errors import TenantGateError
 from proxy.postgres.admin_console import row_type
@@ -40,6 +41,7 @@ def make_control(
     """The API's parts. clock: seconds since the epoch; monotonic: seconds of a clock that is never set back."""
     from proxy.observe.version import product_version
 
+    places = administered(config, settings)
     return Control(
         store=store,
         verify=authenticator.verify_token,
@@ -53,6 +55,7 @@ def make_control(
         explain=make_explain(config),
         doctor=make_doctor(config),
         trail=LocalTrail(config),
+        changes=TargetChanges(places) if places else None,
         targets=frozenset(config.targets),
         host_suffix=settings.host_suffix,
     )

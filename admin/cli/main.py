@@ -17,7 +17,7 @@ EXIT_OK, EXIT_FINDING, EXIT_UNUSABLE = 0, 1, 2
 
 _COMMANDS = (
     "serve", "check_config", "token", "explain", "provision", "doctor", "demo", "audit", "healthcheck", "statements",
-    "prove", "compliance",
+    "prove", "compliance", "changes",
     "store", "policy", "tenant", "role", "user", "target", "tables", "functions", "tier", "flag", "quota",
     "session", "token_revoke",
     "completion", "admin",

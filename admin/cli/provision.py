@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _EPILOG = """\
 Makes what a target lacks, each database in one transaction: the login role that the configuration names, without
 powers and owning nothing; privileges on what the policy classifies; with enforcement = native or both also row-level
-security. Nothing is changed that is as it should be, and --revert undoes what was made, and only that.
+security; triggers on the tables that the policy tracks. Nothing is changed that is as it should
+be, and --revert undoes what was made, and only that.
 
 The administrator comes from --admin-url, or from PGUSER, PGPASSWORD, PGHOST and PGPORT; host and port are otherwise
 the target's. Set enforcement and reload the gateway first: it must name the tenant before the tables ask for it.
@@ -53,24 +54,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--admin-url", metavar="URL", help="login of a superuser, postgresql://user:password@host:port")
     parser.add_argument("--dry-run", action="store_true", help="show the SQL and change nothing")
     parser.add_argument("--revert", action="store_true", help="undo what was made, and only that")
+    parser.add_argument("--forget-changes", action="store_true", help="--revert takes what was tracked along")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan each database, show it, and unless it is a dry run, do it."""
-    _, snapshot, targets = load_targets(arguments)
-    done = [entry for target in targets for entry in asyncio.run(_one_target(arguments, snapshot, target))]
+    config, snapshot, targets = load_targets(arguments)
+    hashed = config.audit.hashed_columns
+    done = [entry for target in targets for entry in asyncio.run(_one_target(arguments, snapshot, target, hashed))]
     if arguments.json:
         print(json.dumps({"dry_run": arguments.dry_run, "databases": [_as_dict(entry) for entry in done]}, indent=2))
     return 0
 
 
-async def _one_target(arguments: argparse.Namespace, snapshot: Snapshot, target: TargetConfig) -> list[DatabaseSteps]:
+async def _one_target(
+    arguments: argparse.Namespace, snapshot: Snapshot, target: TargetConfig, hashed_columns: tuple[str, ...]
+) -> list[DatabaseSteps]:
     from admin.provision.wanted import wanted_databases
 
     administrator = administrator_of(target, arguments.admin_url, os.environ)
-    databases = wanted_databases(snapshot, as_wanted(target))
+    databases = wanted_databases(snapshot, as_wanted(target, hashed_columns))
     found: list[DatabaseSteps] = []
     for wanted in reversed(databases) if arguments.revert else databases:
         async with connected(administrator, wanted.database, "provision") as backend:
@@ -86,7 +91,7 @@ async def _one_target(arguments: argparse.Namespace, snapshot: Snapshot, target:
 async def _one_database(
     arguments: argparse.Namespace, query: Query, wanted: Wanted, target: TargetConfig, administrator: str
 ) -> list[Step]:
-    from admin.provision.apply import check_lock, check_role, check_sole, load_key, run_steps
+    from admin.provision.apply import check_changes, check_lock, check_role, check_sole, load_key, run_steps
     from admin.provision.facts import load_facts
     from admin.provision.plan import plan_steps
     from admin.provision.revert import revert_steps
@@ -96,6 +101,8 @@ async def _one_database(
     facts = await load_facts(query, target.user)
     check_lock(facts, administrator)
     if arguments.revert:
+        if not arguments.forget_changes:
+            check_changes(facts)
         steps = revert_steps(facts, target.user)
     else:
         check_role(wanted, facts)

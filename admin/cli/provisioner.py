@@ -11,7 +11,7 @@ from admin.cli.options import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from admin.cli.api_settings import ApiSettings
-    from admin.services.provisioning import Provisioner
+    from admin.services.provisioning import Provisioner, TargetAccess
     from admin.store.engine import Store
     from proxy.config import GatewayConfig
 
@@ -33,9 +33,16 @@ def make_provisioner(
     store: Store, config: GatewayConfig, settings: ApiSettings, exports: Path | None = None
 ) -> Provisioner:
     """Places can be made where an administrator of the target is configured. exports: instead of api.export_dir."""
+    from admin.services.provisioning import Provisioner
+
+    return Provisioner(store, administered(config, settings), exports or settings.export_dir)
+
+
+def administered(config: GatewayConfig, settings: ApiSettings) -> dict[str, TargetAccess]:
+    """The targets of which an administrator is configured."""
     from admin.places.dump import PgDump
     from admin.places.server import Login
-    from admin.services.provisioning import Provisioner, TargetAccess
+    from admin.services.provisioning import TargetAccess
 
     places: dict[str, TargetAccess] = {}
     for name, administrator in settings.targets.items():
@@ -46,4 +53,4 @@ def make_provisioner(
         )  # fmt: skip
         dump = None if settings.pg_dump is None else PgDump(settings.pg_dump, login).dump
         places[name] = TargetAccess(login.connect, target.database, target.user, dump)
-    return Provisioner(store, places, exports or settings.export_dir)
+    return places

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from admin.doctor import code, lock, roles, tables
+from admin.doctor import changes, code, lock, roles, tables
 from admin.doctor.examined import Examined
 from admin.doctor.findings import Finding
 
-CHECKS = (*roles.CHECKS, *lock.CHECKS, *tables.CHECKS, *code.CHECKS)
+CHECKS = (*roles.CHECKS, *lock.CHECKS, *tables.CHECKS, *changes.CHECKS, *code.CHECKS)
 
 
 def findings_of(seen: Examined) -> list[Finding]:

@@ -94,7 +94,7 @@ _TRIGGERS = f"""
 SELECT tn.nspname, c.relname, 'trigger ' || t.tgname, p.oid::regprocedure, p.prosecdef
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace tn ON tn.oid = c.relnamespace
 JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE NOT t.tgisinternal AND {_USER}
+WHERE NOT t.tgisinternal AND {_USER} AND n.nspname <> '{second_lock.SCHEMA}'
 ORDER BY 1, 2, 3
 """  # noqa: S608
 _DEFAULTS = f"""

@@ -65,6 +65,15 @@ def check_lock(facts: Facts, administrator: str) -> None:
         )
 
 
+def check_changes(facts: Facts) -> None:
+    """Raise ProvisionRefused where --revert would drop what was tracked."""
+    if facts.changes is not None and facts.changes.rows:
+        raise ProvisionRefused(
+            f'changes are recorded in {second_lock.SCHEMA}.changes of database "{facts.database}"',
+            hint="Save them with `tenantgate changes --json`, then add --forget-changes.",
+        )
+
+
 def check_sole(wanted: Wanted, facts: Facts) -> None:
     """Raise ProvisionRefused where the lock is another role's: taking it over would open the tables to that role."""
     for (schema, name), relation in facts.relations.items():

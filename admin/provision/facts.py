@@ -80,6 +80,17 @@ class FunctionFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeFacts:
+    """How changes are written down here. tracked: tables with tenant column, hashed columns, the gateway's role, and
+    whether triggers and definition are as they were made. rows: some are written down."""
+
+    version: str
+    tracked: Mapping[Name, tuple[str | None, tuple[str, ...], str, bool]]
+    has_event_trigger: bool
+    rows: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Of one database. mighty: roles that row-level security does not bind. made: by provisioning, so written down."""
 
@@ -92,6 +103,8 @@ class Facts:
     relations: Mapping[Name, RelationFacts]
     function: FunctionFacts | None
     made: frozenset[Made] = frozenset()
+    changes: ChangeFacts | None = None
+    administrator_is_superuser: bool = False  # who asks
 
     def relation_grants(self, name: Name, role: str) -> frozenset[str]:
         found = self.relations.get(name)
@@ -116,7 +129,22 @@ async def load_facts(query: Query, role: str) -> Facts:
         },
         function=_function(await query(_FUNCTION)),
         made=await load_made(query),
+        changes=await _load_changes(query),
+        administrator_is_superuser=(await query(_IS_SUPERUSER))[0][0] == "t",
     )
+
+
+async def _load_changes(query: Query) -> ChangeFacts | None:
+    """None where nothing is tracked, and for who may not read it."""
+    found = (await query(_CHANGES_READABLE))[0]
+    if found[0] != "t":
+        return None
+    tracked = {
+        (_text(row[0]), _text(row[1])): (row[2], tuple(json.loads(_text(row[3]))), _text(row[4]), row[5] == "t")
+        for row in await query(_TRACKED)
+    }
+    rows = (await query(f"SELECT EXISTS (SELECT FROM {second_lock.SCHEMA}.changes)"))[0][0] == "t"  # noqa: S608
+    return ChangeFacts(found[1] or "", tracked, found[2] == "t", rows)
 
 
 async def load_made(query: Query) -> frozenset[Made]:
@@ -201,6 +229,20 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = {quote_literal(second_lock.SCHEMA)} AND c.relname = 'made'
 """  # noqa: S608
 _MADE = f"SELECT kind, schema_name, object_name, detail FROM {MADE_TABLE}"  # noqa: S608
+
+_IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+_CHANGES_READABLE = f"""
+SELECT coalesce(bool_or(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')), false),
+  max(obj_description(c.oid, 'pg_class')),
+  EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'tenantgate_definitions')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = {quote_literal(second_lock.SCHEMA)} AND c.relname = 'changes'
+"""  # noqa: S608
+_TRACKED = f"""
+SELECT n.nspname, c.relname, t.tenant_column, to_json(t.hashed), t.gateway,
+  {second_lock.SCHEMA}.whole(t.relation) AND {second_lock.SCHEMA}.definition(t.relation) = t.definition
+FROM {second_lock.SCHEMA}.tracked t JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+"""  # noqa: S608
 
 
 def _members_query(role: str) -> str:

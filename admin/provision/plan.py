@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from admin.provision.change_steps import change_steps, tracked_tables
 from admin.provision.facts import Facts, PolicyFacts, RelationFacts
 from admin.provision.lock_sql import function_steps, key_steps, made_steps
 from admin.provision.steps import Made, Step, ident, literal, qualified
@@ -28,8 +29,12 @@ def plan_steps(
 ) -> list[Step]:
     """Everything to do in one database, in order. verifier: of the role's password, None: it gets none."""
     steps = [*role_steps(wanted, facts, verifier), *_grant_steps(wanted, facts)]
-    if wanted.target.native:
-        steps += lock_steps(wanted, facts, catalog, stored_key)
+    locks = wanted.target.native and any(lock_expressions(wanted, facts, catalog))
+    if locks or tracked_tables(wanted, facts):
+        steps += key_steps(wanted.target, stored_key)
+    if locks:
+        steps += lock_steps(wanted, facts, catalog)
+    steps += change_steps(wanted, facts)
     return [*made_steps(facts), *steps] if steps else []
 
 
@@ -124,13 +129,10 @@ def _relation_grants(name: tuple[str, str], privileges: tuple[str, ...], role: s
 # -- row-level security ------------------------------------------------------------------------------------------------
 
 
-def lock_steps(wanted: Wanted, facts: Facts, catalog: Catalog, stored_key: list[tuple[str, str]]) -> Iterator[Step]:
-    """The key, the function, and the policies of every table that has rows of tenants to tell apart."""
-    locks = list(lock_expressions(wanted, facts, catalog))
-    if locks:
-        yield from key_steps(wanted.target, stored_key)
-        yield from function_steps(wanted.target, facts)
-    for name, expression in locks:
+def lock_steps(wanted: Wanted, facts: Facts, catalog: Catalog) -> Iterator[Step]:
+    """The function, and the policies of every table that has rows of tenants to tell apart."""
+    yield from function_steps(wanted.target, facts)
+    for name, expression in lock_expressions(wanted, facts, catalog):
         yield from table_steps(name, expression, wanted, facts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from admin.provision.change_steps import change_revert_steps
 from admin.provision.facts import Facts
 from admin.provision.steps import KEY_TABLE, MADE_TABLE, Made, Step, ident, qualified
 from policy import second_lock
@@ -16,9 +17,10 @@ def revert_steps(facts: Facts, role: str) -> list[Step]:
     """
     if second_lock.SCHEMA not in facts.schemas:
         return []
+    changes = list(change_revert_steps(facts))
     known = (made for made in facts.made if made.kind in _UNDO)
     ordered = sorted(known, key=lambda made: (list(_UNDO).index(made.kind), made.schema, made.name, made.detail))
-    steps = [step for made in ordered for step in _UNDO[made.kind](made, facts, role)]
+    steps = changes + [step for made in ordered for step in _UNDO[made.kind](made, facts, role)]
     if facts.role is not None and Made("role", name=role) in facts.made:
         return [*steps, *_lock_steps(facts), Step(f"DROP ROLE {ident(role)}", "made by provisioning")]
     return [*steps, *_lock_steps(facts)]

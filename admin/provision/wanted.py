@@ -18,14 +18,23 @@ class Target:
     role: str
     database: str
     native: bool
+    hashed_columns: tuple[str, ...] = ()  # `schema.table.column` or `table.column`, as the audit log's
     key: bytes | None = field(default=None, repr=False)
+
+    def hashed_in(self, table: tuple[str, str]) -> frozenset[str]:
+        """Columns of a table whose values may be kept as hashes only."""
+        schema, name = table
+        prefixes = (f"{schema}.{name}", name)
+        split = (column.rpartition(".") for column in self.hashed_columns)
+        return frozenset(column for prefix, _, column in split if prefix in prefixes)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One database. rules: its shared relations, as classified; schemas: tenants' own; whole: it is one tenant's.
 
-    ddl: some role of the policy may create in a schema or database of the tenant's own.
+    ddl: some role of the policy may create in a schema or database of the tenant's own. tracked: rules of tables whose
+    changes are written down, in tenants' own places, too.
     """
 
     target: Target
@@ -34,6 +43,7 @@ class Wanted:
     schemas: tuple[str, ...] = ()
     whole: bool = False
     ddl: bool = False
+    tracked: tuple[TableRule, ...] = ()
 
     @property
     def tenant_rules(self) -> tuple[TableRule, ...]:
@@ -57,6 +67,7 @@ def wanted_databases(snapshot: Snapshot, target: Target) -> tuple[Wanted, ...]:
                 schemas=tuple(sorted({t.schema for t in here if t.isolation is Isolation.SCHEMA and t.schema})),
                 whole=any(tenant.isolation is Isolation.DATABASE for tenant in here),
                 ddl=gives_ddl(snapshot),
+                tracked=tuple(rule for rule in snapshot.tables.get(target.name, ()) if rule.track),
             )
         )
     return tuple(found)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+UNTRACKED, ROWS, ROWS_AND_TRUNCATE = 0, 1, 2
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -65,6 +67,7 @@ class Relation:
     denied_columns: tuple[Column, ...] = ()  # what a session's roles may not know of, and `columns` therefore lacks
     definition: str = ""  # a view's query, every name in it qualified but pg_catalog's; "": no view, or not known
     row_security: bool = False  # native row-level security binds the gateway's role
+    tracked: int = 0  # UNTRACKED, ROWS or ROWS_AND_TRUNCATE: which changes provisioned triggers write down
     lock: str = ""  # what native row-level security tests for the gateway's role; "": nothing that may be relied on
 
     @property

@@ -59,6 +59,7 @@ from policy.sql.rules.tenant_arguments import fill_tenant_arguments
 from policy.sql.rules.update_delete import rewrite_delete, rewrite_update
 from policy.sql.shape import literal_spans, shape_of
 from policy.sql.tokens import Tokens
+from policy.sql.tracking import check_triggers, needs_mark, with_mark
 from policy.sql.user_code import user_code_of
 from policy.sql.verify import verify
 
@@ -109,7 +110,7 @@ def compile_query(text: str, access: Access, catalog: Catalog, *, schema: str = 
     if by_shape:
         spans = literal_spans(text)
         plans = tuple(_with_slots(plan, spans) for plan in plans)
-    return CompiledQuery(plans, by_shape)
+    return with_mark(CompiledQuery(plans, by_shape))
 
 
 def refused_query(text: str, error: StatementRefused) -> CompiledQuery:
@@ -151,6 +152,7 @@ def _apply_rules(context: Context) -> tuple[Piece, ...]:
     node = context.statement.node
     classify(context)
     check_statement_policies(context)
+    check_triggers(context)
     check_type_names(context)
     refuse_denied_columns(context)
     review = review_code(node, context.access, context.catalog, answered_calls=settings.answered_calls(context))
@@ -207,6 +209,8 @@ def _staged_insert(staged: StagedCopy, copy: Context) -> tuple[Piece, ...]:
 def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
     start, end = context.statement.start, context.statement.end
     original = context.text[start:end]
+    marked = needs_mark(context)
+    alone = marked or context.by_policy or context.row_limit is not None
     return Plan(
         kind=context.kind,
         command=context.command,
@@ -225,8 +229,8 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         has_runtime_check=context.has_runtime_check,
         settings=tuple(context.settings),
         leaves=context.leaves,
-        shareable=may_share(context) and not context.by_policy and context.row_limit is None,
-        preparable=may_prepare(context) and not context.by_policy and context.row_limit is None,
+        shareable=may_share(context) and not alone,
+        preparable=may_prepare(context) and not alone,
         pins=context.pins,
         approvals=tuple(sorted(context.approvals.items())),
         row_limit=context.row_limit or 0,
@@ -234,6 +238,7 @@ def _plan(context: Context, pieces: tuple[Piece, ...]) -> Plan:
         limited_by=", ".join(sorted(context.limited_by)),
         grows=grows(context),
         tables_made=tables_made(context),
+        marked=marked,
     )
 
 

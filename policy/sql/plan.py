@@ -38,6 +38,7 @@ class SlotKind(Enum):
     ATTRIBUTE = "attribute"  # principal attribute `name` as a text literal, NULL when absent
     NAMESPACE = "namespace"  # what the tenant's notification channels begin with, as a text literal
     CHANNEL = "channel"  # the tenant's notification channel `name` as a quoted identifier
+    AUTHOR = "author"  # a comment that says who changes are by (policy/change_tracking.py)
     LOCK_KEY = "lock_key"  # what keeps the tenant's advisory locks apart, as a text literal
     QUOTAS = "quotas"  # the tenant's quotas and what is used of them now, as a query
     LITERAL = "literal"  # client literal number `index` of the shape, as the client wrote it
@@ -101,6 +102,7 @@ AFTER_PATH: Final = ", pg_temp"
 """Behind a session's search_path: code of the database's owner does not take a temporary table, which PostgreSQL would
 look for first, nor its row type, for what it means. Sessions name theirs by pg_temp (rules/temporary.py)."""
 
+USER_CODE: Final = "user-defined code"  # why a session keeps its backend (Plan.pins)
 NUMBERS: Final = 1
 ANYTHING: Final = 3
 """What a statement may leave on its backend that its text does not tell: numbers taken from sequences; whatever code of
@@ -146,6 +148,7 @@ class Plan:
     limited_by: str = ""  # the policies of the limits
     grows: bool = False  # may take more storage
     tables_made: int = 0  # that stay
+    marked: bool = False  # it may change a tracked table: the text says who by
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,7 @@ class SlotValues:
     attributes: Mapping[str, str]  # quoted literals by name
     namespace: str = ""  # bare, see namespaces.py
     lock_key: str = ""  # bare
+    author: str = ""  # a whole comment; "": nobody's, and the target refuses changes of tracked tables
     quotas: Callable[[], str] | None = field(default=None, compare=False, repr=False)
 
 
@@ -220,6 +224,8 @@ def fill_slot(slot: Slot, values: SlotValues, literals: Sequence[str] = ()) -> s
             return quote_literal(_known(values.namespace))
         case SlotKind.CHANNEL:
             return quote_identifier(target_channel(_known(values.namespace), slot.name))
+        case SlotKind.AUTHOR:
+            return values.author
         case SlotKind.LOCK_KEY:
             return quote_literal(_known(values.lock_key))
         case SlotKind.QUOTAS:

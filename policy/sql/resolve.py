@@ -15,6 +15,7 @@ from policy.actions import WRITES
 from policy.errors import AccessDenied, InvalidStatement, StatementRefused, UnsupportedStatement
 from policy.model import Isolation, TableClass, TableRule
 from policy.sql import builtin_functions as builtin
+from policy.sql import tracking
 from policy.sql.catalog import Column, Relation
 from policy.sql.context import Context
 from policy.sql.parse import ast
@@ -113,6 +114,7 @@ def resolve(reference: Reference, action: str, context: Context) -> Resolved:
     if access is not found.access:
         found = replace(found, access=access)
     _check_access(found, action, reference, context)
+    tracking.check_target((found.schema, found.name), found.relation, action, reference.position, context)
     check_table_policies(found.access.policy, found.name, action, reference, context)
     return found
 

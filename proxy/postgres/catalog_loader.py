@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from policy.second_lock import TENANT_POLICY
+from policy import change_tracking
+from policy.second_lock import SCHEMA, TENANT_POLICY
 from policy.sql.catalog import (
     Catalog,
     Column,
@@ -60,13 +61,20 @@ SELECT n.nspname FROM pg_catalog.pg_namespace n
 WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_toast' AND n.nspname OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'
 """
 
+# Triggers of provisioning (docs/changes.md); a schema of that name that the role has made is not.
+_IS_OURS = f"""EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+    WHERE p.oid = t.tgfoid AND pn.nspname = '{SCHEMA}' AND p.prosecdef
+      AND NOT pg_catalog.pg_has_role(p.proowner, 'MEMBER') AND NOT pg_catalog.pg_has_role(pn.nspowner, 'MEMBER'))"""
+
 _RELATIONS = f"""
 SELECT c.oid, n.nspname, c.relname, c.relkind,
-  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND NOT {_IS_OURS}),
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
   c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
   EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND d.objid = c.oid AND d.deptype = 'e')
+    AND d.objid = c.oid AND d.deptype = 'e'),
+  (SELECT pg_catalog.count(DISTINCT t.tgname) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
+    AND {_IS_OURS} AND t.tgname IN ('{change_tracking.TRIGGER}', '{change_tracking.TRUNCATE_TRIGGER}'))
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind NOT IN ('i', 'I', 't') AND {_USER_SCHEMA}
 ORDER BY c.oid
@@ -358,6 +366,7 @@ def _relations(
             has_rules=row[5] == "t",
             row_security=row[6] == "t",
             of_extension=row[7] == "t",
+            tracked=int(_text(row[8])),
             referenced_by=tuple(references.get(oid, ())),
             definition=definitions.get(oid, ""),
             lock=locks.get(oid, ""),

@@ -152,6 +152,8 @@ class Running(Expected):
         """The statement that ran has ended; the next one begins."""
         self.index += 1
         self.stage = 0
+        if self.about is not None:
+            self.about.pop("changes", None)
         plans = self.template.compiled.plans
         self.plan = plans[self.index] if self.index < len(plans) else None
 

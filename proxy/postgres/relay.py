@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
+from policy.change_tracking import TOLD_SQLSTATE
 from policy.errors import AccessDenied, TenantGateError
 from policy.sql.plan import Plan, StatementKind
 from policy.sql.rules.copy_staged import STAGES
@@ -42,6 +43,9 @@ _ROW_DESCRIPTION: Final = ord("T")
 _MAX_REPLY_BYTES: Final = 16 * 1024 * 1024  # of a message that must be seen whole (RowDescription, errors …)
 _OUTCOMES: Final = {"57014": "cancelled", AccessDenied.default_sqlstate: "refused"}
 _TRANSACTION: Final = StatementKind.TRANSACTION  # a member of an Enum costs 0.1 us each time
+_TOLD: Final = b"\0C" + TOLD_SQLSTATE.encode() + b"\0"
+_MAX_TOLD: Final = 128  # characters
+_MAX_CHANGES: Final = 4096
 _FAREWELLS: Final = (b"FATAL", b"PANIC")
 _STALE: Final = (b"0A000", b"26000")  # "cached plan must not change result type"; a statement that is not there
 _TYPE_IS_GONE: Final = b"cache lookup failed for type "  # dropped since it was prepared
@@ -510,9 +514,22 @@ class ReplyRelay:
         return replies.encode_error_fields(b"E", presentable_fields(fields, position, verbatim=self.verbatim_errors))
 
     def _on_notice(self, data: bytes, start: int, stop: int) -> bytes | None:
+        if data.find(_TOLD, start, stop) >= 0:
+            self._on_changes(replies.decode_error_fields(data[start:stop]).get("M", b"").decode("ascii", "replace"))
+            return b""
         if self.verbatim_errors:
             return None
         return replies.encode_error_fields(b"N", scrub(replies.decode_error_fields(data[start:stop]), 0))
+
+    def _on_changes(self, told: str) -> None:
+        """A trigger says what it wrote down of a tracked table's changes: `transaction:position:digest`."""
+        running = self.queue[0] if self.queue else None
+        if not isinstance(running, Running) or len(told) > _MAX_TOLD:
+            return
+        about = running.about or {}
+        known = about.get("changes", "")
+        if told not in known and len(known) < _MAX_CHANGES:
+            running.about = {**about, "changes": f"{known} {told}".lstrip()}
 
     def _on_notification(self, data: bytes, start: int, stop: int) -> bytes | None:
         return self._listener.notification(data[start:stop])

@@ -13,12 +13,13 @@ from typing import Any
 from policy.errors import AccessDenied, UnsupportedStatement
 from policy.sql.context import Context
 from policy.sql.parse import ast
+from policy.sql.plan import USER_CODE
 from policy.sql.references import names_of
 from policy.sql.rules.ddl import check_listed, check_names, refuse_guarded
 
 Node = Any
 
-PINS = "user-defined code"
+PINS = USER_CODE
 
 _LANGUAGES = frozenset({"sql", "plpgsql"})  # the others reach the server's host, or nobody has read what they reach
 

@@ -9,7 +9,7 @@ Source: ri_triggers.c; PostgreSQL documentation 5.5.5.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from policy.errors import AccessDenied
 from policy.model import Isolation, TableClass, TableRule
@@ -17,6 +17,7 @@ from policy.sql.catalog import ForeignKey, Relation
 from policy.sql.context import Context
 from policy.sql.functions import default_is_allowed
 from policy.sql.references import Reference
+from policy.sql.relatives import keys_on
 from policy.sql.resolve import Resolved
 
 _Name = tuple[str, str]
@@ -53,7 +54,7 @@ def _check(relation: Relation, columns: frozenset[str] | None, reference: Refere
         if (relation.oid, columns) in seen:
             continue
         seen.add((relation.oid, columns))
-        for key in _keys_on(relation, context):
+        for key in keys_on(relation, context):
             action = key.on_delete if columns is None else key.on_update
             unaffected = columns is not None and columns.isdisjoint(key.parent_columns)
             if unaffected or action not in ("cascade", "set null", "set default"):
@@ -69,27 +70,6 @@ def _with_generated(relation: Relation, columns: Collection[str]) -> frozenset[s
     """Columns that may change with these."""
     generated = (column.name for column in relation.all_columns if column.generated in ("stored", "virtual"))
     return frozenset([*columns, *generated])
-
-
-def _keys_on(relation: Relation, context: Context) -> Iterator[ForeignKey]:
-    """Foreign keys that refer to a table, to what it is a part of, or to its parts."""
-    seen = {(relation.schema, relation.name)}
-    pending = [relation]
-    while pending:
-        found = pending.pop()
-        yield from found.referenced_by
-        for name in (*found.parents, *_parts(found, context)):
-            other = context.catalog.relations.get(name)
-            if other is not None and name not in seen:
-                seen.add(name)
-                pending.append(other)
-
-
-def _parts(relation: Relation, context: Context) -> list[_Name]:
-    if not relation.has_children:
-        return []
-    own = (relation.schema, relation.name)
-    return [name for name, other in context.catalog.relations.items() if own in other.parents]
 
 
 def _stays_within(key: ForeignKey, child: Relation, action: str, deleting: bool, context: Context) -> bool:

@@ -102,6 +102,7 @@ _TABLE_RULES = st.dictionaries(
     st.sampled_from(
         [
             {"tenant_column": '"Tenant"'}, {"tenant_column": "t", "trusted": True}, {"global": True}, {"denied": True},
+            {"tenant_column": "t", "track": True}, {"denied": True, "track": True},
             {"sequence": True}, {"denied": True, "tags": ["crm"], "columns": {"e_mail": ["pci", "pii"]}},
         ]
     ),
