@@ -59,12 +59,14 @@ class Change:
 
 
 def whose(tenant: Tenant) -> str:
-    """A condition on what one tenant may see: rows of its own, in its place's database."""
+    """A condition on what one tenant may see: rows of its own, in its place's database, and not what was another's who
+    had the place before."""
+    own = f"(c.tenant IS NULL OR c.tenant = {literal(tenant.id)})"
     if tenant.isolation is Isolation.SHARED:
-        return f"c.tenant_value = {literal(tenant.value)}"
+        return f"c.tenant_value = {literal(tenant.value)} AND {own}"
     if tenant.isolation is Isolation.SCHEMA:
-        return f"c.relation_schema = {literal(tenant.schema or '')} AND c.tenant_value IS NULL"
-    return "true"
+        return f"c.relation_schema = {literal(tenant.schema or '')} AND c.tenant_value IS NULL AND {own}"
+    return own
 
 
 def history_query(asked: Asked, visible: str = "true") -> str:

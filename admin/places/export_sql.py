@@ -103,7 +103,7 @@ SELECT 'large object', n.nspname, m.oid::text FROM pg_largeobject_metadata m, (V
 WHERE {{place}}
 UNION ALL
 SELECT 'trigger', n.nspname, g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT g.tgisinternal AND {{place}}
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT g.tgisinternal AND g.tgname !~ '^tenantgate_' AND {{place}}
 UNION ALL
 SELECT 'row policy', n.nspname, o.polname FROM pg_policy o JOIN pg_class c ON c.oid = o.polrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE o.polname !~ '^tenantgate_' AND {{place}}

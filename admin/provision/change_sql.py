@@ -217,8 +217,7 @@ BEGIN
       tenants[side] := format('format(''%%s'', %s.%I)', places[side], tenant);
     END IF;
   END LOOP;
-  EXECUTE format($make$
-    CREATE OR REPLACE FUNCTION {S}.%I() RETURNS trigger LANGUAGE plpgsql {_RIGHTS} {_PRINTED} AS $track$
+  built := format($make$
     DECLARE
       o record;
       n record;
@@ -258,11 +257,13 @@ BEGIN
       END IF;
       RETURN NULL;
     END
-    $track$ $make$, own, target, named.relnatts,
+    $make$, target, named.relnatts,
     image[1], named.nspname, named.relname, keys[1], tenants[1], gateway,
     image[1], tenants[1], image[2], tenants[2],
     named.nspname, named.relname, keys[1], gateway, named.nspname, named.relname, keys[2], gateway,
     named.nspname, named.relname, keys[1], keys[2], keys[1], keys[2], gateway);
+  EXECUTE format($make$CREATE OR REPLACE FUNCTION {S}.%I() RETURNS trigger LANGUAGE plpgsql {_RIGHTS} {_PRINTED}
+    AS %L$make$, own, built);
   EXECUTE format('REVOKE ALL ON FUNCTION {S}.%I() FROM PUBLIC', own);
   PERFORM {S}.attach(target, own, '{tracking.TRIGGER}', 'AFTER INSERT OR DELETE OR UPDATE', 'ROW', '');
   FOR part IN {_FAMILY}

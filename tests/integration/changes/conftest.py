@@ -41,7 +41,12 @@ def shop(serving: Shop) -> Shop:
         " ('globex', 1, 'SECRET', 3, '4001'); INSERT INTO initech.orders VALUES (1, 'i')"
     )
     serving.forget()
-    serving.superuser("DELETE FROM stock", serving.umbrella)
+    serving.superuser(
+        "SELECT tenantgate.disarm(relation) FROM tenantgate.tracked WHERE relation_name <> 'stock';"
+        'DROP TABLE IF EXISTS mine, pairs, built, "o\'d; --"; DROP TYPE IF EXISTS pair CASCADE;'
+        "DROP FUNCTION IF EXISTS nothing(); DELETE FROM stock",
+        serving.umbrella,
+    )
     serving.forget(serving.umbrella)
     return serving
 

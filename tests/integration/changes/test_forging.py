@@ -154,6 +154,31 @@ def test_types_and_casts_of_a_tenants_run_nowhere(shop: Shop) -> None:
         umbrella.execute("DROP TYPE pair CASCADE")
 
 
+def test_names_that_a_tenant_chooses_run_nowhere(shop: Shop) -> None:
+    """They stand in the source of a function that runs as the triggers' owner."""
+    shop.superuser(f"GRANT CREATE ON SCHEMA public TO {shop.roles['own']}", shop.umbrella)
+    names = (
+        "$track$ LANGUAGE sql; DROP TABLE stock; --",
+        "$make$",
+        "x'); DROP TABLE stock; --",
+        'q"uote',
+        "%s %I",
+        "b\\s",
+    )
+    columns = ", ".join('"' + name.replace('"', '""') + '" text' for name in names)
+    with shop.connect("umbrella") as umbrella:
+        umbrella.execute(f'CREATE TABLE "o\'d; --" (id int PRIMARY KEY, {columns})'.encode())
+        shop.superuser(
+            f"SELECT tenantgate.arm('\"o''d; --\"'::regclass, NULL, '{{}}', '{shop.roles['own']}')", shop.umbrella
+        )
+        umbrella.execute("DO $$ BEGIN INSERT INTO \"o'd; --\" SELECT 1, 'a', 'b', 'c', 'd', 'e', 'f'; END $$")
+        umbrella.execute('TRUNCATE "o\'d; --"')
+        umbrella.execute('DROP TABLE "o\'d; --"')
+        assert umbrella.execute("SELECT count(*) FROM stock").fetchone() == (0,)
+    inserted, truncated, _ = shop.changes(shop.umbrella)
+    assert inserted[4] == {"id": "1", **dict(zip(names, "abcdef", strict=True))} == truncated[3]
+
+
 def test_definitions_before_and_after(shop: Shop) -> None:
     shop.superuser(f"GRANT CREATE ON SCHEMA public TO {shop.roles['own']}", shop.umbrella)
     with shop.connect("umbrella", "uma") as umbrella:
