@@ -179,6 +179,32 @@ def test_names_that_a_tenant_chooses_run_nowhere(shop: Shop) -> None:
     assert inserted[4] == {"id": "1", **dict(zip(names, "abcdef", strict=True))} == truncated[3]
 
 
+def test_what_is_written_at_commit_has_no_author(shop: Shop) -> None:
+    """Unless something of its transaction had one: a transaction is one session's."""
+    shop.superuser(f"GRANT CREATE ON SCHEMA public TO {shop.roles['own']}", shop.umbrella)
+    with shop.connect("umbrella", "uma") as umbrella:
+        umbrella.execute("CREATE TABLE mine (id int PRIMARY KEY)")
+        umbrella.execute(
+            "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN INSERT INTO stock VALUES (NEW.id, 1); RETURN NULL; END $$"
+        )
+        umbrella.execute(
+            "CREATE CONSTRAINT TRIGGER later AFTER INSERT ON mine DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION nothing()"
+        )
+        umbrella.execute("BEGIN")
+        umbrella.execute("INSERT INTO mine VALUES (1)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="who they are by"):
+            umbrella.execute("COMMIT")
+        umbrella.execute("BEGIN")
+        umbrella.execute("INSERT INTO stock VALUES (2, 2)")
+        umbrella.execute("INSERT INTO mine VALUES (3)")
+        umbrella.execute("COMMIT")
+        umbrella.execute("DROP TABLE mine")
+        umbrella.execute("DROP FUNCTION nothing()")
+    assert [(row[2], row[6]) for row in shop.changes(shop.umbrella)] == [("2", "uma"), ("3", "uma")]
+
+
 def test_definitions_before_and_after(shop: Shop) -> None:
     shop.superuser(f"GRANT CREATE ON SCHEMA public TO {shop.roles['own']}", shop.umbrella)
     with shop.connect("umbrella", "uma") as umbrella:
