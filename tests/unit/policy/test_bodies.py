@@ -103,6 +103,7 @@ _TABLE_RULES = st.dictionaries(
         [
             {"tenant_column": '"Tenant"'}, {"tenant_column": "t", "trusted": True}, {"global": True}, {"denied": True},
             {"tenant_column": "t", "track": True}, {"denied": True, "track": True},
+            {"tenant_column": "t", "default_only": ['"Id"', "code"]},
             {"sequence": True}, {"denied": True, "tags": ["crm"], "columns": {"e_mail": ["pci", "pii"]}},
         ]
     ),

@@ -346,6 +346,20 @@ def test_wrong_denied_columns_are_problems() -> None:
     }  # fmt: skip
 
 
+def test_columns_that_only_take_their_defaults() -> None:
+    good = "tables: {main: {v: {tenant_column: t, default_only: [id, '\"Code\"']}}}"
+    assert _parse(good).tables["main"][0].default_only == {"id", "Code"}
+    bad = """
+tables:
+  main:
+    a: {global: true, default_only: [id]}
+    b: {tenant_column: t, default_only: [t]}
+    c: {tenant_column: t, default_only: id}
+    d: {tenant_column: t, default_only: ["a b", 5]}
+"""
+    assert set(_problems(bad)) == {f"tables.main.{table}.default_only" for table in "abcd"}
+
+
 def test_trust_goes_with_a_tenant_column() -> None:
     rules = "tables: {main: {v: {tenant_column: t, trusted: true}, w: {global: true, trusted: true}, x: {trusted: 1}}}"
     with pytest.raises(ConfigurationError) as caught:
