@@ -234,7 +234,8 @@ KNOWN_NODES = _names(
 )
 _DDL_NODES = KNOWN_NODES | _names(
     """
-    AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CallStmt CommentStmt CompositeTypeStmt Constraint
+    ATAlterConstraint AlterEnumStmt AlterSeqStmt AlterTableCmd AlterTableStmt CallStmt CommentStmt CompositeTypeStmt
+    Constraint
     CreateDomainStmt CreateEnumStmt CreateExtensionStmt CreateFunctionStmt CreateRangeStmt CreateSchemaStmt
     CreateSeqStmt CreateTrigStmt DoStmt FunctionParameter CreateStmt
     CreateTableAsStmt DropStmt IndexStmt LockStmt ObjectWithArgs PartitionBoundSpec PartitionCmd

@@ -4,7 +4,7 @@
   attack ends there, and what comes behind it was never tried; so a superuser tells the value, and it is.
 - What a case's first step has a superuser make, or what its victim needs to find, is there before the runner looks.
 - The runner takes only an error or an end of file for a refusal; the case's own mark of one counts, too.
-- A time is taken again: a busy machine takes its own.
+- A time is taken until it is short, at most five times: a busy machine takes its own, an attack always takes its.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BEFORE = {
     " GRANT SELECT ON t_globex.invoices TO t_globex",
 }
 """What a superuser does in the fresh database, by case. A first step of the case that says the same is left out."""
+_TRIES = 5
 _REFUSED_TO_ALL = re.compile(r"VICTIM HIT .*(not supported through|is not allowed|permission denied to set)")
 
 
@@ -33,9 +34,10 @@ def attempt(env: Any, case: corpus.Case) -> list[str]:
     A case whose victim is refused a statement that nobody may run (SET of a GUC of its own) is stopped: there is
     nothing to attack.
     """
-    problems = _told(env, case)
-    if problems and all(problem.startswith("TIMING") for problem in problems):
+    for _ in range(_TRIES):
         problems = _told(env, case)
+        if not problems or not all(problem.startswith("TIMING") for problem in problems):
+            break
     return [problem for problem in problems if not _REFUSED_TO_ALL.search(problem)]
 
 

@@ -96,6 +96,7 @@ IN_QUERIES: dict[str, str] = {
 
 # By node class, in statements about a tenant's own tables.
 IN_DDL: dict[str, str] = {
+    "ATAlterConstraint": "ALTER TABLE orders ALTER CONSTRAINT c DEFERRABLE",
     "AccessPriv": "GRANT SELECT (id) ON orders TO PUBLIC",
     "AlterTableCmd": "ALTER TABLE orders ADD COLUMN x int",
     "Constraint": "CREATE TABLE items (id int NOT NULL CHECK (id > 0))",
