@@ -17,6 +17,7 @@ from pathlib import Path
 
 from policy.access import Access, TableAccess
 from policy.model import Isolation, Principal, QuotaLimits, TableClass, TableRule, Tenant
+from policy.snapshot import Snapshot
 from policy.sql.catalog import Catalog, Column, Relation
 from proxy.audit.emitter import AuditEmitter
 from proxy.config import AuditConfig, TargetConfig
@@ -121,7 +122,7 @@ async def make_engine(audit: AuditEmitter, frontend: Frontend | None = None) -> 
         book=book,
         lanes_for=lambda settings: lanes,
         judge=Judge(session, lambda session: None, lambda: 1, CompileAhead(), 1 << 20),
-        recorder=Recorder(audit, metrics, time.monotonic, lambda: 1),
+        recorder=Recorder(audit, metrics, time.monotonic, lambda: 1, Snapshot(1, {}, {}, {})),
         clock=time.monotonic,
         reader=MessageReader(1 << 20),
         max_prepared=1000,

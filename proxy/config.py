@@ -140,7 +140,8 @@ RETENTION_DAYS: Mapping[str, int] = MappingProxyType(
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
     """level: response | request+response. parameters: values | hashed | off, of the extended protocol; those of
-    statements that reach one of `hashed_columns` (`schema.table.column` or `table.column`) are hashed in any case.
+    statements that reach one of `hashed_columns` (`schema.table.column` or `table.column`), or a table or column that
+    the policy gives one of `hashed_tags`, are hashed in any case, and literals in their texts are blanked.
     parameter_key: of the hashes; None: one that hangs on the signing key, or a random one for each process.
     acknowledge: off | written | synced: what a reply waits for, that its events are in the file, or on the disk.
     signing_key: PEM, see proxy/audit/signing.py; None: the log is not sealed. seal_events, seal_interval_s: when a
@@ -154,6 +155,7 @@ class AuditConfig:
     level: str = "response"
     parameters: str = "values"
     hashed_columns: tuple[str, ...] = ()
+    hashed_tags: tuple[str, ...] = ()
     parameter_key: str | None = field(default=None, repr=False)
     sinks: tuple[SinkConfig, ...] = ()
     watch: WatchConfig = field(default_factory=WatchConfig)

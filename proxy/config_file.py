@@ -259,6 +259,7 @@ def _read_audit(table: Table) -> AuditConfig:
         level=table.choice("level", default.level, AUDIT_LEVELS),
         parameters=table.choice("parameters", default.parameters, PARAMETER_MODES),
         hashed_columns=table.strings("hashed_columns", default.hashed_columns),
+        hashed_tags=table.strings("hashed_tags", default.hashed_tags),
         parameter_key=table.secret("parameter_key"),
         sinks=read_sinks(table),
         watch=read_watch(table),

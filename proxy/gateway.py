@@ -69,7 +69,7 @@ class Gateway:
         self.authenticator = Authenticator(config.auth, config.tls, time.time)
         self.server_end_point = server_end_point(config.tls)
         self.clock = time.monotonic  # the loop's own time stands still within a callback
-        self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation)
+        self.recorder = Recorder(self.audit, self.metrics, self.clock, lambda: self.generation, snapshot)
         self.catalogs = Catalogs(self._bump)
         self.plans = PlanCache(config.limits.plan_cache_bytes)
         self.ahead = CompileAhead() if peers is None else CompileAhead(workers=1)
@@ -129,6 +129,7 @@ class Gateway:
         self._decided.clear()
         self._decider = decider
         now = self.clock()
+        self.recorder.take_policy(snapshot)
         self.quotas.take_policy(snapshot, before, now)
         self._bump()
         for frontend in tuple(self.frontends):

@@ -13,11 +13,13 @@ from typing import Final
 
 from policy.audit_event import NO_DETAILS, AuditEvent
 from policy.errors import QuotaExceeded, TenantGateError
+from policy.snapshot import Snapshot
 from policy.sql.plan import Plan
 from policy.sql.policies import TRIAL
 from proxy.audit.chain import bounded
 from proxy.audit.emitter import AuditEmitter
 from proxy.audit.parameters import Bound
+from proxy.audit.private import Private, blanked
 from proxy.audit.statement import StatementEvent, StatementFrame
 from proxy.observe.metrics import Metrics
 from proxy.postgres import expected
@@ -44,15 +46,20 @@ class Recorder:
         "_audit",
         "_clock",
         "_hash_key",
-        "_hashed_columns",
         "_metrics",
         "_parameters",
+        "_private",
         "generation",
         "records_requests",
     )
 
     def __init__(
-        self, audit: AuditEmitter, metrics: Metrics, clock: Callable[[], float], generation: Callable[[], int]
+        self,
+        audit: AuditEmitter,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        generation: Callable[[], int],
+        snapshot: Snapshot,
     ) -> None:
         self._audit = audit
         self._metrics = metrics
@@ -61,25 +68,29 @@ class Recorder:
         config = audit.config
         self.records_requests = config.level == "request+response"
         self._parameters = _PARAMETERS[config.parameters]
-        self._hashed_columns = frozenset(config.hashed_columns)
+        self._private = Private(config.hashed_columns, config.hashed_tags, snapshot)
         self._hash_key = audit.parameter_key
+
+    def take_policy(self, snapshot: Snapshot) -> None:
+        """Another policy is in force: its tags count."""
+        config = self._audit.config
+        self._private = Private(config.hashed_columns, config.hashed_tags, snapshot)
 
     def bound(self, bind: bytes, prepared: Prepared) -> Bound | None:
         """What is recorded of the parameters that a Bind message brings for this statement."""
         if self._parameters == _VALUES:
-            if not self._hashed_columns or not self._reaches_hashed(prepared.template):
+            if not self._private.any or not self._is_private(prepared.template):
                 return Bound(bind, prepared.types, None)
         elif self._parameters == _OFF:
             return None
         return Bound(bind, prepared.types, self._hash_key)
 
-    def _reaches_hashed(self, template: Template) -> bool:
-        hashed = self._hashed_columns
-        return any(
-            column in hashed or column.partition(".")[2] in hashed
-            for plan in template.compiled.plans
-            for column in plan.columns
-        )
+    def _is_private(self, template: Template) -> bool:
+        """Whether one of its statements reaches what the log keeps no values of."""
+        if template.private_by is not self._private:
+            template.private = any(self._private.reached_by(plan) for plan in template.compiled.plans)
+            template.private_by = self._private
+        return template.private
 
     def began(self, session: Session, running: Running) -> None:
         """A request is about to be sent. Raises AuditUnavailable; then it must not be."""
@@ -89,11 +100,11 @@ class Recorder:
         running.request = session.requests
         event = self._shared(session, running, "request")._replace(rules=(), details=NO_DETAILS)
         protocol = "simple" if running.kind == expected.QUERY else "extended"
-        frame = StatementFrame(bounded(event))
+        frame, text = StatementFrame(bounded(event)), running.text
+        if self._private.any and self._is_private(running.template):
+            text = blanked(text)
         self._audit.emit(
-            StatementEvent(
-                frame, time.time(), protocol, "begun", "", running.text, "", 0, 0, 0, running.bound, running.request
-            )
+            StatementEvent(frame, time.time(), protocol, "begun", "", text, "", 0, 0, 0, running.bound, running.request)
         )
 
     def check_available(self) -> None:
@@ -121,6 +132,9 @@ class Recorder:
         if frame is None or running.about is not None:
             frame = self._frame(session, running)
         protocol = "simple" if running.kind == expected.QUERY or running.from_query else "extended"
+        text, rewritten = running.text, running.rewritten
+        if self._private.any and self._is_private(template):
+            text, rewritten = blanked(text), blanked(rewritten)
         self._audit.emit(
             StatementEvent(
                 frame,
@@ -128,8 +142,8 @@ class Recorder:
                 protocol,
                 outcome,
                 sqlstate,
-                running.text,
-                running.rewritten,
+                text,
+                rewritten,
                 rows,
                 size,
                 duration_us,
@@ -205,11 +219,17 @@ class Recorder:
             application=session.application_name,
             action=plan.kind.value if plan else "",
             resource=_resource(session, plan),
-            details=NO_DETAILS if running.about is None else running.about,
+            details=NO_DETAILS if running.about is None else self._details(running.about),
             columns=plan.columns if plan else (),
             rules=plan.rules if plan else (),
             reason=trials_of(plan),
         )
+
+    def _details(self, about: dict[str, str]) -> dict[str, str]:
+        """A cursor's query may be about anything."""
+        if not self._private.any or "query" not in about:
+            return about
+        return {**about, "query": blanked(about["query"])}
 
     def refused(self, session: Session, error: TenantGateError, text: str, plan: Plan | None, protocol: str) -> None:
         """A statement was not sent."""
@@ -230,7 +250,7 @@ class Recorder:
                 policy_version=session.policy_version,
                 protocol=protocol,
                 command=plan.command if plan else "",
-                statement=text,
+                statement=blanked(text) if self._private.reached_by(plan) else text,
                 fingerprint=plan.fingerprint if plan else "",
                 relations=plan.relations if plan else (),
                 reason=error.message,

@@ -97,6 +97,7 @@ max_queue = 10
 level = "request+response"
 parameters = "hashed"
 hashed_columns = ["public.customers.card", "orders.total"]
+hashed_tags = ["pii"]
 parameter_key = "k"
 on_failure = "spill"
 spill_directory = "spill"
@@ -251,6 +252,7 @@ def test_every_key_reaches_its_field(read: Write, base: Path) -> None:
         "request+response",
         "hashed",
         ("public.customers.card", "orders.total"),
+        ("pii",),
         "k",
         (
             SinkConfig(
