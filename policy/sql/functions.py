@@ -23,7 +23,7 @@ from policy.sql.catalog import Catalog
 from policy.sql.extensions import ARGUMENTS
 from policy.sql.parse import Node, enums, parse_statements, text_constant, walk
 from policy.sql.plan import ANYTHING, NUMBERS
-from policy.sql.rules.catalog_functions import GUARDED, GUARDED_EVERYWHERE
+from policy.sql.rules.catalog_functions import GUARDED, GUARDED_EVERYWHERE, is_readable_setting
 from policy.sql.rules.object_names import GUARDED as NAMING
 from policy.sql.user_casts import check_casts, mentions
 from policy.sql.user_code import user_code_of
@@ -213,7 +213,7 @@ class _Reviewer:
         """What is no constant is looked at on the target (rules/catalog_functions.py); unknown settings are not set."""
         setting = text_constant(arguments[0]) if arguments else ""
         self.pinned = True
-        if setting is not None and setting.lower() in builtin.READABLE_SETTINGS:
+        if setting is not None and is_readable_setting(setting, self._access):
             return True
         return not self._stored and (setting is None or ("." in setting and len(arguments) == 2))
 

@@ -189,6 +189,10 @@ def test_a_temporary_table_may_hide_one_of_the_database(alone: DemoGateway, owne
 def test_settings_of_ones_own_follow_the_session(alone: DemoGateway, owner: Connection) -> None:
     run(owner, "SET enable_seqscan = off", "SET work_mem = '1MB'", "SET app.customer = 'x'")
     assert one(owner, "SHOW app.customer") == "x"
+    assert one(owner, "SELECT current_setting('App.Customer')") == "x"
+    assert one(owner, "SELECT set_config('app.order', '7', false) || current_setting('work_mem')") == "71MB"
+    for name in ("tenantgate.tenant", "TenantGate.Mask_Key", "data_directory"):
+        assert sqlstate_of(owner, f"SELECT current_setting('{name}')") == "42501"
     for name, value in (("enable_seqscan", "off"), ("work_mem", "1MB")):
         assert one(owner, f"SHOW {name}") == value
         with connect(alone, DATABASE, ("owner",)) as other:

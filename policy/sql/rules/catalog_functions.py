@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from policy.access import Access
 from policy.model import Isolation
 from policy.sql import builtin_functions as builtin
 from policy.sql.context import Context
@@ -24,6 +25,7 @@ from policy.sql.references import names_of
 from policy.sql.rules.arguments import argument_spans
 from policy.sql.rules.catalog_tables import NOTHING
 from policy.sql.rules.catalogs import visible_condition
+from policy.sql.rules.settings import is_own_setting
 from policy.sql.rules.settings_function import SETTINGS_FUNCTION, guard_settings_function
 from policy.sql.verify import HOLE, client_part
 
@@ -119,14 +121,17 @@ def guard_catalog_functions(context: Context) -> None:
             continue
         name = names_of(node.funcname)[-1]
         guard = guards.get(name)
-        if guard is not None and guard.at < len(node.args) and not _is_readable_setting(name, node.args[0]):
+        if guard is None or guard.at >= len(node.args):
+            continue
+        setting = text_constant(node.args[0]) if name == "current_setting" else None
+        if setting is None or not is_readable_setting(setting, context.access):
             _guard_argument(node, guard, context)
 
 
-def _is_readable_setting(name: str, argument: Node) -> bool:
-    """A constant that functions.py has looked at."""
-    text = text_constant(argument) if name == "current_setting" else None
-    return text is not None and text.lower() in builtin.READABLE_SETTINGS
+def is_readable_setting(name: str, access: Access) -> bool:
+    """Whether current_setting may tell it: what all may see, and in a database of its own what who is alone may SET."""
+    alone = access.code and access.isolation is Isolation.DATABASE
+    return name.lower() in builtin.READABLE_SETTINGS or (alone and is_own_setting(name.lower(), access))
 
 
 def _schema(node: Node) -> str:
