@@ -41,6 +41,7 @@ def served(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 _COMMANDS = {
     "tenants": "tenant", "tiers": "tier", "flags": "flag", "roles": "role", "users": "user", "policies": "policy",
     "targets": "target", "sessions": "session", "tokens": "token-revoke", "audit": "store", "compliance": "compliance",
+    "changes": "changes",
     "explain": "explain", "health": "healthcheck", "version": "--version",
 }  # fmt: skip
 
