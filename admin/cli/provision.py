@@ -62,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Plan each database, show it, and unless it is a dry run, do it."""
     config, snapshot, targets = load_targets(arguments)
-    hashed = config.audit.hashed_columns
+    hashed = (config.audit.hashed_columns, config.audit.hashed_tags)
     done = [entry for target in targets for entry in asyncio.run(_one_target(arguments, snapshot, target, hashed))]
     if arguments.json:
         print(json.dumps({"dry_run": arguments.dry_run, "databases": [_as_dict(entry) for entry in done]}, indent=2))
@@ -70,12 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _one_target(
-    arguments: argparse.Namespace, snapshot: Snapshot, target: TargetConfig, hashed_columns: tuple[str, ...]
+    arguments: argparse.Namespace,
+    snapshot: Snapshot,
+    target: TargetConfig,
+    hashed: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> list[DatabaseSteps]:
     from admin.provision.wanted import wanted_databases
 
     administrator = administrator_of(target, arguments.admin_url, os.environ)
-    databases = wanted_databases(snapshot, as_wanted(target, hashed_columns))
+    databases = wanted_databases(snapshot, as_wanted(target, *hashed))
     found: list[DatabaseSteps] = []
     for wanted in reversed(databases) if arguments.revert else databases:
         async with connected(administrator, wanted.database, "provision") as backend:

@@ -45,11 +45,13 @@ def load_targets(arguments: argparse.Namespace) -> tuple[GatewayConfig, Snapshot
     return config, snapshot, [config.targets[arguments.target]]
 
 
-def as_wanted(target: TargetConfig, hashed_columns: tuple[str, ...] = ()) -> Target:
-    """What provisioning and the doctor look at of a target's configuration. hashed_columns: the audit log's."""
+def as_wanted(target: TargetConfig, hashed_columns: tuple[str, ...] = (), hashed_tags: tuple[str, ...] = ()) -> Target:
+    """What provisioning and the doctor look at of a target's configuration. hashed_…: the audit log's."""
     from admin.provision.wanted import Target
 
-    return Target(target.name, target.user, target.database, target.native, hashed_columns, target.setting_key)
+    return Target(
+        target.name, target.user, target.database, target.native, hashed_columns, hashed_tags, target.setting_key
+    )
 
 
 def administrator_of(target: TargetConfig, url: str | None, environ: Mapping[str, str]) -> TargetConfig:

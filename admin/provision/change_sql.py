@@ -203,7 +203,7 @@ BEGIN
   FOR side IN 1..2 LOOP
     SELECT format('jsonb_object(ARRAY[%s]::text[], ARRAY[%s]::text[])',
         string_agg(quote_literal(a.attname), ', ' ORDER BY a.attnum),
-        string_agg(format('{_COLUMN}', places[side], a.attname, CASE WHEN a.attname = ANY (hash)
+        string_agg(format('{_COLUMN}', places[side], a.attname, CASE WHEN a.attname = ANY (hash) OR '*' = ANY (hash)
           THEN format('{S}.hashed(format(''%%s'', %s.%I))', places[side], a.attname)
           ELSE format('format(''%%s'', %s.%I)', places[side], a.attname) END), ', ' ORDER BY a.attnum))
       INTO built

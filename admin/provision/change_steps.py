@@ -38,7 +38,7 @@ def change_steps(wanted: Wanted, facts: Facts) -> Iterator[Step]:
     if outdated:
         yield from _function_steps(wanted, facts)
     for name, column in tables.items():
-        hashed = sorted(wanted.target.hashed_in(name))
+        hashed = sorted(wanted.hashed_in(name))
         present = None if known is None else known.tracked.get(name)
         if outdated or present is None or present != (column, tuple(hashed), wanted.target.role, True):
             listed = ", ".join(map(literal, hashed))

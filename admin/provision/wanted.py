@@ -19,6 +19,7 @@ class Target:
     database: str
     native: bool
     hashed_columns: tuple[str, ...] = ()  # `schema.table.column` or `table.column`, as the audit log's
+    hashed_tags: tuple[str, ...] = ()
     key: bytes | None = field(default=None, repr=False)
 
     def hashed_in(self, table: tuple[str, str]) -> frozenset[str]:
@@ -44,6 +45,15 @@ class Wanted:
     whole: bool = False
     ddl: bool = False
     tracked: tuple[TableRule, ...] = ()
+
+    def hashed_in(self, table: tuple[str, str]) -> frozenset[str]:
+        """Columns of a tracked table of which hashes are kept: by name, and by the policy's tags; `*` is every one."""
+        tags, found = set(self.target.hashed_tags), set(self.target.hashed_in(table))
+        for rule in self.tracked:
+            if rule.name == table[1]:
+                found.update(column for column, given in rule.column_tags.items() if tags & given)
+                found.update("*" if tags & rule.tags else ())
+        return frozenset(found)
 
     @property
     def tenant_rules(self) -> tuple[TableRule, ...]:

@@ -44,7 +44,7 @@ tables:
   main:
     orders: {{tenant_column: tenant_id, track: true}}
     lines: {{tenant_column: tenant_id}}
-    parcels: {{tenant_column: tenant_id, track: true}}
+    parcels: {{tenant_column: tenant_id, track: true, columns: {{order_id: [pii]}}}}
     events: {{tenant_column: tenant_id, track: true}}
     boxes: {{tenant_column: tenant_id}}
     plain: {{tenant_column: tenant_id}}
@@ -58,6 +58,7 @@ mode = "off"
 plaintext_loopback = true
 [audit]
 hashed_columns = ["orders.card"]
+hashed_tags = ["pii"]
 path = "{audit}"
 {targets}
 """
@@ -80,7 +81,7 @@ class Shop:
         self.gateway = GatewayProcess(
             targets={name: self._target(name) for name in self.roles},
             policy=POLICY.format(umbrella=self.umbrella),
-            settings={"audit": {"hashed_columns": ["orders.card"]}},
+            settings={"audit": {"hashed_columns": ["orders.card"], "hashed_tags": ["pii"]}},
         )
         (directory / "policy.yaml").write_text(POLICY.format(umbrella=self.umbrella))
         targets = "\n".join(

@@ -70,8 +70,11 @@ def test_revert_leaves_nothing_and_drops_no_record_unasked(bare: Shop, capsys: C
 def test_a_table_that_is_not_tracked_any_more(bare: Shop) -> None:
     assert bare.provision() == 0
     policy = bare.directory / "policy.yaml"
-    policy.write_text(policy.read_text().replace("parcels: {tenant_column: tenant_id, track: true}",
-                                                 "parcels: {tenant_column: tenant_id}"))  # fmt: skip
+    before = policy.read_text()
+    policy.write_text(
+        before.replace("parcels: {tenant_column: tenant_id, track: true,", "parcels: {tenant_column: tenant_id,")
+    )
+    assert policy.read_text() != before
     assert bare.provision() == 0
     assert {name for name, _ in bare.superuser(STATE)} & {"parcels", "orders"} == {"orders"}
 
