@@ -1,6 +1,6 @@
 # make demo            everything on this machine: PostgreSQL, gateway, a tour; Ctrl-C ends it
 # make demo ARGS=--check   the tour alone, checked
-# make test            all tests in JOBS=2 processes (as root it installs what they need; ARGS go to pytest)
+# make test            all tests in JOBS=3 processes (as root it installs what they need; ARGS go to pytest)
 # make lint | fmt
 # make bench           TenantGate (compiled), PgBouncer and a direct connection in one table
 # make memory          what 10,000 idle clients and 100,000 tenants take of the gateway's memory
@@ -17,7 +17,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: audit-crash audit-tampering help demo test lint fmt bench compat memory plans regression statements compiled venv audit-search control-plane
