@@ -75,9 +75,8 @@ class Template:
     def __init__(self, compiled: CompiledQuery, values: SlotValues) -> None:
         self.compiled = compiled
         self.frame: StatementFrame | None = None  # the recorder's, for audit events of the first statement
-        self.private = (
-            False  # the recorder's, by which its values are not kept, if `private_by` is of the policy in force
-        )
+        # The recorder's: whether its values are not kept, if `private_by` is of the policy in force.
+        self.private = False
         self.private_by: object = None
         self.shared: object = None  # the engine's: how it runs as a shared prepared statement, once that was asked
         self.first = compiled.plans[0] if compiled.plans else None

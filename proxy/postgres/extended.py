@@ -14,7 +14,7 @@ from policy.sql.plan import StatementKind
 from proxy.errors import RemoteProtocolError
 from proxy.lease import Lease
 from proxy.postgres import expected
-from proxy.postgres.conversation import IDLE, REFUSALS, Conversation, Equipment
+from proxy.postgres.conversation import FAILED, IDLE, REFUSALS, Conversation, Equipment
 from proxy.postgres.errors import ResultsChanged, error_reply
 from proxy.postgres.expected import EXPECT_SYNC, Expected, Running
 from proxy.postgres.held import Wait
@@ -35,7 +35,6 @@ _EXPECT_UNNAMED: Final = Expected(expected.DESCRIBE, again=_DESCRIBE_UNNAMED_POR
 _EXECUTE_UNNAMED: Final = messages.encode(b"E", b"\0\0\0\0\0")
 _COPY_IN: Final = StatementKind.COPY_IN
 _STATEMENT: Final = ord("S")
-_FAILED: Final = ord("E")  # the transaction status
 _SHARED_PREFIX: Final = SHARED_PREFIX.encode()
 
 
@@ -146,7 +145,7 @@ class ExtendedConversation(Conversation):
             self._close_on_backend(backend.statements.add(shared.name, self._request))
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared, shared=shared))
             self._out.append(shared.parse_in(self._judge.codec))
-        elif self.status == _FAILED:  # nothing is prepared now: the target says so, or that it is a ROLLBACK
+        elif self.status == FAILED:  # nothing is prepared now: the target says so, or that it is a ROLLBACK
             self._unnamed = None
             self.queue.append(Expected(expected.PARSE, name=name, prepared=prepared))
             self._out.append(messages.encode_parse(b"", self._judge.encode(prepared.parsed), prepared.types))
@@ -298,7 +297,7 @@ class ExtendedConversation(Conversation):
         if self.altered and shared is not None and shared not in self._for_now:
             shared = prepared.shared = private_statement(prepared.parsed, prepared.types)
             self._for_now.append(shared)
-        if shared is None or (shared is prepared.told_of and not shared.retired) or self.status == _FAILED:
+        if shared is None or (shared is prepared.told_of and not shared.retired) or self.status == FAILED:
             return True
         if shared.retired:
             shared = self._shared(name or b"?", prepared)

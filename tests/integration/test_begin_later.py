@@ -61,6 +61,16 @@ def test_clients_that_have_begun_and_think_share_the_one_backend(shop: DemoGatew
             assert client.query("ROLLBACK").statuses == "I"
 
 
+@pytest.mark.parametrize(
+    "begin", ["BEGIN ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION READ ONLY", "BEGIN; SELECT 1"]
+)
+def test_what_could_fail_or_does_more_goes_out_at_once(shop: DemoGateway, begin: str) -> None:
+    with wire(shop) as client:
+        assert client.query(begin).statuses == "T"
+        assert transactions(shop) == 1
+        assert client.query("COMMIT").statuses == "I"
+
+
 def test_it_is_a_transaction(shop: DemoGateway) -> None:
     with wire(shop) as client:
         before = client.query("SELECT region FROM orders WHERE id = 7").rows
